@@ -1,0 +1,1 @@
+//! Training MLLMSeg (losses, recipe, optimizer, trainer, snapshots).
