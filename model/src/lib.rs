@@ -1,0 +1,38 @@
+//! The MLLMSeg network as Burn modules, and the checkpoints that fill it.
+//!
+//! Each module names the equation of the paper that it computes
+//! ("Unlocking the Potential of MLLMs in Referring Expression Segmentation via a Light-weight
+//! Mask Decoder"). Shapes are written at the end of the line that makes them, with
+//!
+//! | letter | dimension |
+//! | --- | --- |
+//! | `b` | images in the batch |
+//! | `n` | expressions |
+//! | `t`, `s` | query and key positions of the language model |
+//! | `d` | width of the language model (`hidden_size`) |
+//! | `c` | width of the vision encoder and of the mask decoder |
+//! | `p` | image patches (1024 at 448 pixels), `l` image tokens of the language model (256) |
+//!
+//! This crate reads no image and no text: it knows tensors and the names of weights.
+#![warn(missing_docs)]
+
+pub mod attention;
+pub mod checkpoint;
+pub mod config;
+pub mod interpolation;
+pub mod language;
+pub mod lora;
+pub mod mask_decoder;
+pub mod mllmseg;
+pub mod parameters;
+pub mod projector;
+pub mod vision;
+
+pub use config::{MllmsegConfig, Preset, Variant};
+pub use mllmseg::{Mllmseg, PrefixState};
+
+/// The device of this crate's own tests: the CPU, whichever others are built in.
+#[cfg(test)]
+pub(crate) fn test_device() -> burn::tensor::Device {
+    burn::tensor::Device::flex()
+}

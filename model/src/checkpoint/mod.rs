@@ -1,0 +1,21 @@
+//! Published checkpoints: which files, which names, and how they become a model and back.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`names`] | every tensor's name on disk beside its path in the modules |
+//! | [`files`] | the layouts: one file, shards with an index, safetensors or PyTorch |
+//! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
+//! | [`load`] | from files to a model |
+//! | [`save`] | from a model to files |
+
+pub mod error;
+pub mod files;
+pub mod load;
+pub mod names;
+pub mod safetensors;
+pub mod save;
+
+pub use error::CheckpointError;
+pub use files::WeightFiles;
+pub use load::{LoadOptions, LoadReport, load_model};
+pub use save::{SaveOptions, save_model};

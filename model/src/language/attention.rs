@@ -1,0 +1,183 @@
+//! Grouped-query self-attention with rotary positions and a cache.
+
+use burn::module::Module;
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+use super::cache::KvCache;
+use super::rope::Rotation;
+use crate::attention::{attend, merge_heads, split_heads};
+use crate::config::{Architecture, LanguageConfig};
+use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+
+/// Self-attention of a decoder layer.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// The projections to queries, keys and values.
+    pub qkv: QkvProjection,
+    /// The output projection.
+    pub output: LoraLinear,
+    heads: usize,
+    kv_heads: usize,
+}
+
+/// How a family of models packs its projections.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // there are a few dozen of these in a model of gigabytes
+pub enum QkvProjection {
+    /// InternLM2's `wqkv`: one matrix, grouped by key/value head. A group holds its query heads,
+    /// then its key head, then its value head.
+    Packed(LoraLinear),
+    /// Qwen2's `q_proj`, `k_proj`, `v_proj`.
+    Separate(SeparateProjection),
+}
+
+/// Three projections of their own.
+#[derive(Module, Debug)]
+pub struct SeparateProjection {
+    /// `d -> heads · head_dim`
+    pub q: LoraLinear,
+    /// `d -> kv_heads · head_dim`
+    pub k: LoraLinear,
+    /// `d -> kv_heads · head_dim`
+    pub v: LoraLinear,
+}
+
+impl Attention {
+    pub(super) fn new(config: &LanguageConfig, lora: Option<LoraConfig>, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+        let head_dim = width / heads;
+        let linear = |d_output, bias| {
+            LoraLinearConfig {
+                d_input: width,
+                d_output,
+                bias,
+                lora,
+            }
+            .init(device)
+        };
+        let (qkv, output_bias) = match config.architecture {
+            Architecture::InternLm2 => {
+                let packed = linear((heads + 2 * kv_heads) * head_dim, config.bias);
+                (QkvProjection::Packed(packed), config.bias)
+            }
+            Architecture::Qwen2 => {
+                let separate = SeparateProjection {
+                    q: linear(heads * head_dim, true),
+                    k: linear(kv_heads * head_dim, true),
+                    v: linear(kv_heads * head_dim, true),
+                };
+                (QkvProjection::Separate(separate), false)
+            }
+        };
+        Self {
+            qkv,
+            output: linear(width, output_bias),
+            heads,
+            kv_heads,
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[b, t, d]`, `mask`: `[1, 1, group · t, s]`; output: `[b, t, d]`
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        rotation: &Rotation,
+        mask: Tensor<4, Bool>,
+        cache: &mut KvCache,
+        layer: usize,
+    ) -> Tensor<3> {
+        let [batch, length, _] = x.dims();
+        let (query, key, value) = self.qkv.forward(x, self.heads, self.kv_heads);
+        let (query, key) = (rotation.apply(query), rotation.apply(key));
+        let (key, value) = cache.append(layer, key, value); // [b, kv_heads, s, head_dim]
+
+        // The heads of a group share keys: their queries stand below one another as more rows of
+        // the same head, so that keys and values are never repeated.
+        let [_, _, _, head_dim] = query.dims();
+        let [_, _, rows, positions] = mask.dims();
+        let query = query.reshape([batch, self.kv_heads, rows, head_dim]); // [b, kv_heads, group t, head_dim]
+        let mask = mask.expand([batch, self.kv_heads, rows, positions]);
+        let attended =
+            attend(query, key, value, Some(mask)).reshape([batch, self.heads, length, head_dim]); // [b, heads, t, head_dim]
+        self.output.forward(merge_heads(attended)) // [b, t, d]
+    }
+
+    /// The same layer with its adapters folded in.
+    pub(super) fn merged(mut self) -> Self {
+        self.output = self.output.merged();
+        self.qkv = match self.qkv {
+            QkvProjection::Packed(packed) => QkvProjection::Packed(packed.merged()),
+            QkvProjection::Separate(SeparateProjection { q, k, v }) => {
+                let (q, k, v) = (q.merged(), k.merged(), v.merged());
+                QkvProjection::Separate(SeparateProjection { q, k, v })
+            }
+        };
+        self
+    }
+}
+
+impl QkvProjection {
+    /// # Shapes
+    /// - `x`: `[b, t, d]`
+    /// - output: queries `[b, heads, t, head_dim]`, keys and values `[b, kv_heads, t, head_dim]`
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        heads: usize,
+        kv_heads: usize,
+    ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
+        match self {
+            QkvProjection::Packed(packed) => {
+                let [batch, length, _] = x.dims();
+                let group = heads / kv_heads;
+                let qkv = packed.forward(x);
+                let [_, _, width] = qkv.dims();
+                let head_dim = width / (heads + 2 * kv_heads);
+                let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]);
+                let query = qkv
+                    .clone()
+                    .narrow(3, 0, group)
+                    .reshape([batch, length, heads, head_dim]);
+                let [key, value] = [group, group + 1].map(|i| {
+                    qkv.clone()
+                        .narrow(3, i, 1)
+                        .reshape([batch, length, kv_heads, head_dim])
+                });
+                (
+                    query.swap_dims(1, 2),
+                    key.swap_dims(1, 2),
+                    value.swap_dims(1, 2),
+                )
+            }
+            QkvProjection::Separate(SeparateProjection { q, k, v }) => (
+                split_heads(q.forward(x.clone()), heads),
+                split_heads(k.forward(x.clone()), kv_heads),
+                split_heads(v.forward(x), kv_heads),
+            ),
+        }
+    }
+}
+
+/// `true` where a query must not look: at keys later than itself. The rows of the `t` queries
+/// are repeated for each head of a group.
+///
+/// # Shapes
+/// - output: `[1, 1, group · t, past + t]`
+pub(super) fn causal_mask(
+    length: usize,
+    past: usize,
+    group: usize,
+    device: &Device,
+) -> Tensor<4, Bool> {
+    let positions = past + length;
+    let rows = (0..group * length).map(|row| past + row % length);
+    let hidden: Vec<bool> = rows
+        .flat_map(|last| (0..positions).map(move |key| key > last))
+        .collect();
+    Tensor::from_data(
+        TensorData::new(hidden, [1, 1, group * length, positions]),
+        device,
+    )
+}

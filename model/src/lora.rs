@@ -1,0 +1,208 @@
+//! A linear layer with an optional low-rank adapter: `y = x W + b + s · drop(x) A B`.
+//!
+//! The product `A B` is never formed: `(x A) B` costs `r (in + out)` per row in place of
+//! `in · out`, and its backward holds no gradient of the size of the frozen weight
+//! (`burn::module::Lora` composes the dense weight in every forward).
+
+use burn::module::{Module, Param};
+use burn::nn::{Dropout, DropoutConfig, Initializer};
+use burn::tensor::module::linear;
+use burn::tensor::{DType, Device, Tensor};
+
+/// Rank, scale and dropout of the adapters, the same for every layer that has one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoraConfig {
+    /// Rank `r` of the update.
+    pub rank: usize,
+    /// `alpha`; the update is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Dropout on the adapter's input, in training only.
+    pub dropout: f64,
+}
+
+impl LoraConfig {
+    /// The published choice for a rank: `alpha = 2 r`, dropout 0.05.
+    pub fn published(rank: usize) -> Self {
+        Self {
+            rank,
+            alpha: 2.0 * rank as f64,
+            dropout: 0.05,
+        }
+    }
+}
+
+/// `x W + b`, plus the low-rank update when there is one.
+#[derive(Module, Debug)]
+pub struct LoraLinear {
+    /// `[in, out]` (checkpoints store `[out, in]`).
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`
+    pub bias: Option<Param<Tensor<1>>>,
+    /// The adapter, absent in merged checkpoints.
+    pub lora: Option<LoraFactors>,
+}
+
+/// The two factors of the low-rank update.
+#[derive(Module, Debug)]
+pub struct LoraFactors {
+    /// `[in, r]`
+    pub a: Param<Tensor<2>>,
+    /// `[r, out]`, zero at the start of training.
+    pub b: Param<Tensor<2>>,
+    scale: f64,
+    dropout: Dropout,
+}
+
+/// Sizes of a [`LoraLinear`].
+#[derive(Debug, Clone, Copy)]
+pub struct LoraLinearConfig {
+    /// Width of the input.
+    pub d_input: usize,
+    /// Width of the output.
+    pub d_output: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// The adapter, if any.
+    pub lora: Option<LoraConfig>,
+}
+
+impl LoraLinearConfig {
+    /// The layer, its weights to be drawn at first use or loaded before.
+    pub fn init(&self, device: &Device) -> LoraLinear {
+        let Self {
+            d_input,
+            d_output,
+            bias,
+            lora,
+        } = *self;
+        let xavier = Initializer::XavierUniform { gain: 1.0 };
+        let init = |shape: [usize; 2]| {
+            xavier.init_with::<2, _>(shape, Some(shape[0]), Some(shape[1]), device)
+        };
+        LoraLinear {
+            weight: init([d_input, d_output]),
+            bias: bias.then(|| Initializer::Zeros.init([d_output], device)),
+            lora: lora.map(|lora| LoraFactors::new(d_input, d_output, lora, device)),
+        }
+    }
+}
+
+impl LoraFactors {
+    /// Factors whose update is zero: A drawn at random, B zero (as PEFT starts them).
+    pub fn new(d_input: usize, d_output: usize, config: LoraConfig, device: &Device) -> Self {
+        let kaiming = Initializer::KaimingUniform {
+            gain: 1.0 / 3f64.sqrt(),
+            fan_out_only: false,
+        };
+        let shape_a = [d_input, config.rank];
+        Self {
+            a: kaiming.init_with::<2, _>(shape_a, Some(d_input), Some(config.rank), device),
+            b: Initializer::Zeros.init([config.rank, d_output], device),
+            scale: config.alpha / config.rank as f64,
+            dropout: DropoutConfig::new(config.dropout).init(),
+        }
+    }
+
+    /// `s · drop(x) A B`. The factors stay in f32 whatever the base is in, as training needs.
+    ///
+    /// # Shapes
+    /// - `x`: `[..., in]`, output: `[..., out]`, in the dtype of `x`
+    fn update<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let dtype = x.dtype();
+        let x = self.dropout.forward(x.cast(DType::F32));
+        let low_rank = linear(x, self.a.val(), None); // [..., r]
+        (linear(low_rank, self.b.val(), None) * self.scale).cast(dtype) // [..., out]
+    }
+
+    /// The dense update `s · A B`, `[in, out]`, for folding into the base once.
+    pub fn dense(&self) -> Tensor<2> {
+        self.a.val().matmul(self.b.val()) * self.scale
+    }
+}
+
+impl LoraLinear {
+    /// Applies the layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[..., in]`, output: `[..., out]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        match &self.lora {
+            None => linear(x, self.weight.val(), bias),
+            Some(lora) => linear(x.clone(), self.weight.val(), bias) + lora.update(x),
+        }
+    }
+
+    /// The same layer with the adapter folded into the weight.
+    pub fn merged(mut self) -> Self {
+        if let Some(lora) = self.lora.take() {
+            self.weight = self.weight.map(|weight| {
+                let dtype = weight.dtype();
+                (weight.cast(DType::F32) + lora.dense()).cast(dtype)
+            });
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{TensorData, Tolerance};
+
+    /// W = [[1, 2], [3, 4]], A = [[1], [2]], B = [[10, 20]], alpha / r = 2:
+    /// x = [1, 1] gives x W = [4, 6] and 2 · (x A) B = 2 · 3 · [10, 20] = [60, 120].
+    fn by_hand() -> LoraLinear {
+        let device = crate::test_device();
+        let config = LoraConfig {
+            rank: 1,
+            alpha: 2.0,
+            dropout: 0.0,
+        };
+        let mut layer = LoraLinearConfig {
+            d_input: 2,
+            d_output: 2,
+            bias: false,
+            lora: Some(config),
+        }
+        .init(&device);
+        layer.weight = Param::from_data([[1.0, 2.0], [3.0, 4.0]], &device);
+        let lora = layer.lora.as_mut().expect("made with an adapter");
+        lora.a = Param::from_data([[1.0], [2.0]], &device);
+        lora.b = Param::from_data([[10.0, 20.0]], &device);
+        layer
+    }
+
+    #[test]
+    fn update_equals_the_hand_computation() {
+        let x = Tensor::<2>::from_data([[1.0, 1.0]], &crate::test_device());
+        let expected = TensorData::from([[64.0, 126.0]]);
+        by_hand()
+            .forward(x.clone())
+            .into_data()
+            .assert_eq(&expected, false);
+        let merged = by_hand().merged();
+        assert!(merged.lora.is_none());
+        merged
+            .forward(x)
+            .into_data()
+            .assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-4));
+    }
+
+    #[test]
+    fn a_fresh_adapter_changes_nothing() {
+        let device = crate::test_device();
+        let lora = Some(LoraConfig::published(4));
+        let layer = LoraLinearConfig {
+            d_input: 3,
+            d_output: 5,
+            bias: true,
+            lora,
+        }
+        .init(&device);
+        let x = Tensor::<2>::ones([2, 3], &device);
+        let with = layer.forward(x.clone()).into_data();
+        let without = linear(x, layer.weight.val(), layer.bias.map(|b| b.val())).into_data();
+        with.assert_eq(&without, true);
+    }
+}

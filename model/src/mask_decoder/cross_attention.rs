@@ -1,0 +1,147 @@
+//! Eq. 7 and Eq. 9: one post-norm transformer decoder layer and a final norm.
+//!
+//! `x1 = norm1(x + self_attention(x))`, `x2 = norm2(x1 + cross_attention(x1, memory))`,
+//! `x3 = norm3(x2 + linear2(relu(linear1(x2))))`, and `norm(x3)`, without position embeddings.
+
+use burn::module::{Module, Param};
+use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::activation::relu;
+use burn::tensor::module::linear;
+use burn::tensor::{Device, Tensor};
+
+use super::xavier_linear;
+use crate::attention::{attend, attend_plain, merge_heads, split_heads};
+use crate::config::MaskDecoderConfig;
+
+/// The layer; `memory` is what its cross-attention looks at.
+#[derive(Module, Debug)]
+pub struct CrossAttention {
+    /// Image positions among themselves.
+    pub self_attn: MultiheadAttention,
+    /// Image positions to the memory.
+    pub multihead_attn: MultiheadAttention,
+    /// `c -> c`
+    pub linear1: Linear,
+    /// `c -> c`
+    pub linear2: Linear,
+    /// After self-attention.
+    pub norm1: LayerNorm,
+    /// After cross-attention.
+    pub norm2: LayerNorm,
+    /// After the feed-forward.
+    pub norm3: LayerNorm,
+    /// The decoder's final norm.
+    pub norm: LayerNorm,
+    dropout: Dropout,
+}
+
+/// Attention with packed query, key and value weights.
+#[derive(Module, Debug)]
+pub struct MultiheadAttention {
+    /// `[c, 3 c]`: queries, keys, values (checkpoints store `[3 c, c]`).
+    pub in_proj_weight: Param<Tensor<2>>,
+    /// `[3 c]`
+    pub in_proj_bias: Param<Tensor<1>>,
+    /// `c -> c`
+    pub out_proj: Linear,
+    heads: usize,
+    dropout: Dropout,
+}
+
+/// Where the parts of the packed projection start, in units of `c`.
+const QUERY: usize = 0;
+const KEY: usize = 1;
+const VALUE: usize = 2;
+
+impl CrossAttention {
+    pub(super) fn new(width: usize, config: &MaskDecoderConfig, device: &Device) -> Self {
+        let norm = || LayerNormConfig::new(width).with_epsilon(1e-5).init(device);
+        Self {
+            self_attn: MultiheadAttention::new(width, config, device),
+            multihead_attn: MultiheadAttention::new(width, config, device),
+            linear1: xavier_linear(width, width, device),
+            linear2: xavier_linear(width, width, device),
+            norm1: norm(),
+            norm2: norm(),
+            norm3: norm(),
+            norm: norm(),
+            dropout: DropoutConfig::new(config.dropout).init(),
+        }
+    }
+
+    /// The whole layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[n, p, c]`, `memory`: `[n, m, c]`; output: `[n, p, c]`
+    pub fn forward(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
+        let x = self.attend_to_self(x);
+        let from_memory = self.multihead_attn.forward(x.clone(), memory);
+        self.finish(x, from_memory)
+    }
+
+    /// The half that does not see the memory: `norm1(x + self_attention(x))`.
+    pub fn attend_to_self(&self, x: Tensor<3>) -> Tensor<3> {
+        let attended = self.self_attn.forward(x.clone(), x.clone());
+        self.norm1.forward(x + self.dropout.forward(attended))
+    }
+
+    /// The other half for a memory of a single token.
+    ///
+    /// # Shapes
+    /// - `x`: `[1, p, c]` from [`attend_to_self`](Self::attend_to_self), `memory`: `[n, 1, c]`
+    /// - output: `[n, p, c]`
+    pub fn attend_to_one(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
+        self.finish(x, self.multihead_attn.forward_one(memory))
+    }
+
+    fn finish(&self, x: Tensor<3>, from_memory: Tensor<3>) -> Tensor<3> {
+        let x = self.norm2.forward(x + self.dropout.forward(from_memory)); // [n, p, c]
+        let hidden = self.dropout.forward(relu(self.linear1.forward(x.clone())));
+        let mixed = self.dropout.forward(self.linear2.forward(hidden));
+        self.norm.forward(self.norm3.forward(x + mixed))
+    }
+}
+
+impl MultiheadAttention {
+    fn new(width: usize, config: &MaskDecoderConfig, device: &Device) -> Self {
+        let xavier = Initializer::XavierUniform { gain: 1.0 };
+        let packed = [width, 3 * width];
+        Self {
+            in_proj_weight: xavier.init_with::<2, _>(packed, Some(width), Some(3 * width), device),
+            in_proj_bias: Initializer::Zeros.init([3 * width], device),
+            out_proj: xavier_linear(width, width, device),
+            heads: config.num_attention_heads,
+            dropout: DropoutConfig::new(config.dropout).init(),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[n, p, c]`, `memory`: `[n, m, c]`; output: `[n, p, c]`
+    fn forward(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
+        let in_training = x.device().is_autodiff();
+        let query = split_heads(self.project(x, QUERY), self.heads); // [n, heads, p, c / heads]
+        let key = split_heads(self.project(memory.clone(), KEY), self.heads);
+        let value = split_heads(self.project(memory, VALUE), self.heads);
+        let attended = if in_training {
+            attend_plain(query, key, value, None, |weights| {
+                self.dropout.forward(weights)
+            })
+        } else {
+            attend(query, key, value, None)
+        };
+        self.out_proj.forward(merge_heads(attended))
+    }
+
+    /// What every query receives from a memory of one token, `[n, 1, c]` to `[n, 1, c]`.
+    fn forward_one(&self, memory: Tensor<3>) -> Tensor<3> {
+        self.out_proj.forward(self.project(memory, VALUE))
+    }
+
+    /// One part of the packed projection, `[n, m, c]` to `[n, m, c]`.
+    fn project(&self, x: Tensor<3>, part: usize) -> Tensor<3> {
+        let [_, _, width] = x.dims();
+        let weight = self.in_proj_weight.val().narrow(1, part * width, width);
+        let bias = self.in_proj_bias.val().narrow(0, part * width, width);
+        linear(x, weight, Some(bias))
+    }
+}

@@ -1,0 +1,148 @@
+//! Eq. 10-12: DySample, upsampling by sampling at learned positions.
+
+use burn::module::Module;
+use burn::nn::Initializer;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// The fixed factor α of Eq. 11 that keeps neighbouring samples from crossing.
+const SCOPE: f64 = 0.25;
+
+/// Upsampling by `scale` with a learned offset for every output sample and channel group.
+#[derive(Module, Debug)]
+pub struct DySample {
+    /// φ of Eq. 10, a 1x1 convolution `c -> 2 · groups · scale²`.
+    pub offset: Conv2d,
+    scale: usize,
+    groups: usize,
+}
+
+impl DySample {
+    pub(super) fn new(width: usize, scale: usize, groups: usize, device: &Device) -> Self {
+        let offsets = 2 * groups * scale * scale;
+        // The published module starts near plain bilinear upsampling: N(0, 0.001), no bias.
+        let mut offset = Conv2dConfig::new([width, offsets], [1, 1])
+            .with_initializer(Initializer::Normal {
+                mean: 0.0,
+                std: 0.001,
+            })
+            .init(device);
+        offset.bias = Some(Initializer::Zeros.init([offsets], device));
+        Self {
+            offset,
+            scale,
+            groups,
+        }
+    }
+
+    /// Tokens in, tokens out.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[b, g², c]`, output: `[b, (g · scale)², c]`
+    pub fn forward_tokens(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let [batch, length, width] = tokens.dims();
+        let side = length.isqrt();
+        let map = tokens.swap_dims(1, 2).reshape([batch, width, side, side]); // [b, c, g, g]
+        self.forward(map).flatten::<3>(2, 3).swap_dims(1, 2)
+    }
+
+    /// # Shapes
+    /// - `x`: `[b, c, h, w]`, output: `[b, c, h · scale, w · scale]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, width, height, columns] = x.dims();
+        let (scale, groups) = (self.scale, self.groups);
+        let group_width = width / groups;
+        let grid = self.sampling_grid(x.clone()); // [b · groups, h · scale, w · scale, 2]
+        let options = GridSampleOptions::new(InterpolateMode::Bilinear)
+            .with_padding_mode(GridSamplePaddingMode::Border)
+            .with_align_corners(false);
+        x.reshape([batch * groups, group_width, height, columns])
+            .grid_sample_2d(grid, options) // Eq. 12
+            .reshape([batch, width, height * scale, columns * scale])
+    }
+
+    /// S of Eq. 11 in the coordinates of `grid_sample`: (column, row) in [-1, 1].
+    ///
+    /// # Shapes
+    /// - output: `[b · groups, h · scale, w · scale, 2]`
+    fn sampling_grid(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, _, height, width] = x.dims();
+        let (scale, groups, device) = (self.scale, self.groups, x.device());
+        let per_cell = scale * scale;
+        // Channels of the offsets: (axis, group, row in the cell, column in the cell).
+        let offset = self.offset.forward(x) * SCOPE; // [b, 2 · groups · scale², h, w]
+        let offset = offset.reshape([batch, 2, groups, per_cell, height, width]);
+        let start = start_positions(scale, &device); // [1, 2, 1, scale², 1, 1]
+        let centre = cell_centres(height, width, &device); // [1, 2, 1, 1, h, w]
+        let size = TensorData::new(vec![width as f32, height as f32], [1, 2, 1, 1, 1, 1]);
+        let size = Tensor::<6>::from_data(size, &device);
+        let position = (offset + start + centre) * 2.0 / size - 1.0; // [b, 2, groups, scale², h, w]
+        position
+            .reshape([batch * 2 * groups, scale, scale, height, width])
+            .permute([0, 3, 1, 4, 2]) // [b · 2 · groups, h, row, w, column]
+            .reshape([batch, 2, groups, height * scale, width * scale])
+            .permute([0, 2, 3, 4, 1])
+            .reshape([batch * groups, height * scale, width * scale, 2])
+    }
+}
+
+/// G of Eq. 11 inside a cell: the centres of its `scale x scale` parts relative to its own centre
+/// (±0.25 for a scale of 2), `[1, 2, 1, scale², 1, 1]` with the column axis first.
+fn start_positions(scale: usize, device: &Device) -> Tensor<6> {
+    let step = |i: usize| (i as f32 - (scale as f32 - 1.0) / 2.0) / scale as f32;
+    let cells = 0..scale * scale;
+    let columns = cells.clone().map(|cell| step(cell % scale));
+    let rows = cells.map(|cell| step(cell / scale));
+    let data = TensorData::new(
+        columns.chain(rows).collect(),
+        [1, 2, 1, scale * scale, 1, 1],
+    );
+    Tensor::from_data(data, device)
+}
+
+/// Centres of the cells in pixels, `[1, 2, 1, 1, h, w]` with the column axis first.
+fn cell_centres(height: usize, width: usize, device: &Device) -> Tensor<6> {
+    let cells = 0..height * width;
+    let columns = cells.clone().map(|cell| (cell % width) as f32 + 0.5);
+    let rows = cells.map(|cell| (cell / width) as f32 + 0.5);
+    let data = TensorData::new(columns.chain(rows).collect(), [1, 2, 1, 1, height, width]);
+    Tensor::from_data(data, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interpolation::{Kernel, resize};
+    use burn::tensor::{Distribution, Tolerance};
+
+    /// Without offsets, the sampling points are those of bilinear upsampling.
+    #[test]
+    fn zero_offsets_are_bilinear_upsampling() {
+        let device = crate::test_device();
+        let mut sample = DySample::new(8, 2, 4, &device);
+        sample.offset.weight = Initializer::Zeros.init([32, 8, 1, 1], &device);
+        let x = Tensor::<4>::random([2, 8, 3, 5], Distribution::Normal(0.0, 1.0), &device);
+        let expected = resize(x.clone(), [6, 10], Kernel::Bilinear).into_data();
+        sample
+            .forward(x)
+            .into_data()
+            .assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-5));
+    }
+
+    /// A bias of 4 on every column offset moves all samples by 4 · 0.25 = 1 pixel to the right.
+    #[test]
+    fn offsets_move_the_samples() {
+        let device = crate::test_device();
+        let mut sample = DySample::new(4, 2, 1, &device);
+        sample.offset.weight = Initializer::Zeros.init([8, 4, 1, 1], &device);
+        let bias = [4.0f32, 4.0, 4.0, 4.0, 0.0, 0.0, 0.0, 0.0];
+        sample.offset.bias = Some(burn::module::Param::from_data(bias, &device));
+        let x = Tensor::<4>::random([1, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);
+        let up = resize(x.clone(), [8, 8], Kernel::Bilinear);
+        // Moved by one input pixel, which is two output pixels.
+        let expected = up.narrow(3, 2, 6).into_data();
+        let moved = sample.forward(x).narrow(3, 0, 6).into_data();
+        moved.assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-5));
+    }
+}

@@ -1,0 +1,182 @@
+//! The light mask decoder (Figure 3): from image tokens and a [SEG] token to a mask.
+//!
+//! | file | equation |
+//! | --- | --- |
+//! | this one | 5 (`img_llm_down`, `text_down`), 6, and the joining |
+//! | [`dsff`] | 9, 13: cross-attention between details and semantics, and the adapter |
+//! | [`dysample`] | 10-12: learned upsampling of the language model's image tokens |
+//! | [`cross_attention`] | 7 (and 9): a post-norm transformer decoder layer |
+//! | [`head`] | 8: convolution, pixel shuffle, convolution |
+
+pub mod cross_attention;
+pub mod dsff;
+pub mod dysample;
+pub mod head;
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::config::{MllmsegConfig, Variant};
+use crate::parameters::parameter_count;
+use cross_attention::CrossAttention;
+use dsff::{Dsff, Fusion};
+use head::MaskHead;
+
+/// The mask decoder, always in f32.
+#[derive(Module, Debug)]
+pub struct MaskDecoder {
+    /// φ1 of Eq. 5, `d -> c`; absent in the `vit` variant.
+    pub img_llm_down: Option<Linear>,
+    /// φ2 of Eq. 5, `d -> c`.
+    pub text_down: Linear,
+    /// Eq. 6.
+    pub dsff: Dsff,
+    /// Eq. 7: image positions ask, the [SEG] token answers.
+    pub seg_attention: CrossAttention,
+    /// Eq. 8.
+    pub head: MaskHead,
+}
+
+/// All that the decoder knows of an image before any word is said.
+#[derive(Debug, Clone)]
+pub struct DecoderImage {
+    /// The maps of DSFF, among them T_ds0.
+    pub fusion: Fusion,
+    /// T_ds0 after the self-attention half of the layer of Eq. 7, `[b, p, c]`.
+    pub attended: Tensor<3>,
+}
+
+impl MaskDecoder {
+    /// Builds the decoder of a configuration.
+    pub fn new(config: &MllmsegConfig, device: &Device) -> Self {
+        let (width, language_width) = (config.vision.hidden_size, config.language.hidden_size);
+        let decoder = &config.mask_decoder;
+        let down = || xavier_linear(language_width, width, device);
+        Self {
+            img_llm_down: decoder.variant.uses_language_tokens().then(down),
+            text_down: down(),
+            dsff: Dsff::new(config, device),
+            seg_attention: CrossAttention::new(width, decoder, device),
+            head: MaskHead::new(width, config.vision.patch_size, device),
+        }
+    }
+
+    /// The plain path, the one training uses: masks of all expressions of all images.
+    ///
+    /// # Shapes
+    /// - `image_tokens`: T_img1 `[b, p, c]`
+    /// - `language_tokens`: T_img2 `[b, l, d]`
+    /// - `seg_tokens`: T_seg `[n, 1, d]`
+    /// - `image_of`: for each expression, the row of its image
+    /// - output: probabilities `[n, size, size]`
+    pub fn forward(
+        &self,
+        image_tokens: Tensor<3>,
+        language_tokens: Tensor<3>,
+        seg_tokens: Tensor<3>,
+        image_of: &[usize],
+    ) -> Tensor<3> {
+        let fusion = self.fuse(image_tokens, language_tokens);
+        let rows: Vec<_> = image_of
+            .iter()
+            .map(|&row| fusion.fused.clone().narrow(0, row, 1))
+            .collect();
+        let queries = Tensor::cat(rows, 0); // [n, p, c]
+        let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c], Eq. 5
+        self.head.forward(self.seg_attention.forward(queries, seg)) // [n, size, size]
+    }
+
+    /// Everything up to T_ds0: Eq. 5 (left) and Eq. 6.
+    pub fn fuse(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> Fusion {
+        let semantic = self
+            .img_llm_down
+            .as_ref()
+            .map(|down| down.forward(language_tokens.cast(DType::F32))); // T_img3 [b, l, c]
+        self.dsff.forward(image_tokens.cast(DType::F32), semantic)
+    }
+
+    /// What can be computed before the words: DSFF and the self-attention half of Eq. 7's layer.
+    pub fn encode(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> DecoderImage {
+        let fusion = self.fuse(image_tokens, language_tokens);
+        let attended = self.seg_attention.attend_to_self(fusion.fused.clone());
+        DecoderImage { fusion, attended }
+    }
+
+    /// The short path: masks of expressions on one encoded image.
+    ///
+    /// A softmax over one key is 1, so the cross-attention adds the same projected vector at every
+    /// position; its query and key are not computed.
+    ///
+    /// # Shapes
+    /// - `image`: of one image, `seg_tokens`: `[n, 1, d]`
+    /// - output: probabilities `[n, size, size]`
+    pub fn segment(&self, image: &DecoderImage, seg_tokens: Tensor<3>) -> Tensor<3> {
+        let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c]
+        let attended = self
+            .seg_attention
+            .attend_to_one(image.attended.clone(), seg); // [n, p, c]
+        self.head.forward(attended)
+    }
+}
+
+/// A linear layer as a fresh decoder starts it: Xavier uniform weights, zero bias.
+fn xavier_linear(from: usize, to: usize, device: &Device) -> Linear {
+    let mut linear = LinearConfig::new(from, to)
+        .with_initializer(burn::nn::Initializer::XavierUniform { gain: 1.0 })
+        .init(device);
+    linear.bias = Some(burn::nn::Initializer::Zeros.init([to], device));
+    linear
+}
+
+/// Parameters of the mask decoder in each of Table 4's variants, at the sizes of `config`.
+pub fn variant_parameter_counts(config: &MllmsegConfig, device: &Device) -> [(Variant, usize); 4] {
+    Variant::ALL.map(|variant| {
+        let mut config = config.clone();
+        config.mask_decoder.variant = variant;
+        (variant, parameter_count(&MaskDecoder::new(&config, device)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Preset;
+    use burn::tensor::{Distribution, Tolerance};
+
+    /// The counts of Table 4 at the width of the 8B language model.
+    #[test]
+    fn variants_have_the_published_parameter_counts() {
+        let counts =
+            variant_parameter_counts(&Preset::InternVl2_5_8b.config(), &crate::test_device());
+        let expected = [
+            (Variant::Vit, 17_556_070),
+            (Variant::Llm, 21_784_198),
+            (Variant::Concat, 22_832_774),
+            (Variant::Dsff, 34_385_542),
+        ];
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn the_short_path_equals_the_plain_one_in_every_variant() {
+        let device = crate::test_device();
+        let mut config = Preset::Tiny.config();
+        let random =
+            |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let (p, l) = (config.patches_per_side().pow(2), config.num_image_tokens());
+        let (c, d) = (config.vision.hidden_size, config.language.hidden_size);
+        for variant in Variant::ALL {
+            config.mask_decoder.variant = variant;
+            let decoder = MaskDecoder::new(&config, &device);
+            let (details, semantics) = (random([1, p, c]), random([1, l, d]));
+            let seg = random([3, 1, d]);
+            let plain =
+                decoder.forward(details.clone(), semantics.clone(), seg.clone(), &[0, 0, 0]);
+            assert_eq!(plain.dims(), [3, config.mask_size(), config.mask_size()]);
+            let short = decoder.segment(&decoder.encode(details, semantics), seg);
+            let (plain, short) = (plain.into_data(), short.into_data());
+            short.assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
+        }
+    }
+}
