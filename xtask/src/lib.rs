@@ -1,1 +1,5 @@
 //! The chores behind `cargo xtask`.
+
+#![warn(missing_docs)]
+
+pub mod weights;
