@@ -1,0 +1,103 @@
+//! What can be wrong with a mask that comes from a file or from a model.
+
+use thiserror::Error;
+
+/// A mask, a run-length encoding or a polygon that cannot be used.
+///
+/// The error knows no file: whoever reads the file adds its name and the annotation's.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum MaskError {
+    /// An image without pixels, or with more of them than [`super::MAX_PIXELS`].
+    #[error(
+        "expected an image of 1 to {} pixels, found {height} x {width} (height x width); \
+         check the size given for the image",
+        super::MAX_PIXELS
+    )]
+    ImageSize {
+        /// Rows asked for.
+        height: usize,
+        /// Columns asked for.
+        width: usize,
+    },
+    /// A buffer whose length is not height x width.
+    #[error(
+        "expected {expected} values for {height} x {width} (height x width), found {found}; \
+         pass one value per pixel, row by row"
+    )]
+    PixelCount {
+        /// Rows of the image.
+        height: usize,
+        /// Columns of the image.
+        width: usize,
+        /// height x width.
+        expected: usize,
+        /// Length of the buffer.
+        found: usize,
+    },
+    /// Two masks, or a mask and its image, of different sizes.
+    #[error(
+        "expected a mask of {} x {} (height x width), found {} x {}; \
+         check that the annotation belongs to this image",
+        expected[0], expected[1], found[0], found[1]
+    )]
+    SizeMismatch {
+        /// `[height, width]` of the image or of the first mask.
+        expected: [usize; 2],
+        /// `[height, width]` of the other one.
+        found: [usize; 2],
+    },
+    /// A polygon whose list of numbers does not pair up into points.
+    #[error(
+        "polygon {part}: expected an even number of coordinates (x1, y1, x2, y2, ...), \
+         found {found}; correct the annotation"
+    )]
+    OddCoordinates {
+        /// Which polygon of the segmentation, from 0.
+        part: usize,
+        /// How many numbers it has.
+        found: usize,
+    },
+    /// A coordinate that is no number, or lies absurdly far outside any image.
+    #[error(
+        "polygon {part}: expected coordinate {index} within +-{}, found {value}; \
+         correct the annotation (coordinates are pixels)",
+        super::MAX_COORDINATE
+    )]
+    Coordinate {
+        /// Which polygon of the segmentation, from 0.
+        part: usize,
+        /// Which number of its list, from 0.
+        index: usize,
+        /// The number.
+        value: f64,
+    },
+    /// Runs that do not cover the image exactly.
+    #[error(
+        "expected run lengths that sum to {expected} ({height} x {width}, height x width), \
+         found a sum of {found}; check `counts` against `size`"
+    )]
+    RunTotal {
+        /// Rows of the image.
+        height: usize,
+        /// Columns of the image.
+        width: usize,
+        /// height x width.
+        expected: u64,
+        /// Sum of the runs.
+        found: u64,
+    },
+    /// A string that is not COCO's compressed run-length encoding.
+    #[error(
+        "RLE string, byte {position}: expected {expected}, found {found}; \
+         check that `counts` was copied whole"
+    )]
+    RleString {
+        /// Byte of the string, from 0; its length when the string ends too early.
+        position: usize,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+}

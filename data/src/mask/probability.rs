@@ -1,0 +1,182 @@
+//! Probabilities into masks: resized to the original image first, then thresholded.
+//!
+//! The order matters: a mask thresholded at the model's 448 x 448 and resized afterwards has other
+//! edges. The interpolation is `torch.nn.functional.interpolate(mode="bilinear",
+//! align_corners=False, antialias=False)` in f32: output pixel `i` looks at source place `max((i +
+//! 0.5) * from / to - 0.5, 0)`, columns first and then rows, the last source pixel standing for
+//! everything beyond it.
+
+use rayon::prelude::*;
+
+use super::{Bitmap, MaskError, check_buffer, checked_pixel_count};
+
+/// A pixel is foreground from this probability on.
+pub const THRESHOLD: f32 = 0.5;
+
+/// Output rows that one task makes at a time, sharing the source rows it has stretched.
+const ROWS_PER_TASK: usize = 32;
+
+/// Probabilities `[height, width]` of `from`, row by row, stretched to the size `to`, row by row.
+///
+/// # Errors
+/// [`MaskError::ImageSize`] for a size no mask may have, [`MaskError::PixelCount`] for a buffer
+/// that is not of the size `from`.
+pub fn resize_bilinear(
+    probabilities: &[f32],
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Result<Vec<f32>, MaskError> {
+    resize_map(probabilities, from, to, |probability| probability)
+}
+
+/// The mask of the original image's size `to` from the model's probabilities `[height, width]` of
+/// `from`.
+///
+/// Resizes bilinearly and takes what is at least [`THRESHOLD`], in one pass; NaN is background.
+///
+/// # Errors
+/// As [`resize_bilinear`].
+pub fn mask_from_probabilities(
+    probabilities: &[f32],
+    from: (usize, usize),
+    to: (usize, usize),
+) -> Result<Bitmap, MaskError> {
+    let pixels = resize_map(probabilities, from, to, |probability| {
+        probability >= THRESHOLD
+    })?;
+    Bitmap::from_pixels(to.0, to.1, pixels)
+}
+
+fn resize_map<T: Clone + Default + Send>(
+    source: &[f32],
+    from: (usize, usize),
+    to: (usize, usize),
+    map: impl Fn(f32) -> T + Sync,
+) -> Result<Vec<T>, MaskError> {
+    check_buffer(from.0, from.1, source.len())?;
+    let mut output = vec![T::default(); checked_pixel_count(to.0, to.1)?];
+    let (rows, columns) = (Taps::new(from.0, to.0), Taps::new(from.1, to.1));
+    let task = ROWS_PER_TASK * to.1;
+    output
+        .par_chunks_mut(task)
+        .enumerate()
+        .for_each(|(index, chunk)| {
+            let mut upper = Stretched::new(to.1);
+            let mut lower = Stretched::new(to.1);
+            for (row, line) in (index * ROWS_PER_TASK..).zip(chunk.chunks_exact_mut(to.1)) {
+                let tap = rows.at(row);
+                // Going down the image, the lower source row often becomes the upper one.
+                if lower.row == Some(tap.first) {
+                    std::mem::swap(&mut upper, &mut lower);
+                }
+                upper.load(source, from.1, tap.first, &columns);
+                lower.load(source, from.1, tap.second, &columns);
+                for ((pixel, &above), &below) in line.iter_mut().zip(&upper.line).zip(&lower.line) {
+                    *pixel = map((1.0 - tap.weight) * above + tap.weight * below);
+                }
+            }
+        });
+    Ok(output)
+}
+
+/// The two source places that an output place looks at.
+#[derive(Clone, Copy)]
+struct Tap {
+    first: usize,
+    second: usize,
+    /// The second place's weight; the first has the rest of 1.
+    weight: f32,
+}
+
+/// Where the output places along one axis look.
+struct Taps {
+    /// Source places per output place.
+    scale: f32,
+    last: usize,
+}
+
+impl Taps {
+    fn new(from: usize, to: usize) -> Self {
+        Self {
+            scale: from as f32 / to as f32,
+            last: from.saturating_sub(1),
+        }
+    }
+
+    fn at(&self, output: usize) -> Tap {
+        let place = (self.scale * (output as f32 + 0.5) - 0.5).max(0.0);
+        let first = (place as usize).min(self.last);
+        let weight = (place - first as f32).min(1.0);
+        Tap {
+            first,
+            second: (first + 1).min(self.last),
+            weight,
+        }
+    }
+}
+
+/// One source row stretched to the output's width.
+struct Stretched {
+    row: Option<usize>,
+    line: Vec<f32>,
+}
+
+impl Stretched {
+    fn new(width: usize) -> Self {
+        Self {
+            row: None,
+            line: vec![0.0; width],
+        }
+    }
+
+    fn load(&mut self, source: &[f32], width: usize, row: usize, columns: &Taps) {
+        if self.row == Some(row) {
+            return;
+        }
+        let values = &source[row * width..(row + 1) * width];
+        for (output, value) in self.line.iter_mut().enumerate() {
+            let tap = columns.at(output);
+            *value = (1.0 - tap.weight) * values[tap.first] + tap.weight * values[tap.second];
+        }
+        self.row = Some(row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: places 0, 0.25, 0.75, 1 between 0 and 1.
+    #[test]
+    fn doubling_a_row() {
+        let wide = resize_bilinear(&[0.0, 1.0], (1, 2), (1, 4)).unwrap();
+        assert_eq!(wide, [0.0, 0.25, 0.75, 1.0]);
+        let tall = resize_bilinear(&[0.0, 1.0], (2, 1), (4, 1)).unwrap();
+        assert_eq!(tall, [0.0, 0.25, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn one_half_is_foreground_and_nan_is_not() {
+        let mask = mask_from_probabilities(&[0.5, 0.5f32.next_down()], (1, 2), (1, 2)).unwrap();
+        assert_eq!(mask.to_bytes(1), [1, 0]);
+        let nan = mask_from_probabilities(&[f32::NAN], (1, 1), (2, 2)).unwrap();
+        assert!(nan.is_empty());
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        let short = resize_bilinear(&[0.0; 3], (2, 2), (4, 4));
+        assert!(matches!(
+            short,
+            Err(MaskError::PixelCount {
+                expected: 4,
+                found: 3,
+                ..
+            })
+        ));
+        for to in [(0, 4), (usize::MAX, usize::MAX), (20_000, 20_000)] {
+            let found = mask_from_probabilities(&[0.0; 4], (2, 2), to);
+            assert!(matches!(found, Err(MaskError::ImageSize { .. })));
+        }
+    }
+}
