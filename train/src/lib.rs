@@ -1,1 +1,2 @@
-//! Training MLLMSeg (losses, recipe, optimizer, trainer, snapshots).
+//! Training MLLMSeg: losses, recipe, optimizer, trainer and snapshots.
+#![warn(missing_docs)]

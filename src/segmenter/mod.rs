@@ -1,0 +1,152 @@
+//! Load a checkpoint, encode an image once, ask for as many masks as you like.
+
+mod error;
+mod generate;
+mod prediction;
+mod session;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Tensor, TensorData};
+use image::RgbImage;
+use mllmseg_data::image::preprocess;
+use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
+use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
+use mllmseg_model::checkpoint::{LoadOptions, LoadReport, SaveOptions, WeightFiles, load_model, save_model};
+use mllmseg_model::mllmseg::{Conversations, ForwardOutput, token_tensor};
+use mllmseg_model::{Mllmseg, MllmsegConfig};
+
+use crate::device::{DtypeChoice, SelectedDevice};
+pub use error::SegmentError;
+pub use generate::{Generated, Mark};
+pub use prediction::MaskPrediction;
+pub use session::ImageSession;
+
+/// A model with its tokenizer, on a device.
+#[derive(Debug)]
+pub struct Segmenter {
+    model: Mllmseg,
+    config: MllmsegConfig,
+    tokenizer: Tokenizer,
+    template: Template,
+    special: SpecialTokens,
+    device: SelectedDevice,
+    report: LoadReport,
+    dir: PathBuf,
+}
+
+impl Segmenter {
+    /// Loads a checkpoint folder in the device's best number type ([`DtypeChoice::Auto`]).
+    pub fn load(dir: impl AsRef<Path>, device: &SelectedDevice) -> Result<Self, SegmentError> {
+        Self::load_as(dir, device, DtypeChoice::Auto)
+    }
+
+    /// Loads a checkpoint folder: `config.json`, tokenizer files and weights.
+    ///
+    /// A base model without mask decoder loads too: it gets [SEG] and [REJ] and a fresh decoder
+    /// ([`Segmenter::report`] says so), as the start of a training.
+    pub fn load_as(
+        dir: impl AsRef<Path>,
+        device: &SelectedDevice,
+        dtype: DtypeChoice,
+    ) -> Result<Self, SegmentError> {
+        let dir = dir.as_ref();
+        let dtype = dtype.resolve(device)?;
+        let mut config = MllmsegConfig::from_dir(dir)?;
+        let template = Template::from_name(&config.template)?;
+        let mut tokenizer = Tokenizer::from_dir(dir)?;
+        let is_base_model = !WeightFiles::open(dir)?.shapes().any(|(name, _)| name.starts_with("res_decoder."));
+        let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
+        if is_base_model && lacks_tokens {
+            tokenizer.add_segmentation_tokens()?;
+        }
+        let special = tokenizer.special_tokens()?;
+        let options =
+            LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora: None };
+        let (model, report) = load_model(dir, &mut config, options, &device.device)?;
+        let (device, dir) = (device.clone(), dir.to_path_buf());
+        Ok(Self { model, config, tokenizer, template, special, device, report, dir })
+    }
+
+    /// Writes a checkpoint folder that [`Segmenter::load`] and the published Python code read.
+    pub fn save(&self, dir: impl AsRef<Path>, options: SaveOptions) -> Result<(), SegmentError> {
+        let dir = dir.as_ref();
+        let base = std::fs::read(self.dir.join("config.json")).ok();
+        let base = base.and_then(|text| serde_json::from_slice(&text).ok());
+        save_model(&self.model, &self.config, base.as_ref(), dir, options)?;
+        Ok(self.tokenizer.save(dir)?)
+    }
+
+    /// Does everything that no expression changes: vision, the prompt up to `</img>`, the fusion
+    /// of details and semantics, and half of the decoder's second layer.
+    pub fn encode(&self, image: &RgbImage) -> Result<ImageSession<'_>, SegmentError> {
+        ImageSession::new(self, image)
+    }
+
+    /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.
+    ///
+    /// Masks come for every [SEG] of the answer, in order. The fast path of [`ImageSession`] gives
+    /// the same probabilities.
+    pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
+        let seg_positions = self.seg_positions(prompt).map(|position| (0, position)).collect();
+        self.model.forward(Conversations {
+            pixels,
+            input_ids: token_tensor(&[&prompt.input_ids], 0, &self.device.device),
+            image_start: prompt.image_range.start,
+            seg_positions,
+        })
+    }
+
+    /// A conversation as ids. `answer: None` ends it where the assistant begins to speak.
+    pub fn tokenize(&self, question: &str, answer: Option<&str>) -> Result<TokenizedPrompt, SegmentError> {
+        let image_tokens = self.config.num_image_tokens();
+        Ok(tokenize_conversation(&self.tokenizer, self.template, question, answer, image_tokens)?)
+    }
+
+    /// The picture as the model sees it.
+    ///
+    /// # Shapes
+    /// - output: `[1, 3, size, size]`, f32, normalised
+    pub fn pixels(&self, image: &RgbImage) -> Tensor<4> {
+        let size = self.config.image_size;
+        let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
+        Tensor::from_data(data, (&self.device.device, DType::F32))
+    }
+
+    /// Positions of [SEG] in the answer.
+    fn seg_positions(&self, prompt: &TokenizedPrompt) -> impl Iterator<Item = usize> {
+        let seg = self.special.seg;
+        let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);
+        answer.filter(move |(_, id)| **id == seg).map(|(position, _)| position)
+    }
+
+    /// The network.
+    pub fn model(&self) -> &Mllmseg {
+        &self.model
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &MllmsegConfig {
+        &self.config
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Ids of the tokens with a meaning of their own.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &SelectedDevice {
+        &self.device
+    }
+
+    /// What was found on loading.
+    pub fn report(&self) -> &LoadReport {
+        &self.report
+    }
+}
