@@ -1,7 +1,7 @@
 """Writes data/tests/fixtures/tokenizer/: small tokenizers and the ids that the Python implementations give.
 
-    python -m venv /tmp/oracle && /tmp/oracle/bin/pip install transformers==4.46.3 sentencepiece==0.2.0 protobuf
-    /tmp/oracle/bin/python tests/oracle/tokenizer.py [--with-nfkc]
+    python -m venv venv && venv/bin/pip install transformers==4.46.3 sentencepiece==0.2.3 protobuf
+    venv/bin/python tests/oracle/tokenizer.py [--with-nfkc]
 
 InternLM2's tokenizer class is remote code that encodes each stretch between added tokens by `sp_model.encode`; transformers'
 `LlamaTokenizer(legacy=True)` does the same and stands in for it. `--with-nfkc` adds a model with the full nmt_nfkc map, which is too
@@ -26,6 +26,7 @@ OUT = ROOT / "data/tests/fixtures/tokenizer"
 REFERENCE = ROOT / "tests/reference"
 TURN = ["<|im_end|>", "<|im_start|>"]
 IMAGE = ["<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"]
+PHI3 = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 MASK = ["[SEG]", "[REJ]"]
 
 TEXTS = [
@@ -41,7 +42,7 @@ TEXTS = [
     "it'\u017f", "1234567890 12.5%", "# ## ###", "#version", "def f(x):\n    return x  # two\n", "ab" * 40,
     "The segmentation results are the cup [SEG], the mask of a dog is [REJ].", "<ud>", "x<ud>y", "a <ud> b", "<ud2>", "abcab",
     "[UNUSED_TOKEN_1]", "\ud7ff\uffff", "a\u0301\u0327b", "Ǆ ǆ ǅ", "™ ℃ ㎏", "<strip> a", "a <strip> b", "a \n<strip>\t\u00a0 b", "<strip><strip> x",
-    "  <|im_start|>  ", "x\n<|im_end|>\ny", "<|im_end|>\u0338", "</img>\u0301",
+    "<|system|>\n a<|end|><|user|>\n b <|end|>", "  <|im_start|>  ", "x\n<|im_end|>\ny", "<|im_end|>\u0338", "</img>\u0301",
 ]
 
 WORDS = (
@@ -64,7 +65,15 @@ def train(work, name, **options):
         input=str(work / "corpus.txt"), model_prefix=str(work / name), model_type="bpe", vocab_size=options.pop("vocab_size", 480),
         character_coverage=0.9995, hard_vocab_limit=False, minloglevel=2, num_threads=1, **options,
     )
-    return work / f"{name}.model"
+    path = work / f"{name}.model"
+    proto = pb.ModelProto()
+    proto.ParseFromString(path.read_bytes())
+    # Paths of this run, which would make every run's file differ.
+    proto.trainer_spec.ClearField("input")
+    proto.trainer_spec.ClearField("model_prefix")
+    proto.normalizer_spec.ClearField("normalization_rule_tsv")
+    path.write_bytes(proto.SerializeToString())
+    return path
 
 
 def folder(name):
@@ -120,6 +129,19 @@ def sentencepiece_folder(name, model, legacy=True, strip=False, **config):
     tokenizer.add_special_tokens({"additional_special_tokens": TURN + IMAGE + MASK})
     if strip:
         tokenizer.add_tokens([AddedToken("<strip>", lstrip=True, rstrip=True, normalized=False)])
+    tokenizer.save_pretrained(path)
+    tokenizer = LlamaTokenizer.from_pretrained(path)
+    processor = tokenizer.sp_model
+    expect(path, tokenizer, lambda run: processor.decode([int(i) for i in run]))
+
+
+def phi3_folder(model):
+    """As Phi-3 ships it: spaces of the newer kind, turn tokens that swallow the spaces on their right."""
+    path = folder("phi3")
+    tokenizer = LlamaTokenizer(str(model), legacy=False)
+    turn = [AddedToken(token, rstrip=True, normalized=False, special=True) for token in PHI3]
+    tokenizer.add_tokens(turn, special_tokens=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": IMAGE + MASK})
     tokenizer.save_pretrained(path)
     tokenizer = LlamaTokenizer.from_pretrained(path)
     processor = tokenizer.sp_model
@@ -207,6 +229,7 @@ def main():
         sentencepiece_folder("suffix", train(
             work, "d", **identity, vocab_size=360, treat_whitespace_as_suffix=True, control_symbols=["<ctl>"], **common))
         sentencepiece_folder("modern", train(work, "e", **identity, remove_extra_whitespaces=False, **common), legacy=False, strip=True)
+        phi3_folder(train(work, "i", **identity, vocab_size=360, remove_extra_whitespaces=False, byte_fallback=True))
         edited(work / "b.model", work / "f.model")
         sentencepiece_folder("edited", work / "f.model")
         if "--with-nfkc" in sys.argv:

@@ -1,4 +1,5 @@
-//! Added tokens: the ones beside the base vocabulary, found in the text before anything else is tokenized.
+//! Added tokens: the ones beside the base vocabulary, found in the text before anything else is
+//! tokenized.
 
 use std::collections::HashMap;
 
@@ -80,7 +81,8 @@ impl AddedTokens {
         self.tokens.get(*self.by_id.get(&id)?)
     }
 
-    /// The first added token in `text`: its byte position and itself; the longest of those that start there.
+    /// The first added token in `text`: its byte position and itself; the longest of those that
+    /// start there.
     pub(super) fn find(&self, text: &str) -> Option<(usize, &AddedToken)> {
         text.bytes().enumerate().find_map(|(at, byte)| {
             let candidates = self.by_first_byte.get(&byte)?;
@@ -125,7 +127,8 @@ impl AddedTokens {
         };
         let mut left = before.last_mut().filter(|left| !left.is_empty());
         let mut right = after.first_mut().filter(|right| !right.is_empty());
-        // A single word that touches others is ordinary text: it joins the neighbour (seen before that is stripped).
+        // A single word that touches others is ordinary text: it joins the neighbour (seen before
+        // that is stripped).
         let touches_left = left.as_ref().is_some_and(|left| !left.ends_with(' '));
         let touches_right = right.as_ref().is_some_and(|right| !right.starts_with(' '));
         if let Some(right) = right.as_mut().filter(|_| token.rstrip) {
@@ -134,19 +137,22 @@ impl AddedTokens {
         if let Some(left) = left.as_mut().filter(|_| token.lstrip) {
             left.truncate(left.trim_end_matches(is_python_space).len());
         }
-        if token.single_word && touches_left {
-            if let Some(left) = left {
-                left.push_str(&std::mem::take(part));
-            }
-        } else if token.single_word && touches_right {
-            if let Some(right) = right {
-                right.insert_str(0, &std::mem::take(part));
-            }
+        if token.single_word
+            && touches_left
+            && let Some(left) = left
+        {
+            left.push_str(&std::mem::take(part));
+        } else if token.single_word
+            && touches_right
+            && let Some(right) = right
+        {
+            right.insert_str(0, &std::mem::take(part));
         }
     }
 }
 
-/// What Python's `str.strip` takes for space: Unicode's white space and the four information separators.
+/// What Python's `str.strip` takes for space: Unicode's white space and the four information
+/// separators.
 fn is_python_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }

@@ -1,7 +1,8 @@
 //! `vocab.json` + `merges.txt`: the byte-level byte-pair encoding of Qwen2.
 //!
-//! The published Python code reads it with the slow `Qwen2Tokenizer`: the whole text to NFC, split at added tokens, each stretch split by
-//! one regular expression, each word's UTF-8 bytes written as printable characters and merged by rank.
+//! The published Python code reads it with the slow `Qwen2Tokenizer`: the whole text to NFC, split
+//! at added tokens, each stretch split by one regular expression, each word's UTF-8 bytes written
+//! as printable characters and merged by rank.
 
 use super::TokenizerError;
 use super::files;
@@ -16,7 +17,8 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{NormalizedString, Normalizer, SplitDelimiterBehavior};
 
-/// Qwen2's words: contractions, letters with one leading sign, single digits, signs, line ends, spaces.
+/// Qwen2's words: contractions, letters with one leading sign, single digits, signs, line ends,
+/// spaces.
 const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The most merges or vocabulary entries that are accepted.
@@ -30,12 +32,14 @@ pub(super) struct ByteLevel {
     /// Each id's token, which decoding turns back into bytes.
     tokens: Vec<String>,
     byte_of: HashMap<char, u8>,
-    /// Bytes without a token of their own: text with them cannot be encoded unless there is an unknown token.
+    /// Bytes without a token of their own: text with them cannot be encoded unless there is an
+    /// unknown token.
     missing: HashSet<u8>,
 }
 
 impl ByteLevel {
-    /// Builds the model; `unk` is what a piece outside the vocabulary becomes, if the vocabulary has it.
+    /// Builds the model; `unk` is what a piece outside the vocabulary becomes, if the vocabulary
+    /// has it.
     pub(super) fn parse(
         (vocab_path, vocab): (&Path, &[u8]),
         (merges_path, merges): (&Path, &[u8]),
@@ -130,7 +134,8 @@ impl ByteLevel {
     }
 }
 
-/// The printable character of each byte: printable Latin-1 stands for itself, the rest counts up from U+0100.
+/// The printable character of each byte: printable Latin-1 stands for itself, the rest counts up
+/// from U+0100.
 fn byte_alphabet() -> HashMap<char, u8> {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let mut next = 0x100u32..;
@@ -188,7 +193,8 @@ fn parse_vocab(
     Ok(ids.into_iter().collect())
 }
 
-/// Reads the merges: one pair a line, best first. Only a first line `#version...` is a header: `# #` is a merge.
+/// Reads the merges: one pair a line, best first. Only a first line `#version...` is a header: `#
+/// #` is a merge.
 fn parse_merges(
     path: &Path,
     text: &str,

@@ -1,7 +1,8 @@
 //! What the JSON files beside a vocabulary say: added tokens, special tokens, switches.
 //!
-//! As in `transformers`, `added_tokens_decoder` of `tokenizer_config.json` is the authority on flags; a folder without it is an older one, where
-//! `added_tokens.json` has the ids and `special_tokens_map.json` the special tokens. Both are read, and must agree on ids.
+//! As in `transformers`, `added_tokens_decoder` of `tokenizer_config.json` is the authority on
+//! flags; a folder without it is an older one, where `added_tokens.json` has the ids and
+//! `special_tokens_map.json` the special tokens. Both are read, and must agree on ids.
 
 use super::added::AddedToken;
 use super::{TokenizerError, files};
@@ -13,7 +14,8 @@ pub(super) const CONFIG: &str = "tokenizer_config.json";
 pub(super) const ADDED: &str = "added_tokens.json";
 pub(super) const SPECIAL: &str = "special_tokens_map.json";
 
-/// The single special tokens, in the order in which `transformers` gives ids to those that have none.
+/// The single special tokens, in the order in which `transformers` gives ids to those that have
+/// none.
 const ROLES: [&str; 7] = [
     "bos_token",
     "eos_token",
@@ -77,7 +79,7 @@ impl Config {
     }
 
     /// Every special token by name: the single roles in their order, then the additional ones.
-    fn special_values(&self, defaults: &[(&'static str, &'static str)]) -> Vec<Value> {
+    pub(super) fn special_values(&self, defaults: &[(&'static str, &'static str)]) -> Vec<Value> {
         let mut values = Vec::new();
         for role in ROLES {
             let default = defaults.iter().find(|(name, _)| *name == role);
@@ -95,9 +97,9 @@ impl Config {
 
     /// All added tokens with their ids, checked against each other and against the base vocabulary.
     ///
-    /// `base_len` ids belong to the base vocabulary; `base_id` looks a token up there, `base_token` an id, and
-    /// `placeholder` says whether an added token may take over a base id. `defaults` are the special tokens that the tokenizer's class
-    /// has when no file says otherwise.
+    /// `base_len` ids belong to the base vocabulary; `base_id` looks a token up there, `base_token`
+    /// an id, and `placeholder` says whether an added token may take over a base id. `defaults` are
+    /// the special tokens that the tokenizer's class has when no file says otherwise.
     pub(super) fn added_tokens(
         &self,
         base: &dyn Base,
@@ -143,7 +145,8 @@ impl Config {
             };
             table.insert(&added_path, token)?;
         }
-        // A special token that no list has: its id in the base vocabulary, or else the next free one.
+        // A special token that no list has: its id in the base vocabulary, or else the next free
+        // one.
         for value in &specials {
             let Some(text) = token_text(value) else {
                 continue;
@@ -264,7 +267,8 @@ impl Table<'_> {
     }
 }
 
-/// Names under which models keep rows free for later tokens, such as InternLM2's `[UNUSED_TOKEN_145]`.
+/// Names under which models keep rows free for later tokens, such as InternLM2's
+/// `[UNUSED_TOKEN_145]`.
 fn is_reserved_name(token: &str) -> bool {
     let bracketed = matches!(token.as_bytes(), [b'[', .., b']'] | [b'<', .., b'>']);
     let lower = token.to_ascii_lowercase();

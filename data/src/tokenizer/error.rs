@@ -82,7 +82,8 @@ pub enum TokenizerError {
         /// What already stands in its way.
         conflict: String,
     },
-    /// The ids are not 0, 1, 2, ... without a gap, so they would not match the embedding table's rows.
+    /// The ids are not 0, 1, 2, ... without a gap, so they would not match the embedding table's
+    /// rows.
     #[error("{}: id {missing} belongs to no token although id {max} does (`{token}`); an entry is missing from the vocabulary or the added tokens", dir.display())]
     IdHole {
         /// The folder.

@@ -1,4 +1,5 @@
-//! `tokenizer.json`: the `tokenizers` library's own format, used when the folder has no slow tokenizer's files.
+//! `tokenizer.json`: the `tokenizers` library's own format, used when the folder has no slow
+//! tokenizer's files.
 
 use super::TokenizerError;
 use super::added::AddedToken;
@@ -129,9 +130,17 @@ impl Json {
     }
 }
 
-impl Base for Json {
-    fn len(&self) -> usize {
+impl Json {
+    /// The number of tokens in the model itself, without the added ones.
+    pub(super) fn model_len(&self) -> usize {
         self.base_len
+    }
+}
+
+impl Base for Json {
+    /// With the file's own added tokens: the files beside it may name only a few of them.
+    fn len(&self) -> usize {
+        self.inner.get_vocab_size(true)
     }
 
     fn id(&self, token: &str) -> Option<u32> {

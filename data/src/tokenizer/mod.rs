@@ -1,13 +1,13 @@
 //! Text to token ids and back, exactly as the published models' Python tokenizers do it.
 //!
-//! A folder may hold several formats. The one that wins is the one that the published code reads (`use_fast=False`), because the weights were
-//! trained on its ids:
+//! A folder may hold several formats. The one that wins is the one that the published code reads
+//! (`use_fast=False`), because the weights were trained on its ids:
 //! 1. `tokenizer.model`: SentencePiece, the InternLM2 sizes;
 //! 2. `vocab.json` with `merges.txt`: byte-level pairs, the Qwen sizes;
 //! 3. `tokenizer.json`: the `tokenizers` library's format, when neither is there.
 //!
-//! In the first two, a text is cut at its added tokens and each stretch is tokenized on its own, as the slow tokenizers of
-//! `transformers` do; in the third the library decides.
+//! In the first two, a text is cut at its added tokens and each stretch is tokenized on its own, as
+//! the slow tokenizers of `transformers` do; in the third the library decides.
 
 mod added;
 mod byte_level;
@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod files;
 mod json;
+mod load;
 mod normalizer;
 mod piece_merge;
 mod save;
@@ -31,17 +32,14 @@ use added::AddedTokens;
 use byte_level::ByteLevel;
 use config::{Base, Config};
 use json::Json;
-use sentencepiece::{ModernSpaces, SentencePiece};
+use load::JSON;
+use sentencepiece::SentencePiece;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// The longest text that is tokenized at once, in bytes. A prompt has about two thousand; the splitting expression's own budget of a
-/// million steps is never reached below this.
+/// The longest text that is tokenized at once, in bytes. A prompt has about two thousand; the
+/// splitting expression's own budget of a million steps is never reached below this.
 pub const MAX_TEXT_BYTES: usize = 256 << 10;
-
-const SENTENCEPIECE: &str = "tokenizer.model";
-const VOCAB: &str = "vocab.json";
-const MERGES: &str = "merges.txt";
-const JSON: &str = "tokenizer.json";
 
 /// The base vocabulary, in one of the three formats.
 #[derive(Debug)]
@@ -63,174 +61,20 @@ pub struct Tokenizer {
     bos: Option<u32>,
     eos: Option<u32>,
     pad: Option<u32>,
+    unk: Option<u32>,
     adds_bos: bool,
+    /// The tokens that the configuration lists as special by name. Python tells them from those
+    /// with only the flag.
+    named_special: HashSet<u32>,
 }
 
 impl Tokenizer {
-    /// Loads the tokenizer of a checkpoint folder.
+    /// The ids of `text`, without a beginning-of-text token. Added tokens inside the text are
+    /// recognised.
     ///
     /// # Errors
-    /// [`TokenizerError`], naming the file: no known format, unreadable or damaged files, ids that clash or leave a gap.
-    pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
-        let config = Config::read(dir)?;
-        let has = |name: &str| dir.join(name).is_file();
-        let load = |name: &'static str| files::read(&dir.join(name)).map(|bytes| (name, bytes));
-        if has(SENTENCEPIECE) {
-            Self::from_sentencepiece(config, load(SENTENCEPIECE)?)
-        } else if has(VOCAB) && has(MERGES) {
-            Self::from_byte_level(config, load(VOCAB)?, load(MERGES)?)
-        } else if has(JSON) {
-            Self::from_json(config, load(JSON)?)
-        } else {
-            let names = [VOCAB, MERGES].into_iter().filter(|name| has(name));
-            let found = names
-                .map(|name| format!("only `{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let found = if found.is_empty() {
-                "none of them".into()
-            } else {
-                found
-            };
-            Err(TokenizerError::NoTokenizer {
-                dir: dir.to_owned(),
-                found,
-            })
-        }
-    }
-
-    fn from_sentencepiece(
-        config: Config,
-        (name, bytes): (&'static str, Vec<u8>),
-    ) -> Result<Self, TokenizerError> {
-        let mut model = SentencePiece::parse(&config.dir.join(name), &bytes)?;
-        let llama = config.class() == Some("LlamaTokenizer");
-        if llama && config.flag("legacy") == Some(false) {
-            model.set_modern_spaces(ModernSpaces {
-                add_prefix_space: config.flag("add_prefix_space").unwrap_or(true),
-                unk: config
-                    .role("unk_token", Some("<unk>"))
-                    .unwrap_or_default()
-                    .to_owned(),
-            });
-        }
-        let mut defaults = vec![
-            ("bos_token", "<s>"),
-            ("eos_token", "</s>"),
-            ("unk_token", "<unk>"),
-        ];
-        if config.class() == Some("InternLM2Tokenizer") {
-            defaults.push(("pad_token", "</s>"));
-        }
-        let engine = Engine::SentencePiece(Box::new(model));
-        let added = config.added_tokens(&engine, &defaults)?;
-        // Both Python classes start a text with `<s>` unless the configuration says otherwise.
-        let adds_bos = config.flag("add_bos_token").unwrap_or(true);
-        Ok(Self::assemble(
-            engine,
-            added,
-            config,
-            vec![(name, bytes)],
-            &defaults,
-            adds_bos,
-        ))
-    }
-
-    fn from_byte_level(
-        config: Config,
-        (vocab_name, vocab): (&'static str, Vec<u8>),
-        (merges_name, merges): (&'static str, Vec<u8>),
-    ) -> Result<Self, TokenizerError> {
-        const END: &str = "<|endoftext|>";
-        let defaults = [("eos_token", END), ("unk_token", END), ("pad_token", END)];
-        let unk = config.role("unk_token", Some(END));
-        let vocab_path = config.dir.join(vocab_name);
-        let merges_path = config.dir.join(merges_name);
-        let model = ByteLevel::parse((&vocab_path, &vocab), (&merges_path, &merges), unk)?;
-        let engine = Engine::ByteLevel(Box::new(model));
-        let added = config.added_tokens(&engine, &defaults)?;
-        let sources = vec![(vocab_name, vocab), (merges_name, merges)];
-        Ok(Self::assemble(
-            engine, added, config, sources, &defaults, false,
-        ))
-    }
-
-    fn from_json(
-        config: Config,
-        (name, bytes): (&'static str, Vec<u8>),
-    ) -> Result<Self, TokenizerError> {
-        let path = config.dir.join(name);
-        let (mut json, mut added) = Json::parse(&path, &bytes)?;
-        let declared = config.added_tokens(&json, &[])?;
-        let mut missing: Vec<AddedToken> = declared
-            .into_iter()
-            .filter(|token| added.iter().all(|known| known.content != token.content))
-            .collect();
-        missing.sort_by_key(|token| token.id);
-        for token in missing {
-            json.add(&path, &token)?;
-            added.push(token);
-        }
-        let adds_bos = config.flag("add_bos_token").unwrap_or(false);
-        let engine = Engine::Json(Box::new(json));
-        Ok(Self::assemble(
-            engine,
-            added,
-            config,
-            vec![(name, bytes)],
-            &[],
-            adds_bos,
-        ))
-    }
-
-    fn assemble(
-        engine: Engine,
-        added: Vec<AddedToken>,
-        config: Config,
-        sources: Vec<(&'static str, Vec<u8>)>,
-        defaults: &[(&'static str, &'static str)],
-        adds_bos: bool,
-    ) -> Self {
-        let mut this = Self {
-            engine,
-            added: AddedTokens::new(added),
-            config,
-            sources,
-            vocab_size: 0,
-            bos: None,
-            eos: None,
-            pad: None,
-            adds_bos,
-        };
-        this.count();
-        let id_of = |role: &str| {
-            let default = defaults
-                .iter()
-                .find(|(name, _)| *name == role)
-                .map(|(_, token)| *token);
-            this.config
-                .role(role, default)
-                .and_then(|token| this.token_id(token))
-        };
-        (this.bos, this.eos, this.pad) =
-            (id_of("bos_token"), id_of("eos_token"), id_of("pad_token"));
-        this
-    }
-
-    fn count(&mut self) {
-        let beyond = self
-            .added
-            .all()
-            .last()
-            .map_or(0, |token| token.id as usize + 1);
-        self.vocab_size = beyond.max(self.engine.len());
-    }
-
-    /// The ids of `text`, without a beginning-of-text token. Added tokens inside the text are recognised.
-    ///
-    /// # Errors
-    /// [`TokenizerError::TextTooLong`] over [`MAX_TEXT_BYTES`]; [`TokenizerError::Unencodable`] where the vocabulary has
-    /// neither a token for a part of the text nor an unknown token.
+    /// [`TokenizerError::TextTooLong`] over [`MAX_TEXT_BYTES`]; [`TokenizerError::Unencodable`]
+    /// where the vocabulary has neither a token for a part of the text nor an unknown token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(TokenizerError::TextTooLong {
@@ -244,10 +88,9 @@ impl Tokenizer {
                     model.encode(part, ids);
                     Ok(())
                 })?;
-                let special = |id: &u32| self.added.by_id(*id).is_some_and(|token| token.special);
                 if let [first, second, ..] = ids.as_slice()
                     && model.is_lone_prefix(*first)
-                    && special(second)
+                    && self.named_special.contains(second)
                 {
                     ids.remove(0);
                 }
@@ -370,12 +213,23 @@ impl Tokenizer {
         self.pad
     }
 
+    /// The id that stands for text outside the vocabulary, if the tokenizer has one.
+    pub fn unk_id(&self) -> Option<u32> {
+        self.unk
+    }
+
+    /// Whether an id belongs to an added token.
+    pub fn is_added(&self, id: u32) -> bool {
+        self.added.by_id(id).is_some()
+    }
+
     /// Whether a prompt starts with [`Tokenizer::bos_id`] (InternLM2: yes; Qwen2: no).
     pub fn adds_bos(&self) -> bool {
         self.adds_bos && self.bos.is_some()
     }
 
-    /// Appends `[SEG]` and `[REJ]`, in this order, as the next ids; a token that is there already keeps its id.
+    /// Appends `[SEG]` and `[REJ]`, in this order, as the next ids; a token that is there already
+    /// keeps its id.
     ///
     /// For base models, whose embedding table must grow by as many rows as this returns (0 to 2).
     ///
@@ -393,6 +247,7 @@ impl Tokenizer {
             if let Engine::Json(json) = &mut self.engine {
                 json.add(&self.config.dir.join(JSON), &token)?;
             }
+            self.named_special.insert(id);
             tokens.push(token);
         }
         let grown = tokens.len() - before;

@@ -1,7 +1,8 @@
 //! SentencePiece's text normalisation, as a model file's `normalizer_spec` asks for it.
 //!
-//! Facts: `normalizer.cc` and `sentencepiece_model.proto` of google/sentencepiece. The order is: rewrite by the
-//! compiled character map (longest match first), fold spaces, add the dummy prefix, write spaces as U+2581.
+//! Facts: `normalizer.cc` and `sentencepiece_model.proto` of google/sentencepiece. The order is:
+//! rewrite by the compiled character map (longest match first), fold spaces, add the dummy prefix,
+//! write spaces as U+2581.
 
 use sentencepiece_model::NormalizerSpec;
 use std::collections::HashMap;
@@ -40,7 +41,8 @@ impl PrefixMatcher {
     }
 }
 
-/// A compiled character map: a double-array trie (the darts-clone layout) over UTF-8 prefixes, and their replacements.
+/// A compiled character map: a double-array trie (the darts-clone layout) over UTF-8 prefixes, and
+/// their replacements.
 #[derive(Debug, Clone)]
 pub(super) struct CharsMap {
     units: Vec<u32>,
@@ -57,7 +59,7 @@ impl CharsMap {
             .split_first_chunk::<4>()
             .ok_or("a character map of fewer than 4 bytes")?;
         let size = u32::from_le_bytes(*size) as usize;
-        if size % 4 != 0 || size > rest.len() {
+        if !size.is_multiple_of(4) || size > rest.len() {
             return Err(format!(
                 "a character map trie of {size} bytes in {} bytes",
                 rest.len()
@@ -175,7 +177,8 @@ impl Normalizer {
         out
     }
 
-    /// What the next stretch of `rest` becomes, and that stretch's length in bytes; `None` at the end.
+    /// What the next stretch of `rest` becomes, and that stretch's length in bytes; `None` at the
+    /// end.
     fn step<'a>(&'a self, rest: &'a str, user_defined: &PrefixMatcher) -> Option<(&'a str, usize)> {
         if let Some(length) = user_defined.longest(rest) {
             return Some((rest.get(..length)?, length));

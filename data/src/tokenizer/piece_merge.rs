@@ -1,7 +1,8 @@
 //! SentencePiece's byte-pair merging: always the best-scored adjacent pair, the leftmost of equals.
 //!
-//! A merge *list*, as `tokenizers::models::bpe::BPE` wants it, cannot say "the leftmost of equals" where one piece arises from two
-//! different pairs (`a|aa` and `aa|a`), so this small loop stands in its place. Fact: `bpe_model.cc` of google/sentencepiece.
+//! A merge *list*, as `tokenizers::models::bpe::BPE` wants it, cannot say "the leftmost of equals"
+//! where one piece arises from two different pairs (`a|aa` and `aa|a`), so this small loop stands
+//! in its place. Fact: `bpe_model.cc` of google/sentencepiece.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -66,7 +67,8 @@ pub(super) struct Merger<'a, F> {
 }
 
 impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
-    /// Starts from `symbols`, stretches that cover the text; the flag says that a stretch is a user-defined piece.
+    /// Starts from `symbols`, stretches that cover the text; the flag says that a stretch is a
+    /// user-defined piece.
     pub(super) fn new(
         text: &'a str,
         symbols: impl Iterator<Item = (Range<usize>, bool)>,
@@ -155,7 +157,8 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
         self.consider(Some(left), after);
     }
 
-    /// Splits pieces that the model marks as unused into the pair each was made of, as deep as needed.
+    /// Splits pieces that the model marks as unused into the pair each was made of, as deep as
+    /// needed.
     fn split_unused(&self, piece: &'a str, pieces: &mut Vec<&'a str>) {
         let mut pending = vec![piece];
         while let Some(piece) = pending.pop() {
@@ -194,7 +197,8 @@ mod tests {
 
     #[test]
     fn equal_scores_merge_from_the_left_whatever_the_pair() {
-        // By hand: aa|aa|a, then the leftmost of the two possible `aaa` is (aa, a) only at the end: aa, aaa.
+        // By hand: aa|aa|a, then the leftmost of the two possible `aaa` is (aa, a) only at the end:
+        // aa, aaa.
         let table = [("aa", 0.0, false), ("aaa", -1.0, false)];
         assert_eq!(pieces("aaaaa", &table), ["aa", "aaa"]);
         // -0 and 0 are one score: the left pair goes first although its score is written -0.

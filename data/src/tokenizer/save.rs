@@ -1,22 +1,27 @@
-//! Writing a tokenizer back in the published layout, so that the Python implementation loads a trained model.
+//! Writing a tokenizer back in the published layout, so that the Python implementation loads a
+//! trained model.
 
 use super::config::{ADDED, CONFIG, SPECIAL, token_text};
-use super::{AddedToken, Engine, JSON, Tokenizer, TokenizerError, files};
+use super::load::JSON;
+use super::{AddedToken, Engine, Tokenizer, TokenizerError, files};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The Python code that `auto_map` in `tokenizer_config.json` refers to; copied along when the source folder has it.
+/// The Python code that `auto_map` in `tokenizer_config.json` refers to; copied along when the
+/// source folder has it.
 const PYTHON: [&str; 2] = [
     "tokenization_internlm2.py",
     "tokenization_internlm2_fast.py",
 ];
 
 impl Tokenizer {
-    /// Writes the tokenizer to `dir`, which is created if need be: the vocabulary files as they were read, and
-    /// `added_tokens.json`, `tokenizer_config.json` and `special_tokens_map.json` with all added tokens.
+    /// Writes the tokenizer to `dir`, which is created if need be: the vocabulary files as they
+    /// were read, and `added_tokens.json`, `tokenizer_config.json` and `special_tokens_map.json`
+    /// with all added tokens.
     ///
-    /// Each file is replaced atomically; a crash in between leaves some files old and some new, each of them whole. A `tokenizer.json` beside a
-    /// slow tokenizer's files is not copied: it would lack the tokens added since, and the published code does not read it.
+    /// Each file is replaced atomically; a crash in between leaves some files old and some new,
+    /// each of them whole. A `tokenizer.json` beside a slow tokenizer's files is not copied: it
+    /// would lack the tokens added since, and the published code does not read it.
     ///
     /// # Errors
     /// [`TokenizerError::Write`] naming the file.
@@ -59,10 +64,14 @@ impl Tokenizer {
         files::write_atomic(&path, &bytes)
     }
 
-    /// `added_tokens.json`: the tokens whose ids lie beyond the base vocabulary, as Python writes it, and those of the source file.
+    /// `added_tokens.json`: the tokens whose ids lie beyond the base vocabulary, as Python writes
+    /// it, and those of the source file.
     fn added_json(&self) -> Map<String, Value> {
         use super::config::Base;
-        let base = self.engine.len();
+        let base = match &self.engine {
+            Engine::Json(json) => json.model_len(),
+            other => other.len(),
+        };
         let written = |token: &&AddedToken| {
             token.id as usize >= base || self.config.added.contains_key(&token.content)
         };
@@ -118,7 +127,8 @@ impl Tokenizer {
             };
             map.extend(class.map(|class| ("tokenizer_class".to_string(), json!(class))));
         }
-        // Python's "no limit" is the integer of 1e30, which is beyond a JSON reader's integers here; absent means the same.
+        // Python's "no limit" is the integer of 1e30, which is beyond a JSON reader's integers
+        // here; absent means the same.
         if map
             .get("model_max_length")
             .and_then(Value::as_f64)

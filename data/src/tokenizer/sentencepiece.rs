@@ -1,8 +1,9 @@
 //! `tokenizer.model`: a SentencePiece byte-pair model, as the InternLM2 sizes ship it.
 //!
-//! The published Python code reads it with a slow tokenizer (`InternLM2Tokenizer`), which hands each stretch between
-//! added tokens to `sp_model.encode` on its own, so the dummy prefix, if the model has one, is put before every stretch. Llama's
-//! `"legacy": false` mode, where only the start of the text gets the prefix, is followed too when `tokenizer_config.json` asks for it.
+//! The published Python code reads it with a slow tokenizer (`InternLM2Tokenizer`), which hands
+//! each stretch between added tokens to `sp_model.encode` on its own, so the dummy prefix, if the
+//! model has one, is put before every stretch. Llama's `"legacy": false` mode, where only the start
+//! of the text gets the prefix, is followed too when `tokenizer_config.json` asks for it.
 
 use super::TokenizerError;
 use super::normalizer::{Normalizer, PrefixMatcher, SPACE};
@@ -143,7 +144,8 @@ impl SentencePiece {
             .collect()
     }
 
-    /// Switches to Llama's newer handling of leading spaces, which also turns the model's own dummy prefix off.
+    /// Switches to Llama's newer handling of leading spaces, which also turns the model's own dummy
+    /// prefix off.
     pub(super) fn set_modern_spaces(&mut self, modern: ModernSpaces) {
         self.normalizer.add_dummy_prefix = false;
         self.modern = Some(modern);
@@ -274,7 +276,8 @@ impl SentencePiece {
                 _ => {
                     let text = piece.text.as_str();
                     let stripped = text.strip_prefix(SPACE).filter(|_| at_start && strip);
-                    // Only one leading space is the dummy prefix, unless the model folds spaces anyway.
+                    // Only one leading space is the dummy prefix, unless the model folds spaces
+                    // anyway.
                     at_start &= stripped.is_none() || self.normalizer.remove_extra_whitespaces;
                     out.push_str(&stripped.unwrap_or(text).replace(SPACE, " "));
                 }

@@ -46,8 +46,8 @@ impl Tokenizer {
     /// The model's special tokens.
     ///
     /// # Errors
-    /// [`TokenizerError::MissingToken`] for the first one that is absent. Base models lack `[SEG]` and `[REJ]`:
-    /// [`Tokenizer::add_segmentation_tokens`] adds them.
+    /// [`TokenizerError::MissingToken`] for the first one that is absent. Base models lack `[SEG]`
+    /// and `[REJ]`: [`Tokenizer::add_segmentation_tokens`] adds them.
     pub fn special_tokens(&self) -> Result<SpecialTokens, TokenizerError> {
         Ok(SpecialTokens {
             img_start: self.require(IMG_START)?,

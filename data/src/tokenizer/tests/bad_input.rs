@@ -262,7 +262,8 @@ fn two_files_that_disagree() {
     );
 }
 
-/// InternLM2's vocabulary has placeholders such as `[UNUSED_TOKEN_1]`, whose ids its added tokens take over.
+/// InternLM2's vocabulary has placeholders such as `[UNUSED_TOKEN_1]`, whose ids its added tokens
+/// take over.
 #[test]
 fn placeholders_may_be_taken_over() {
     let dir = copy(&fixture("dummy_fold"));
@@ -326,6 +327,27 @@ fn unsupported_library_files() {
     );
     spoilt(&from, name, "{}", &["type BPE"]);
     spoilt(&from, name, &text[..text.len() / 2], &["not valid JSON"]);
+}
+
+/// A vocabulary without all bytes: text beyond it is an error, or the unknown token where the
+/// vocabulary has one.
+#[test]
+fn bytes_that_the_vocabulary_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let vocab = |text: &str| std::fs::write(dir.path().join("vocab.json"), text).unwrap();
+    std::fs::write(dir.path().join("merges.txt"), "#version: 0.2\n").unwrap();
+    vocab(r#"{"a": 0, "b": 1}"#);
+    let small = load(dir.path());
+    assert_eq!(small.encode("abba").unwrap(), [0, 1, 1, 0]);
+    let message = small.encode("abc").unwrap_err().to_string();
+    assert!(
+        message.contains("the byte 0x63") && message.contains("no unknown token"),
+        "{message}"
+    );
+    // As in Python: the class's own special token comes next where no file has it.
+    assert_eq!(small.encode("<|endoftext|>a").unwrap(), [2, 0]);
+    vocab(r#"{"a": 0, "b": 1, "<|endoftext|>": 2}"#);
+    assert_eq!(load(dir.path()).encode("abcé").unwrap(), [0, 1, 2, 2, 2]);
 }
 
 #[test]

@@ -99,6 +99,11 @@ fn llama_without_legacy_spaces() {
 }
 
 #[test]
+fn phi3_with_stripping_turn_tokens() {
+    check_folder("phi3");
+}
+
+#[test]
 fn tied_scores_and_unused_pieces() {
     check_folder("edited");
 }
@@ -163,4 +168,10 @@ fn the_slow_files_win() {
         message.contains("tokenizer.json is not valid JSON"),
         "{message}"
     );
+}
+
+#[test]
+fn a_tokenizer_is_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&load(&reference("qwen2")));
 }

@@ -163,3 +163,19 @@ fn the_librarys_format_grows_too() {
     base.save(out.path()).unwrap();
     assert_eq!(load(out.path()).token_id("[REJ]"), full.token_id("[REJ]"));
 }
+
+/// `added_tokens.json` beside `tokenizer.json` may repeat some of its tokens and continue after them.
+#[test]
+fn side_files_of_the_librarys_format_may_name_only_some_tokens() {
+    let dir = copy(&fixture("library"));
+    let full = load(dir.path());
+    let (rej, next) = (full.token_id("[REJ]").unwrap(), full.vocab_size());
+    let added = format!(r#"{{"[REJ]": {rej}, "<new>": {next}}}"#);
+    std::fs::write(dir.path().join("added_tokens.json"), added).unwrap();
+    let more = load(dir.path());
+    assert_eq!(more.vocab_size(), next + 1);
+    assert_eq!(more.encode("<new>[REJ]").unwrap(), [next as u32, rej]);
+    let out = tempfile::tempdir().unwrap();
+    more.save(out.path()).unwrap();
+    same(&load(out.path()), &more);
+}
