@@ -1,0 +1,134 @@
+//! What is asked and answered, in training and in evaluation.
+
+use super::PromptError;
+use crate::tokenizer::{REJ, SEG};
+
+/// What stands for the image in a question.
+pub const IMAGE: &str = "<image>";
+
+/// The most expressions of one image that a training prompt asks for.
+pub const MAX_EXPRESSIONS: usize = 5;
+
+/// Where the expressions go in a question or an answer.
+const SLOT: &str = "{x}";
+
+/// The questions of training prompts; `{x}` stands for the expressions, joined by ", ".
+pub const QUESTIONS: [&str; 4] = [
+    "<image>\nCan you segment {x} in this image?",
+    "<image>\nPlease segment {x} in this image.",
+    "<image>\nWhat are {x} in this image? Please respond with segmentation masks.",
+    "<image>\nWhat are {x} in this image? Please output segmentation masks.",
+];
+
+/// How a training answer is worded: `start`, a space, one `item` per expression joined by ", ", a
+/// full stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerStyle {
+    /// What the answer begins with.
+    pub start: &'static str,
+    /// What is said of one expression `{x}`; `[SEG]` becomes `[REJ]` when nothing in the image
+    /// matches.
+    pub item: &'static str,
+}
+
+/// The answers of training prompts.
+pub const ANSWER_STYLES: [AnswerStyle; 5] = [
+    AnswerStyle {
+        start: "The segmentation results are",
+        item: "{x} [SEG]",
+    },
+    AnswerStyle {
+        start: "Sure, they are",
+        item: "{x}:[SEG]",
+    },
+    AnswerStyle {
+        start: "Sure,",
+        item: "the mask of {x} is [SEG]",
+    },
+    AnswerStyle {
+        start: "Sure,",
+        item: "the segmentation of {x} is [SEG]",
+    },
+    AnswerStyle {
+        start: "Sure,",
+        item: "the referred {x} is [SEG]",
+    },
+];
+
+/// The question of the published evaluation. The missing space before "in" is theirs, and the
+/// weights expect it.
+pub fn evaluation_question(expressions: &[&str]) -> String {
+    let expressions = expressions.join(", ");
+    format!("{IMAGE}\n What are {expressions}in this image? Please output segmentation masks.")
+}
+
+/// The answer of the published evaluation, with `[REJ]` for the expressions that are `rejected`.
+///
+/// Expressions beyond the end of `rejected` count as not rejected.
+pub fn evaluation_answer(expressions: &[&str], rejected: &[bool]) -> String {
+    let rejected = rejected.iter().copied().chain(std::iter::repeat(false));
+    let items: Vec<String> = expressions
+        .iter()
+        .zip(rejected)
+        .map(|(expression, rejected)| format!("{expression}:{}", mask_token(rejected)))
+        .collect();
+    format!("Sure,{}.", items.join(", "))
+}
+
+/// A training question and its answer.
+///
+/// `question` and `answer` are indices into [`QUESTIONS`] and [`ANSWER_STYLES`]; the caller draws
+/// them. Expressions are trimmed of spaces and full stops and lower-cased, as in the published
+/// preparation.
+///
+/// # Errors
+/// [`PromptError::ExpressionCount`] unless there are 1 to [`MAX_EXPRESSIONS`] expressions with one
+/// `rejected` flag each, [`PromptError::NoSuchWording`] for an index out of range,
+/// [`PromptError::EmptyExpression`].
+pub fn training_prompt(
+    expressions: &[&str],
+    rejected: &[bool],
+    question: usize,
+    answer: usize,
+) -> Result<(String, String), PromptError> {
+    if !(1..=MAX_EXPRESSIONS).contains(&expressions.len()) || rejected.len() != expressions.len() {
+        return Err(PromptError::ExpressionCount {
+            limit: MAX_EXPRESSIONS,
+            expressions: expressions.len(),
+            flags: rejected.len(),
+        });
+    }
+    let wording = |what, index, count| PromptError::NoSuchWording { what, index, count };
+    let asked = *QUESTIONS
+        .get(question)
+        .ok_or_else(|| wording("question", question, QUESTIONS.len()))?;
+    let style = *ANSWER_STYLES
+        .get(answer)
+        .ok_or_else(|| wording("answer style", answer, ANSWER_STYLES.len()))?;
+    let expressions: Vec<String> = expressions
+        .iter()
+        .map(|expression| match expression.trim().trim_matches('.') {
+            "" => Err(PromptError::EmptyExpression),
+            text => Ok(text.to_lowercase()),
+        })
+        .collect::<Result<_, _>>()?;
+    let items: Vec<String> = expressions
+        .iter()
+        .zip(rejected)
+        .map(|(expression, &rejected)| {
+            // The slot is filled last, so that no expression's own text is taken for a mask token.
+            fill(&style.item.replace(SEG, mask_token(rejected)), expression)
+        })
+        .collect();
+    let answer = format!("{} {}.", style.start, items.join(", "));
+    Ok((fill(asked, &expressions.join(", ")), answer))
+}
+
+fn mask_token(rejected: bool) -> &'static str {
+    if rejected { REJ } else { SEG }
+}
+
+/// Puts `text` in the place of the first slot.
+fn fill(wording: &str, text: &str) -> String {
+    wording.replacen(SLOT, text, 1)
+}

@@ -1,0 +1,366 @@
+//! Damaged folders: every one is an error that names the file and the fault.
+
+use super::super::Tokenizer;
+use super::{copy, fixture, load, reference};
+use std::path::Path;
+
+fn message(dir: &Path) -> String {
+    Tokenizer::from_dir(dir)
+        .expect_err("the folder is damaged")
+        .to_string()
+}
+
+/// Loads a copy of `from` with one file replaced, and checks the message.
+fn spoilt(from: &Path, name: &str, content: impl AsRef<[u8]>, wanted: &[&str]) {
+    let dir = copy(from);
+    std::fs::write(dir.path().join(name), content).unwrap();
+    let message = message(dir.path());
+    for part in wanted.iter().chain([&name]) {
+        assert!(message.contains(part), "wanted {part:?} in: {message}");
+    }
+}
+
+#[test]
+fn no_tokenizer_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = message(dir.path());
+    assert!(
+        empty.contains("found none of them") && empty.contains("`merges.txt`"),
+        "{empty}"
+    );
+    std::fs::write(dir.path().join("vocab.json"), "{}").unwrap();
+    assert!(message(dir.path()).contains("only `vocab.json`"));
+    assert!(message(Path::new("/nowhere/at all")).contains("/nowhere/at all"));
+}
+
+#[test]
+fn damaged_sentencepiece_models() {
+    let from = reference("internlm2_lora");
+    let bytes = std::fs::read(from.join("tokenizer.model")).unwrap();
+    for length in [1, 7, 100, 5000, bytes.len() - 1] {
+        spoilt(
+            &from,
+            "tokenizer.model",
+            &bytes[..length],
+            &["tokenizer.model"],
+        );
+    }
+    spoilt(
+        &from,
+        "tokenizer.model",
+        &bytes[..5000],
+        &["not a SentencePiece model", "truncated"],
+    );
+    spoilt(&from, "tokenizer.model", "", &["found 0 pieces"]);
+    let pointer = "version https://git-lfs.github.com/spec/v1\n";
+    spoilt(&from, "tokenizer.model", pointer, &["Git LFS pointer"]);
+}
+
+/// No single damaged byte of a model may panic, whatever it loads as.
+#[test]
+fn flipped_bytes_of_a_model_never_panic() {
+    for name in ["rules_no_dummy", "edited"] {
+        let dir = copy(&fixture(name));
+        let path = dir.path().join("tokenizer.model");
+        let bytes = std::fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(23) {
+            let mut spoilt = bytes.clone();
+            spoilt[at] ^= 0x55;
+            std::fs::write(&path, &spoilt).unwrap();
+            if let Ok(tokenizer) = Tokenizer::from_dir(dir.path()) {
+                let ids = tokenizer
+                    .encode("ABC  ﬁ a\u{301} <ud> aaaa[SEG]字")
+                    .unwrap();
+                tokenizer.decode(&ids, false).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_unigram_model_is_named_as_such() {
+    // trainer_spec (field 2) with model_type (field 3) = UNIGRAM, and one piece of type UNKNOWN.
+    let unigram = [
+        &[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 2][..],
+        &[0x12, 0x02, 0x18, 1],
+    ]
+    .concat();
+    let from = reference("internlm2_lora");
+    spoilt(
+        &from,
+        "tokenizer.model",
+        &unigram,
+        &["model type UNIGRAM", "of type BPE"],
+    );
+    let bpe = [
+        &[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 1][..],
+        &[0x12, 0x02, 0x18, 2],
+    ]
+    .concat();
+    spoilt(
+        &from,
+        "tokenizer.model",
+        &bpe,
+        &["type UNKNOWN, found none"],
+    );
+    let twice = [
+        &[0x0a, 0x03, 0x0a, 0x01, b'u'][..],
+        &[0x0a, 0x03, 0x0a, 0x01, b'u'],
+        &[0x12, 0x02, 0x18, 2],
+    ];
+    spoilt(
+        &from,
+        "tokenizer.model",
+        twice.concat(),
+        &["piece `u` at both 0 and 1"],
+    );
+}
+
+#[test]
+fn damaged_json() {
+    let from = reference("qwen2");
+    for name in [
+        "vocab.json",
+        "added_tokens.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ] {
+        spoilt(&from, name, "{\"a\": ", &["not valid JSON", "line 1"]);
+        spoilt(&from, name, "[1]", &["a JSON object", "a list"]);
+        spoilt(&from, name, [0x7b, 0xff, 0x7d], &["UTF-8", "offset 1"]);
+    }
+    spoilt(&from, "vocab.json", "{}", &["found 0 tokens"]);
+    spoilt(
+        &from,
+        "vocab.json",
+        r#"{"a": "b"}"#,
+        &["whole number", "`a`: a string"],
+    );
+    spoilt(
+        &from,
+        "vocab.json",
+        r#"{"a": 0, "b": 7}"#,
+        &["ids 0 to 1", "`b` with id 7"],
+    );
+    spoilt(
+        &from,
+        "vocab.json",
+        r#"{"a": 0, "b": 0}"#,
+        &["`a` has that id already"],
+    );
+}
+
+#[test]
+fn damaged_merges() {
+    let from = fixture("byte_level");
+    let with = |line: &str| format!("# #\n\n{line}\n");
+    spoilt(
+        &from,
+        "merges.txt",
+        with("a b c"),
+        &["line 3", "3 fields: `a b c`", "two fields"],
+    );
+    spoilt(
+        &from,
+        "merges.txt",
+        with("alone"),
+        &["line 3", "1 fields: `alone`"],
+    );
+    spoilt(
+        &from,
+        "merges.txt",
+        with("a ÷÷"),
+        &["line 3", "`÷÷`, which `vocab.json` does not have"],
+    );
+    spoilt(
+        &from,
+        "merges.txt",
+        with("÷ ÷"),
+        &["`÷÷`, which `vocab.json` does not have"],
+    );
+    spoilt(&from, "merges.txt", [b'a', b' ', 0xc3], &["UTF-8"]);
+}
+
+#[test]
+fn clashing_and_missing_ids() {
+    let from = fixture("byte_level");
+    let text = std::fs::read_to_string(from.join("added_tokens.json")).unwrap();
+    let last = load(&from).vocab_size() - 1;
+    let (rej, seg) = (format!(": {last}"), format!(": {}", last - 1));
+    let clash = text.replace(&rej, &seg);
+    spoilt(
+        &from,
+        "added_tokens.json",
+        clash,
+        &["has that id already", &seg[2..]],
+    );
+    let hole = text.replace(&rej, &format!(": {}", last + 1));
+    let dir = copy(&from);
+    std::fs::write(dir.path().join("added_tokens.json"), hole).unwrap();
+    let message = message(dir.path());
+    assert!(
+        message.contains(&format!("id {last} belongs to no token")),
+        "{message}"
+    );
+    assert!(message.contains("[REJ]"), "{message}");
+    // An id of an ordinary token, and a token that the vocabulary has elsewhere.
+    spoilt(
+        &from,
+        "added_tokens.json",
+        r#"{"[SEG]": 5}"#,
+        &["`[SEG]` is given id 5", "`&`"],
+    );
+    spoilt(
+        &from,
+        "added_tokens.json",
+        r#"{"&": 900}"#,
+        &["the base vocabulary gives it id 5"],
+    );
+    spoilt(
+        &from,
+        "added_tokens.json",
+        r#"{"x": -1}"#,
+        &["whole number", "`x`: -1"],
+    );
+    spoilt(
+        &from,
+        "added_tokens.json",
+        r#"{"": 1}"#,
+        &["1 to 1024 bytes"],
+    );
+}
+
+#[test]
+fn two_files_that_disagree() {
+    let from = reference("internlm2_lora");
+    spoilt(
+        &from,
+        "added_tokens.json",
+        r#"{"[SEG]": 1212}"#,
+        &["the token has id 1211 already"],
+    );
+    spoilt(
+        &from,
+        "added_tokens.json",
+        r#"{"[NEW]": 1212}"#,
+        &["`[REJ]` has that id already"],
+    );
+    let config = |decoder: &str| format!(r#"{{"added_tokens_decoder": {decoder}}}"#);
+    let name = "tokenizer_config.json";
+    spoilt(&from, name, config("3"), &["an object under", "a number"]);
+    spoilt(
+        &from,
+        name,
+        config(r#"{"x": {"content": "a"}}"#),
+        &["keys of", "`x`"],
+    );
+    spoilt(
+        &from,
+        name,
+        config(r#"{"9": "a"}"#),
+        &["`added_tokens_decoder.9`", "a string"],
+    );
+}
+
+/// InternLM2's vocabulary has placeholders such as `[UNUSED_TOKEN_1]`, whose ids its added tokens
+/// take over.
+#[test]
+fn placeholders_may_be_taken_over() {
+    let dir = copy(&fixture("dummy_fold"));
+    let before = load(dir.path());
+    let id = before.token_id("[UNUSED_TOKEN_1]").unwrap();
+    assert_eq!(before.encode("[UNUSED_TOKEN_1]").unwrap().last(), Some(&id));
+    let path = dir.path().join("tokenizer_config.json");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["added_tokens_decoder"][id.to_string()] =
+        serde_json::json!({"content": "<|plugin|>", "special": true});
+    std::fs::write(&path, config.to_string()).unwrap();
+    let after = load(dir.path());
+    assert_eq!(after.encode("<|plugin|>").unwrap(), [id]);
+    assert_eq!(after.decode(&[id], false).unwrap(), "<|plugin|>");
+    assert_eq!(after.token_id("[UNUSED_TOKEN_1]"), None);
+    assert_eq!(after.vocab_size(), before.vocab_size());
+}
+
+#[test]
+fn unsupported_library_files() {
+    let from = fixture("library");
+    let text = std::fs::read_to_string(from.join("tokenizer.json")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let with = |path: &str, new: serde_json::Value| {
+        let mut value = value.clone();
+        *value.pointer_mut(path).unwrap() = new;
+        value.to_string()
+    };
+    let json = serde_json::json!({"type": "Sequence", "normalizers": [{"type": "Precompiled"}]});
+    let name = "tokenizer.json";
+    spoilt(
+        &from,
+        name,
+        with("/normalizer", json),
+        &["compiled character map"],
+    );
+    spoilt(
+        &from,
+        name,
+        with("/model/type", "Unigram".into()),
+        &["type BPE", "type Unigram"],
+    );
+    spoilt(
+        &from,
+        name,
+        with("/model/merges/3", "a zzzzzz".into()),
+        &["merge 3", "a zzzzzz"],
+    );
+    spoilt(
+        &from,
+        name,
+        with("/model/vocab/a", 9999.into()),
+        &["`a` with id 9999"],
+    );
+    spoilt(
+        &from,
+        name,
+        with("/added_tokens/2/id", 5000.into()),
+        &["without a gap is", "5000"],
+    );
+    spoilt(&from, name, "{}", &["type BPE"]);
+    spoilt(&from, name, &text[..text.len() / 2], &["not valid JSON"]);
+}
+
+/// A vocabulary without all bytes: text beyond it is an error, or the unknown token where the
+/// vocabulary has one.
+#[test]
+fn bytes_that_the_vocabulary_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let vocab = |text: &str| std::fs::write(dir.path().join("vocab.json"), text).unwrap();
+    std::fs::write(dir.path().join("merges.txt"), "#version: 0.2\n").unwrap();
+    vocab(r#"{"a": 0, "b": 1}"#);
+    let small = load(dir.path());
+    assert_eq!(small.encode("abba").unwrap(), [0, 1, 1, 0]);
+    let message = small.encode("abc").unwrap_err().to_string();
+    assert!(
+        message.contains("the byte 0x63") && message.contains("no unknown token"),
+        "{message}"
+    );
+    // As in Python: the class's own special token comes next where no file has it.
+    assert_eq!(small.encode("<|endoftext|>a").unwrap(), [2, 0]);
+    vocab(r#"{"a": 0, "b": 1, "<|endoftext|>": 2}"#);
+    assert_eq!(load(dir.path()).encode("abcé").unwrap(), [0, 1, 2, 2, 2]);
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("tokenizer.model")).unwrap();
+    assert!(message(dir.path()).contains("holds no tokenizer"));
+    let file = std::fs::File::create(dir.path().join("merges.txt")).unwrap();
+    file.set_len((256 << 20) + 1).unwrap();
+    std::fs::write(dir.path().join("vocab.json"), "{}").unwrap();
+    let large = message(dir.path());
+    assert!(
+        large.contains("268435457 bytes") && large.contains("merges.txt"),
+        "{large}"
+    );
+}

@@ -1,0 +1,177 @@
+//! Ids and decoded texts of `transformers` and `sentencepiece`, text by text.
+
+use super::super::{MAX_TEXT_BYTES, Tokenizer, TokenizerError};
+use super::{fixture, load, reference};
+use std::path::Path;
+
+/// `[text, ids, decoded, decoded without special tokens]`; nulls where Python finds no id.
+type Case = (String, Option<Vec<u32>>, Option<String>, Option<String>);
+
+fn check(tokenizer: &Tokenizer, expected: &Path) -> usize {
+    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(expected).unwrap()).unwrap();
+    let mut wrong = Vec::new();
+    for (text, ids, decoded, skipped) in &cases {
+        let found = tokenizer.encode(text);
+        let Some(ids) = ids else {
+            if !matches!(found, Err(TokenizerError::Unencodable { .. })) {
+                wrong.push(format!("{text:?}: expected an error, found {found:?}"));
+            }
+            continue;
+        };
+        let found = found.unwrap();
+        if found != *ids {
+            wrong.push(format!("{text:?}: expected {ids:?}, found {found:?}"));
+        }
+        for (wanted, skip) in [(decoded, false), (skipped, true)] {
+            let text = tokenizer.decode(ids, skip).unwrap();
+            if wanted.as_ref() != Some(&text) {
+                wrong.push(format!("{ids:?}: expected {wanted:?}, found {text:?}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+    cases.len()
+}
+
+fn check_folder(name: &str) {
+    let dir = fixture(name);
+    assert!(check(&load(&dir), &dir.join("expected.json")) >= 80);
+}
+
+#[test]
+fn reference_sentencepiece() {
+    let tokenizer = load(&reference("internlm2_lora"));
+    check(&tokenizer, &fixture("reference_internlm2.json"));
+    assert_eq!(tokenizer.vocab_size(), 1213);
+    assert_eq!((tokenizer.bos_id(), tokenizer.adds_bos()), (Some(1), true));
+    let special = tokenizer.special_tokens().unwrap();
+    assert_eq!(
+        (special.img_start, special.img_end, special.img_context),
+        (1202, 1203, 1204)
+    );
+    assert_eq!(
+        (special.seg, special.rej, special.pad),
+        (1211, 1212, Some(2))
+    );
+    assert_eq!((special.im_start, special.im_end), (Some(1201), Some(1200)));
+}
+
+#[test]
+fn reference_byte_level() {
+    let tokenizer = load(&reference("qwen2"));
+    check(&tokenizer, &fixture("reference_qwen2.json"));
+    assert_eq!(tokenizer.vocab_size(), 1214);
+    assert_eq!((tokenizer.bos_id(), tokenizer.adds_bos()), (None, false));
+    let special = tokenizer.special_tokens().unwrap();
+    assert_eq!((special.seg, special.rej), (1212, 1213));
+    assert_eq!((special.pad, special.eos), (Some(1200), Some(1200)));
+}
+
+#[test]
+fn dummy_prefix_and_folded_spaces() {
+    check_folder("dummy_fold");
+}
+
+#[test]
+fn dummy_prefix_kept_spaces_and_unknown_tokens() {
+    check_folder("dummy_keep_unknown");
+}
+
+#[test]
+fn character_map_of_the_models_own() {
+    check_folder("rules_no_dummy");
+}
+
+#[test]
+fn spaces_as_suffixes() {
+    check_folder("suffix");
+}
+
+#[test]
+fn llama_without_legacy_spaces() {
+    check_folder("modern");
+}
+
+#[test]
+fn phi3_with_stripping_turn_tokens() {
+    check_folder("phi3");
+}
+
+#[test]
+fn tied_scores_and_unused_pieces() {
+    check_folder("edited");
+}
+
+/// Merges without a header, the first one `# #`; added tokens in the older layout.
+#[test]
+fn byte_level_without_header() {
+    check_folder("byte_level");
+}
+
+#[test]
+fn the_librarys_own_format() {
+    check_folder("library");
+}
+
+/// Run with `--ignored` after `tests/oracle/tokenizer.py --with-nfkc`.
+#[test]
+#[ignore = "needs two models of 240 KB that are not kept in the repository"]
+fn full_unicode_maps() {
+    check_folder("nfkc");
+    check_folder("nfkc_cf_keep");
+}
+
+#[test]
+fn long_texts_are_refused_and_the_longest_allowed_one_is_right() {
+    for name in ["internlm2_lora", "qwen2"] {
+        let tokenizer = load(&reference(name));
+        let message = tokenizer
+            .encode(&"a".repeat(MAX_TEXT_BYTES + 1))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("262145") && message.contains("262144"),
+            "{message}"
+        );
+        for text in [" ", "a", "\n", "字", "- ", "  \n"] {
+            let text = text.repeat(MAX_TEXT_BYTES / text.len());
+            let ids = tokenizer.encode(&text).unwrap();
+            assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
+        }
+    }
+}
+
+#[test]
+fn ids_outside_the_vocabulary_are_refused() {
+    let message = load(&reference("qwen2"))
+        .decode(&[1, 1214], false)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("1214"), "{message}");
+}
+
+/// The published code reads the slow tokenizer's files, so they win over `tokenizer.json`.
+#[test]
+fn the_slow_files_win() {
+    let dir = super::copy(&fixture("byte_level"));
+    std::fs::write(dir.path().join("tokenizer.json"), "not even JSON").unwrap();
+    load(dir.path());
+    std::fs::remove_file(dir.path().join("merges.txt")).unwrap();
+    let message = Tokenizer::from_dir(dir.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("tokenizer.json is not valid JSON"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_tokenizer_is_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&load(&reference("qwen2")));
+}
