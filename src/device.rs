@@ -65,13 +65,17 @@ pub enum DtypeChoice {
 #[derive(Debug, Error)]
 pub enum DeviceError {
     /// The words mean nothing.
-    #[error("unknown device {found:?}; expected auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]")]
+    #[error(
+        "unknown device {found:?}; expected auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]"
+    )]
     Unknown {
         /// What was written.
         found: String,
     },
     /// This program was built without it.
-    #[error("{kind} is not built into this program; build it with `cargo build --release --features {kind}`. Devices here: {available}")]
+    #[error(
+        "{kind} is not built into this program; build it with `cargo build --release --features {kind}`. Devices here: {available}"
+    )]
     NotBuilt {
         /// The kind.
         kind: GpuKind,
@@ -98,8 +102,13 @@ pub enum DeviceError {
 
 impl GpuKind {
     /// All kinds, in the order in which `auto` looks for them.
-    pub const ALL: [GpuKind; 5] =
-        [GpuKind::Cuda, GpuKind::Metal, GpuKind::Rocm, GpuKind::Vulkan, GpuKind::Wgpu];
+    pub const ALL: [GpuKind; 5] = [
+        GpuKind::Cuda,
+        GpuKind::Metal,
+        GpuKind::Rocm,
+        GpuKind::Vulkan,
+        GpuKind::Wgpu,
+    ];
 
     /// The word on the command line and the cargo feature.
     pub fn name(self) -> &'static str {
@@ -132,23 +141,48 @@ impl GpuKind {
 
     /// The devices of this kind on this machine; none when it is not built in or has no driver.
     fn devices(self) -> Vec<SelectedDevice> {
-        let Some(device_type) = self.built_in() else { return Vec::new() };
+        let Some(device_type) = self.built_in() else {
+            return Vec::new();
+        };
         // A missing driver library makes some runtimes panic on being asked.
-        let found = quietly(|| Device::enumerate(device_type).into_iter().collect::<Vec<_>>());
+        let found = quietly(|| {
+            Device::enumerate(device_type)
+                .into_iter()
+                .collect::<Vec<_>>()
+        });
         let found = found.unwrap_or_default().into_iter().enumerate();
-        found.filter_map(|(index, device)| self.describe(index, device)).collect()
+        found
+            .filter_map(|(index, device)| self.describe(index, device))
+            .collect()
     }
 
     fn describe(self, index: usize, device: Device) -> Option<SelectedDevice> {
         let spelling = format!("{self}:{index}");
-        #[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal", feature = "rocm"))]
+        #[cfg(any(
+            feature = "cuda",
+            feature = "wgpu",
+            feature = "vulkan",
+            feature = "metal",
+            feature = "rocm"
+        ))]
         let (name, is_hardware_gpu) = {
             let identity = quietly(|| device.identity())??;
             (identity.name, identity.physical.is_some())
         };
-        #[cfg(not(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal", feature = "rocm")))]
+        #[cfg(not(any(
+            feature = "cuda",
+            feature = "wgpu",
+            feature = "vulkan",
+            feature = "metal",
+            feature = "rocm"
+        )))]
         let (name, is_hardware_gpu) = (spelling.clone(), false);
-        Some(SelectedDevice { device, spelling, name, is_hardware_gpu })
+        Some(SelectedDevice {
+            device,
+            spelling,
+            name,
+            is_hardware_gpu,
+        })
     }
 }
 
@@ -172,7 +206,9 @@ impl FromStr for DeviceChoice {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        let unknown = || DeviceError::Unknown { found: text.to_string() };
+        let unknown = || DeviceError::Unknown {
+            found: text.to_string(),
+        };
         match text {
             "auto" => return Ok(DeviceChoice::Auto),
             "cpu" => return Ok(DeviceChoice::Cpu),
@@ -181,7 +217,10 @@ impl FromStr for DeviceChoice {
         let (kind, index) = text.split_once(':').unwrap_or((text, "0"));
         let kind = GpuKind::ALL.into_iter().find(|known| known.name() == kind);
         let kind = kind.ok_or_else(unknown)?;
-        Ok(DeviceChoice::Gpu(kind, index.parse().map_err(|_| unknown())?))
+        Ok(DeviceChoice::Gpu(
+            kind,
+            index.parse().map_err(|_| unknown())?,
+        ))
     }
 }
 
@@ -194,14 +233,18 @@ impl DeviceChoice {
                 let mut gpus = GpuKind::ALL.into_iter().flat_map(GpuKind::devices);
                 Ok(gpus.find(|gpu| gpu.is_hardware_gpu).unwrap_or_else(cpu))
             }
-            DeviceChoice::Gpu(kind, _) if kind.built_in().is_none() => {
-                Err(DeviceError::NotBuilt { kind, available: list_available() })
-            }
+            DeviceChoice::Gpu(kind, _) if kind.built_in().is_none() => Err(DeviceError::NotBuilt {
+                kind,
+                available: list_available(),
+            }),
             DeviceChoice::Gpu(kind, index) => {
-                kind.devices().into_iter().nth(index).ok_or_else(|| DeviceError::NotThere {
-                    asked: self.to_string(),
-                    available: list_available(),
-                })
+                kind.devices()
+                    .into_iter()
+                    .nth(index)
+                    .ok_or_else(|| DeviceError::NotThere {
+                        asked: self.to_string(),
+                        available: list_available(),
+                    })
             }
         }
     }
@@ -222,7 +265,10 @@ impl DtypeChoice {
         if selected.device.supports_dtype(dtype) {
             Ok(dtype)
         } else {
-            Err(DeviceError::Dtype { device: selected.spelling.clone(), dtype })
+            Err(DeviceError::Dtype {
+                device: selected.spelling.clone(),
+                dtype,
+            })
         }
     }
 }
@@ -253,7 +299,9 @@ pub fn cpu() -> SelectedDevice {
 
 /// Every device of this machine that this program can use.
 pub fn available() -> Vec<SelectedDevice> {
-    std::iter::once(cpu()).chain(GpuKind::ALL.into_iter().flat_map(GpuKind::devices)).collect()
+    std::iter::once(cpu())
+        .chain(GpuKind::ALL.into_iter().flat_map(GpuKind::devices))
+        .collect()
 }
 
 fn list_available() -> String {
@@ -282,27 +330,44 @@ mod tests {
 
     #[test]
     fn spellings_are_read_back() {
-        for text in ["auto", "cpu", "cuda:0", "wgpu:2", "vulkan:1", "metal:0", "rocm:3"] {
+        for text in [
+            "auto", "cpu", "cuda:0", "wgpu:2", "vulkan:1", "metal:0", "rocm:3",
+        ] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
-        assert_eq!("wgpu".parse::<DeviceChoice>().unwrap().to_string(), "wgpu:0");
+        assert_eq!(
+            "wgpu".parse::<DeviceChoice>().unwrap().to_string(),
+            "wgpu:0"
+        );
     }
 
     #[test]
     fn unknown_words_name_the_known_ones() {
         for text in ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""] {
             let message = text.parse::<DeviceChoice>().unwrap_err().to_string();
-            assert!(message.contains(text) && message.contains("cuda[:N]"), "{message}");
+            assert!(
+                message.contains(text) && message.contains("cuda[:N]"),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn a_device_that_is_not_there_names_those_that_are() {
-        let message = DeviceChoice::Gpu(GpuKind::Wgpu, 99).select().unwrap_err().to_string();
-        assert!(message.contains("wgpu") && message.contains("cpu"), "{message}");
+        let message = DeviceChoice::Gpu(GpuKind::Wgpu, 99)
+            .select()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("wgpu") && message.contains("cpu"),
+            "{message}"
+        );
         #[cfg(not(feature = "rocm"))]
         {
-            let message = DeviceChoice::Gpu(GpuKind::Rocm, 0).select().unwrap_err().to_string();
+            let message = DeviceChoice::Gpu(GpuKind::Rocm, 0)
+                .select()
+                .unwrap_err()
+                .to_string();
             assert!(message.contains("--features rocm"), "{message}");
         }
     }

@@ -35,7 +35,9 @@ pub enum SegmentError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// The numbers ran away.
-    #[error("{device} computed numbers that are not finite for {expression:?} in {dtype}; take --dtype f32")]
+    #[error(
+        "{device} computed numbers that are not finite for {expression:?} in {dtype}; take --dtype f32"
+    )]
     NotFinite {
         /// The device.
         device: String,

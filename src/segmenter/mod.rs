@@ -12,7 +12,9 @@ use image::RgbImage;
 use mllmseg_data::image::preprocess;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
 use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
-use mllmseg_model::checkpoint::{LoadOptions, LoadReport, SaveOptions, WeightFiles, load_model, save_model};
+use mllmseg_model::checkpoint::{
+    LoadOptions, LoadReport, SaveOptions, WeightFiles, load_model, save_model,
+};
 use mllmseg_model::mllmseg::{Conversations, ForwardOutput, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig};
 
@@ -55,17 +57,33 @@ impl Segmenter {
         let mut config = MllmsegConfig::from_dir(dir)?;
         let template = Template::from_name(&config.template)?;
         let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let is_base_model = !WeightFiles::open(dir)?.shapes().any(|(name, _)| name.starts_with("res_decoder."));
-        let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
+        let is_base_model = !WeightFiles::open(dir)?
+            .shapes()
+            .any(|(name, _)| name.starts_with("res_decoder."));
+        let lacks_tokens = [SEG, REJ]
+            .iter()
+            .any(|token| tokenizer.token_id(token).is_none());
         if is_base_model && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
-        let options =
-            LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora: None };
+        let options = LoadOptions {
+            dtype,
+            vocab_size: Some(tokenizer.vocab_size()),
+            new_lora: None,
+        };
         let (model, report) = load_model(dir, &mut config, options, &device.device)?;
         let (device, dir) = (device.clone(), dir.to_path_buf());
-        Ok(Self { model, config, tokenizer, template, special, device, report, dir })
+        Ok(Self {
+            model,
+            config,
+            tokenizer,
+            template,
+            special,
+            device,
+            report,
+            dir,
+        })
     }
 
     /// Writes a checkpoint folder that [`Segmenter::load`] and the published Python code read.
@@ -88,7 +106,10 @@ impl Segmenter {
     /// Masks come for every [SEG] of the answer, in order. The fast path of [`ImageSession`] gives
     /// the same probabilities.
     pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
-        let seg_positions = self.seg_positions(prompt).map(|position| (0, position)).collect();
+        let seg_positions = self
+            .seg_positions(prompt)
+            .map(|position| (0, position))
+            .collect();
         self.model.forward(Conversations {
             pixels,
             input_ids: token_tensor(&[&prompt.input_ids], 0, &self.device.device),
@@ -98,9 +119,19 @@ impl Segmenter {
     }
 
     /// A conversation as ids. `answer: None` ends it where the assistant begins to speak.
-    pub fn tokenize(&self, question: &str, answer: Option<&str>) -> Result<TokenizedPrompt, SegmentError> {
+    pub fn tokenize(
+        &self,
+        question: &str,
+        answer: Option<&str>,
+    ) -> Result<TokenizedPrompt, SegmentError> {
         let image_tokens = self.config.num_image_tokens();
-        Ok(tokenize_conversation(&self.tokenizer, self.template, question, answer, image_tokens)?)
+        Ok(tokenize_conversation(
+            &self.tokenizer,
+            self.template,
+            question,
+            answer,
+            image_tokens,
+        )?)
     }
 
     /// The picture as the model sees it.
@@ -116,8 +147,14 @@ impl Segmenter {
     /// Positions of [SEG] in the answer.
     fn seg_positions(&self, prompt: &TokenizedPrompt) -> impl Iterator<Item = usize> {
         let seg = self.special.seg;
-        let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);
-        answer.filter(move |(_, id)| **id == seg).map(|(position, _)| position)
+        let answer = prompt
+            .input_ids
+            .iter()
+            .enumerate()
+            .skip(prompt.answer_start);
+        answer
+            .filter(move |(_, id)| **id == seg)
+            .map(|(position, _)| position)
     }
 
     /// The network.

@@ -37,7 +37,15 @@ impl MaskPrediction {
         };
         let bounding_box = mask.bounding_box();
         let score = mean_foreground(&probabilities);
-        Ok(Self { expression, probabilities, size, mask, bounding_box, score, rejected })
+        Ok(Self {
+            expression,
+            probabilities,
+            size,
+            mask,
+            bounding_box,
+            score,
+            rejected,
+        })
     }
 
     /// The mask as COCO run-length encoding.
@@ -49,7 +57,11 @@ impl MaskPrediction {
 fn mean_foreground(probabilities: &[f32]) -> f32 {
     let foreground = probabilities.iter().filter(|&&p| p >= THRESHOLD);
     let (sum, count) = foreground.fold((0f64, 0u64), |(sum, n), &p| (sum + p as f64, n + 1));
-    if count == 0 { 0.0 } else { (sum / count as f64) as f32 }
+    if count == 0 {
+        0.0
+    } else {
+        (sum / count as f64) as f32
+    }
 }
 
 #[cfg(test)]
@@ -64,8 +76,7 @@ mod tests {
 
     #[test]
     fn a_rejected_expression_has_an_empty_mask_and_keeps_its_probabilities() {
-        let prediction =
-            MaskPrediction::new("x".into(), vec![0.9; 4], 2, true, (3, 5)).unwrap();
+        let prediction = MaskPrediction::new("x".into(), vec![0.9; 4], 2, true, (3, 5)).unwrap();
         assert!(prediction.mask.is_empty() && prediction.bounding_box.is_none());
         assert_eq!(prediction.mask.size(), [3, 5]);
         assert_eq!(prediction.probabilities, [0.9; 4]);

@@ -1,5 +1,6 @@
-//! The chores behind `cargo xtask`.
+//! The chores behind `cargo xtask`: reference weights, parity with the published implementation,
+//! benchmarks.
 
-#![warn(missing_docs)]
-
+pub mod bench;
+pub mod parity;
 pub mod weights;

@@ -1,1 +1,169 @@
-fn main() {}
+//! `cargo xtask`: chores of the project.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use mllmseg::device::DeviceChoice;
+use mllmseg::model::Preset;
+use xtask::parity::{Tolerances, compare};
+use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
+
+#[derive(Parser)]
+#[command(about = "Chores of the mllmseg project", version)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Write the checkpoint of a reference case, its weights drawn by rule
+    Weights {
+        /// Folder of the case, such as tests/reference/qwen2
+        case: PathBuf,
+        /// Folder to write
+        out: PathBuf,
+        /// Number of safetensors files
+        #[arg(long, default_value_t = 1)]
+        shards: usize,
+        /// Number type on disk: f32, bf16 or f16
+        #[arg(long, default_value = "f32")]
+        dtype: FloatType,
+    },
+    /// Compare with the outputs of the published implementation; exits with 1 past tolerance
+    Parity {
+        /// Folder of the case, such as tests/reference/qwen2
+        case: PathBuf,
+        /// Checkpoint of the case; without it the weights are drawn into a temporary folder
+        #[arg(long, value_name = "DIR")]
+        checkpoint: Option<PathBuf>,
+        /// Write everything that was computed, in full
+        #[arg(long, value_name = "FILE.safetensors")]
+        dump: Option<PathBuf>,
+        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
+        #[arg(long, default_value = "cpu")]
+        device: DeviceChoice,
+    },
+    /// Time encoding an image against one more expression, with drawn weights
+    Bench {
+        /// Sizes
+        #[arg(long, default_value = "internvl2_5-1b")]
+        preset: Preset,
+        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
+        #[arg(long, default_value = "cpu")]
+        device: DeviceChoice,
+        /// Runs of each, of which the median counts
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match chore {
+        Chore::Weights {
+            case,
+            out,
+            shards,
+            dtype,
+        } => {
+            write_checkpoint(&case, &out, &CheckpointOptions { shards, dtype })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::Parity {
+            case,
+            checkpoint,
+            dump,
+            device,
+        } => parity(case, checkpoint, dump, device),
+        Chore::Bench {
+            preset,
+            device,
+            runs,
+        } => bench(preset, device, runs),
+    }
+}
+
+fn parity(
+    case: PathBuf,
+    checkpoint: Option<PathBuf>,
+    dump: Option<PathBuf>,
+    device: DeviceChoice,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let device = device.select()?;
+    let drawn = tempfile::tempdir()?;
+    let checkpoint = match checkpoint {
+        Some(dir) => dir,
+        None => {
+            write_checkpoint(&case, drawn.path(), &CheckpointOptions::default())?;
+            drawn.path().to_path_buf()
+        }
+    };
+    let computed = xtask::parity::run(&case, &checkpoint, &device)?;
+    if let Some(path) = dump {
+        computed
+            .write(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let tolerances = if device.spelling == "cpu" {
+        Tolerances::CPU
+    } else {
+        Tolerances::GPU
+    };
+    let rows = compare(&computed, &case, tolerances)?;
+    println!(
+        "{} on {} ({})",
+        case.display(),
+        device.spelling,
+        device.name
+    );
+    println!(
+        "{:<20} {:>12} {:>10} {:>12}",
+        "tensor", "difference", "tolerance", "largest"
+    );
+    rows.iter().for_each(|row| println!("{row}"));
+    if rows.is_empty() {
+        println!("expected.safetensors holds nothing to compare with");
+    }
+    let passed = rows.iter().all(|row| row.passes());
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn bench(
+    preset: Preset,
+    device: DeviceChoice,
+    runs: usize,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let device = device.select()?;
+    let cost = xtask::bench::session(&preset.config(), &device, runs);
+    println!(
+        "{} on {} ({}), f32, drawn weights",
+        preset.name(),
+        device.spelling,
+        device.name
+    );
+    println!(
+        "encode an image         {:>10.3} s",
+        cost.encode.as_secs_f64()
+    );
+    println!(
+        "one more expression     {:>10.3} s",
+        cost.segment.as_secs_f64()
+    );
+    println!("(encode + one) / one    {:>10.1}", cost.ratio());
+    Ok(ExitCode::SUCCESS)
+}
