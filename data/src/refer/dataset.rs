@@ -63,8 +63,8 @@ impl Dataset {
     /// The file of the expressions, under `root`: the pickle if it is there, else the JSON.
     ///
     /// # Errors
-    /// If `split_by` is not made of letters, digits, `_` and `-`, or if neither file exists (the error lists
-    /// those that do).
+    /// If `split_by` is not made of letters, digits, `_` and `-`, or if neither file exists (the
+    /// error lists those that do).
     pub fn refs_file(self, root: &Path, split_by: &str) -> Result<PathBuf, ReferError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if split_by.is_empty() || !split_by.chars().all(plain) {

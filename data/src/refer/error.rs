@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use super::pickle::PickleError;
 
-/// Why a data set could not be read. Each message names the file, what was expected, and what was found.
+/// Why a data set could not be read. Each message names the file, what was expected, and what was
+/// found.
 #[derive(Debug, Error)]
 pub enum ReferError {
     /// A file could not be opened or read.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// The identifier of an annotation: a number in the data sets on COCO images, text such as `8756_2` in
-/// refclef.
+/// The identifier of an annotation: a number in the data sets on COCO images, text such as `8756_2`
+/// in refclef.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AnnotationId {
     /// A number.

@@ -81,12 +81,12 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Reads the file, keeping what `keep` says, and of that only the fields above. The file is never in
-    /// memory as a whole.
+    /// Reads the file, keeping what `keep` says, and of that only the fields above. The file is
+    /// never in memory as a whole.
     ///
     /// # Errors
-    /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a path that
-    /// leads out of the images folder, or gives one id to two different records.
+    /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a
+    /// path that leads out of the images folder, or gives one id to two different records.
     pub fn read(path: &Path, keep: &Keep) -> Result<Self, ReferError> {
         let mut images: Option<Vec<ImageInfo>> = None;
         let mut annotations: Option<Vec<Annotation>> = None;

@@ -23,7 +23,8 @@ pub struct Expression<'d> {
     pub sent_id: i64,
     /// The words, as the published models are asked them.
     pub text: &'d str,
-    /// The annotations it refers to, for [`ReferDataset::annotations`]; empty if there is no target.
+    /// The annotations it refers to, for [`ReferDataset::annotations`]; empty if there is no
+    /// target.
     pub targets: &'d [AnnotationId],
 }
 
@@ -51,8 +52,8 @@ impl ReferDataset {
         counts
     }
 
-    /// The expressions of a split by image, images in the order in which the file first names them. Refs
-    /// without an expression (gRefCOCO has some) yield nothing.
+    /// The expressions of a split by image, images in the order in which the file first names them.
+    /// Refs without an expression (gRefCOCO has some) yield nothing.
     ///
     /// # Errors
     /// If the split has no expressions at all: the error lists the splits that there are.

@@ -1,10 +1,11 @@
 //! A large JSON file, one record at a time.
 //!
-//! The published `instances.json` is a dict of three long lists. Reading it through one deserializer from
-//! a reader is slow (byte by byte), from a slice it needs the whole file in memory, and from a memory
-//! map it dies with a signal if the file shrinks meanwhile. So: a fixed buffer slides over the file, the
-//! end of each record is found by counting brackets outside strings, and each record is parsed from its
-//! slice, borrowing from the buffer. Memory is the buffer, whatever the size of the file.
+//! The published `instances.json` is a dict of three long lists. Reading it through one
+//! deserializer from a reader is slow (byte by byte), from a slice it needs the whole file in
+//! memory, and from a memory map it dies with a signal if the file shrinks meanwhile. So: a fixed
+//! buffer slides over the file, the end of each record is found by counting brackets outside
+//! strings, and each record is parsed from its slice, borrowing from the buffer. Memory is the
+//! buffer, whatever the size of the file.
 
 use std::fs::File;
 use std::io::Read;
@@ -45,8 +46,8 @@ impl<'p> JsonRecords<'p> {
         })
     }
 
-    /// Calls `visit` with each key of the dict at the top of the file; `visit` reads the key's value by
-    /// [`for_each_in_list`](Self::for_each_in_list) or [`skip_value`](Self::skip_value).
+    /// Calls `visit` with each key of the dict at the top of the file; `visit` reads the key's
+    /// value by [`for_each_in_list`](Self::for_each_in_list) or [`skip_value`](Self::skip_value).
     pub(super) fn for_each_key(
         &mut self,
         mut visit: impl FnMut(&mut Self, &str) -> Result<(), ReferError>,
@@ -80,8 +81,8 @@ impl<'p> JsonRecords<'p> {
         }
     }
 
-    /// Calls `visit` with the bytes of each item of the list that comes next; what `visit` says is wrong
-    /// with one is reported with its place.
+    /// Calls `visit` with the bytes of each item of the list that comes next; what `visit` says is
+    /// wrong with one is reported with its place.
     pub(super) fn for_each_in_list(
         &mut self,
         name: &str,
@@ -133,7 +134,8 @@ impl<'p> JsonRecords<'p> {
         self.value_span_or(|| place.to_owned(), keep)
     }
 
-    /// Finds the next value: its offset in the file and, if it is to be kept, its place in the buffer.
+    /// Finds the next value: its offset in the file and, if it is to be kept, its place in the
+    /// buffer.
     fn value_span_or(
         &mut self,
         place: impl Fn() -> String,

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A *ref* is one target with all expressions that people gave it. Refs are read first, then of
-//! `instances.json` only what they name. Images are needed only where pixels are: scoring needs none.
+//! `instances.json` only what they name. Images are needed only where pixels are: scoring needs
+//! none.
 //!
 //! ```no_run
 //! use mllmseg_data::refer::{Dataset, ReferDataset, Split};

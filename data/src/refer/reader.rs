@@ -14,14 +14,16 @@ pub enum Contradictions {
     /// Fail, naming the ref.
     #[default]
     Refuse,
-    /// Leave the ref out and count it; a `sent_id` used twice is only counted. See [`ReferDataset::skipped`].
+    /// Leave the ref out and count it; a `sent_id` used twice is only counted. See
+    /// [`ReferDataset::skipped`].
     Skip,
 }
 
 /// How to open a data set.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
-    /// Whose split to read (`unc`, `umd`, `google`, …); the published one of the data set by default.
+    /// Whose split to read (`unc`, `umd`, `google`, …); the published one of the data set by
+    /// default.
     pub split_by: Option<String>,
     /// What to do with contradictory refs.
     pub contradictions: Contradictions,
@@ -50,12 +52,14 @@ pub struct ReferDataset {
 }
 
 impl ReferDataset {
-    /// Opens a data set under `root` (see the [module](super) for the layout), refusing contradictions.
+    /// Opens a data set under `root` (see the [module](super) for the layout), refusing
+    /// contradictions.
     /// `split_by` of `None` is the published split. No image is touched.
     ///
     /// # Errors
-    /// If a file is missing, damaged or refused, or if a ref names an image or annotation that `instances.json`
-    /// lacks, an annotation of another image, or an id that another ref or sentence has.
+    /// If a file is missing, damaged or refused, or if a ref names an image or annotation that
+    /// `instances.json` lacks, an annotation of another image, or an id that another ref or
+    /// sentence has.
     pub fn open(root: &Path, dataset: Dataset, split_by: Option<&str>) -> Result<Self, ReferError> {
         let split_by = split_by.map(str::to_owned);
         Self::open_with(

@@ -18,8 +18,8 @@ pub struct RefExpressions {
     pub category_ids: Vec<i64>,
     /// The split as the file marks it, such as `testAB`.
     pub split: Box<str>,
-    /// The file named in the ref: the *annotation's* (`COCO_train2014_000000581857_16.jpg`), or empty. The image's
-    /// file is [`ImageInfo::file_name`](super::ImageInfo::file_name).
+    /// The file named in the ref: the *annotation's* (`COCO_train2014_000000581857_16.jpg`), or
+    /// empty. The image's file is [`ImageInfo::file_name`](super::ImageInfo::file_name).
     pub file_name: Box<str>,
     /// The expressions. Some published refs have none.
     pub sentences: Vec<Sentence>,
@@ -46,8 +46,8 @@ pub struct Sentence {
 /// Reads a refs file: a pickle if its name ends in `.p`, else JSON.
 ///
 /// # Errors
-/// If the file cannot be read, is damaged or refused (see [`PickleError`](super::PickleError)), or a field
-/// is missing or of another kind than expected.
+/// If the file cannot be read, is damaged or refused (see [`PickleError`](super::PickleError)), or
+/// a field is missing or of another kind than expected.
 pub fn read_refs(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     if path.extension().is_some_and(|extension| extension == "p") {
         refs_pickle::read(path)

@@ -9,8 +9,8 @@ use super::pickle::{Pickle, PickleError, PickleLimits, Value};
 use super::refs::{RawRef, RefExpressions, Sentence};
 use super::{AnnotationId, ReferError};
 
-/// Bytes copied out of a pickle per byte in it. Shared references could make it millions; the published
-/// files stay below one.
+/// Bytes copied out of a pickle per byte in it. Shared references could make it millions; the
+/// published files stay below one.
 const MAX_COPIES: usize = 16;
 
 pub(super) fn read(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {

@@ -7,8 +7,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 /// The segmentation of one annotation: polygons, or run lengths.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RawSegmentation {
-    /// Polygons, each `x0, y0, x1, y1, …` in pixels; the mask is their union. May be empty, and may hold
-    /// parts of fewer than three points, which enclose nothing.
+    /// Polygons, each `x0, y0, x1, y1, …` in pixels; the mask is their union. May be empty, and may
+    /// hold parts of fewer than three points, which enclose nothing.
     Polygons(Vec<Box<[f64]>>),
     /// Run lengths, the mask being their union: one in COCO, a list of one in refclef.
     RunLengths(Vec<RawRunLengths>),

@@ -57,8 +57,8 @@ impl Split {
         }
     }
 
-    /// Whether a ref marked `marked` belongs to this split: the rule of the published reader (`getRefIds`
-    /// of `refer.py`), by which one ref may belong to several.
+    /// Whether a ref marked `marked` belongs to this split: the rule of the published reader
+    /// (`getRefIds` of `refer.py`), by which one ref may belong to several.
     pub fn includes(self, marked: &str) -> bool {
         match self {
             Self::TestA => marked.contains('A'),

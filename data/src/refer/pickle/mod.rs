@@ -1,17 +1,18 @@
 //! Reading a Python pickle from a stranger: plain containers and scalars, and nothing else.
 //!
-//! The published `refs(<split_by>).p` files are pickles that Python 2 wrote. A pickle is a small program,
-//! and running it as Python does would run whatever its author wished. Here only the opcodes that build
-//! `None`, bools, integers, floats, text, lists, tuples and dicts are known (protocols 0 to 5); one that
-//! would name a class or call something is an error that says which, and where.
+//! The published `refs(<split_by>).p` files are pickles that Python 2 wrote. A pickle is a small
+//! program, and running it as Python does would run whatever its author wished. Here only the
+//! opcodes that build
+//! `None`, bools, integers, floats, text, lists, tuples and dicts are known (protocols 0 to 5); one
+//! that would name a class or call something is an error that says which, and where.
 //!
-//! The crate `serde-pickle` is not used: its memo resolves by cloning, so a few nested references in a small
-//! file expand without bound, it has no limit on depth or size, and it decodes Python 2 strings as
-//! UTF-8 or fails, where the published files hold some latin-1.
+//! The crate `serde-pickle` is not used: its memo resolves by cloning, so a few nested references
+//! in a small file expand without bound, it has no limit on depth or size, and it decodes Python 2
+//! strings as UTF-8 or fails, where the published files hold some latin-1.
 //!
-//! Decoded values lie in one arena, so shared references cost four bytes, nothing recurses (a deep nest
-//! cannot exhaust the stack, neither when it is read nor when it is dropped), and text without escapes is
-//! borrowed from the input.
+//! Decoded values lie in one arena, so shared references cost four bytes, nothing recurses (a deep
+//! nest cannot exhaust the stack, neither when it is read nor when it is dropped), and text without
+//! escapes is borrowed from the input.
 
 mod cursor;
 mod machine;
@@ -26,8 +27,8 @@ use thiserror::Error;
 pub struct PickleLimits {
     /// The largest file, in bytes. The published ones are below 100 MB.
     pub max_bytes: u64,
-    /// The most values pushed while decoding, references to earlier ones included. The largest published
-    /// file needs about 6 million; each costs up to 36 bytes.
+    /// The most values pushed while decoding, references to earlier ones included. The largest
+    /// published file needs about 6 million; each costs up to 36 bytes.
     pub max_values: usize,
     /// The deepest nesting. The published files need 5.
     pub max_depth: usize,

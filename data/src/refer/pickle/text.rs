@@ -1,4 +1,5 @@
-//! The text of pickles: Python 2 string literals, raw-unicode-escapes, and bytes of unknown encoding.
+//! The text of pickles: Python 2 string literals, raw-unicode-escapes, and bytes of unknown
+//! encoding.
 
 use std::borrow::Cow;
 
@@ -70,8 +71,8 @@ pub(super) fn from_literal(line: &[u8]) -> Result<Cow<'_, str>, String> {
     Ok(Cow::Owned(from_bytes(&bytes).into_owned()))
 }
 
-/// The argument of UNICODE: latin-1 with `\uXXXX` and `\UXXXXXXXX` (raw-unicode-escape). Python 2 built
-/// with two-byte characters writes a pair of surrogates for one character beyond them.
+/// The argument of UNICODE: latin-1 with `\uXXXX` and `\UXXXXXXXX` (raw-unicode-escape). Python 2
+/// built with two-byte characters writes a pair of surrogates for one character beyond them.
 pub(super) fn from_raw_unicode_escape(line: &[u8]) -> Result<Cow<'_, str>, String> {
     if line.is_ascii() && !line.contains(&b'\\') {
         return Ok(from_bytes(line));
