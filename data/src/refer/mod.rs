@@ -1,1 +1,50 @@
-//! To be written.
+//! The RefCOCO family: which words refer to which object of which image.
+//!
+//! The published layout is read as it is. Under one root folder:
+//!
+//! ```text
+//! refcoco/    refs(unc).p  refs(google).p  instances.json      (refcoco+, refcocog, refclef alike)
+//! grefcoco/   grefs(unc).json or grefs(unc).p              instances.json
+//! images/     mscoco/images/train2014/   saiapr_tc-12/ (refclef)
+//! ```
+//!
+//! A *ref* is one target with all expressions that people gave it. Refs are read first, then of
+//! `instances.json` only what they name. Images are needed only where pixels are: scoring needs
+//! none.
+//!
+//! ```no_run
+//! use mllmseg_data::refer::{Dataset, ReferDataset, Split};
+//!
+//! # fn main() -> Result<(), mllmseg_data::refer::ReferError> {
+//! let refcoco = ReferDataset::open("data".as_ref(), Dataset::RefCoco, None)?;
+//! for item in refcoco.items(Split::TestA)? {
+//!     println!("{}: {} expressions", item.image.file_name, item.expressions.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod dataset;
+mod error;
+mod ids;
+mod instances;
+mod items;
+mod json_records;
+pub mod pickle;
+mod reader;
+mod refs;
+mod refs_json;
+mod refs_pickle;
+mod segmentation;
+mod splits;
+
+pub use dataset::Dataset;
+pub use error::ReferError;
+pub use ids::AnnotationId;
+pub use instances::{Annotation, ImageInfo, Instances, Keep};
+pub use items::{Expression, ReferItem};
+pub use pickle::PickleError;
+pub use reader::{Contradictions, OpenOptions, ReferDataset, Skipped};
+pub use refs::{RefExpressions, Sentence, read_refs};
+pub use segmentation::{RawCounts, RawRunLengths, RawSegmentation};
+pub use splits::Split;

@@ -1,0 +1,163 @@
+//! What can be wrong with a referring-expression data set on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::pickle::PickleError;
+
+/// Why a data set could not be read. Each message names the file, what was expected, and what was
+/// found.
+#[derive(Debug, Error)]
+pub enum ReferError {
+    /// A file could not be opened or read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// A data set that is not one of the published ones.
+    #[error("unknown data set `{name}`; known are {known}")]
+    UnknownDataset {
+        /// The name given.
+        name: String,
+        /// The names that are known.
+        known: String,
+    },
+    /// A split that no published data set has.
+    #[error("unknown split `{name}`; known are {known}")]
+    UnknownSplit {
+        /// The name given.
+        name: String,
+        /// The names that are known.
+        known: String,
+    },
+    /// A split that this data set has no expressions for.
+    #[error("{dataset} has no expressions in split `{split}`; its refs are split as {available}")]
+    EmptySplit {
+        /// The data set.
+        dataset: String,
+        /// The split asked for.
+        split: String,
+        /// The split names found, with the number of refs in each.
+        available: String,
+    },
+    /// A `split_by` that cannot be part of a file name.
+    #[error(
+        "split_by `{name}` is no name of a split (such as unc, umd, google): letters, digits, _ and - only"
+    )]
+    BadSplitBy {
+        /// The name given.
+        name: String,
+    },
+    /// Neither the pickle nor the JSON of the refs is there.
+    #[error(
+        "no refs file: neither {} nor {} exists; files of other splits here: {found}",
+        pickle.display(), json.display()
+    )]
+    NoRefsFile {
+        /// The pickle looked for first.
+        pickle: PathBuf,
+        /// The JSON looked for next.
+        json: PathBuf,
+        /// The refs files that are in the folder, or "none".
+        found: String,
+    },
+    /// A pickle that is damaged, malicious or not a pickle.
+    #[error("{}: {error}", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: PickleError,
+    },
+    /// JSON that is damaged, or does not hold what it should.
+    #[error("{}: at byte {offset}, in {place}: {detail}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where the value that failed begins.
+        offset: u64,
+        /// Which record this is, such as `annotations[12]`.
+        place: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
+    /// A value in the refs that is missing or of another kind than expected.
+    #[error("{}: {place}: {expected} expected, found {found}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// Which value, such as `refs[3].sentences[0].sent_id`.
+        place: String,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// The refs and `instances.json` contradict themselves or each other.
+    #[error("{}: {detail}", path.display())]
+    Inconsistent {
+        /// The file that holds the contradiction.
+        path: PathBuf,
+        /// Which record, and what it contradicts.
+        detail: String,
+    },
+    /// An image's `file_name` that leads out of the images folder.
+    #[error(
+        "{}: image {image_id} has file_name `{file_name}`: a relative path without `..` expected",
+        path.display()
+    )]
+    UnsafeFileName {
+        /// The file that names the image.
+        path: PathBuf,
+        /// The image.
+        image_id: i64,
+        /// The name, with control characters escaped.
+        file_name: String,
+    },
+    /// An image that is not in its folder.
+    #[error(
+        "image {image_id} is missing: no file {}; download the images, or skip missing ones",
+        path.display()
+    )]
+    MissingImage {
+        /// The image.
+        image_id: i64,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// An image file whose size is not the annotated one.
+    #[error(
+        "image {image_id} ({file_name}): annotated as {}x{}, but the file is {}x{} (width x height); \
+         its masks would not fit, so fetch the original image",
+        annotated.0, annotated.1, found.0, found.1
+    )]
+    ImageSize {
+        /// The image.
+        image_id: i64,
+        /// Its file.
+        file_name: String,
+        /// Width and height in `instances.json`, in pixels.
+        annotated: (u32, u32),
+        /// Width and height of the file, in pixels.
+        found: (u32, u32),
+    },
+}
+
+impl ReferError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(super) fn inconsistent(path: &Path, detail: String) -> Self {
+        Self::Inconsistent {
+            path: path.to_owned(),
+            detail,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The expressions of a split, image by image.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use super::{AnnotationId, ImageInfo, RefExpressions, ReferDataset, ReferError, Split};
+
+/// One image and every expression that a split asks of it.
+#[derive(Debug, Clone)]
+pub struct ReferItem<'d> {
+    /// The image.
+    pub image: &'d ImageInfo,
+    /// Its expressions, in the order of the file; never empty.
+    pub expressions: Vec<Expression<'d>>,
+}
+
+/// One expression and what it refers to.
+#[derive(Debug, Clone, Copy)]
+pub struct Expression<'d> {
+    /// The ref that it belongs to.
+    pub ref_id: i64,
+    /// Its identifier.
+    pub sent_id: i64,
+    /// The words, as the published models are asked them.
+    pub text: &'d str,
+    /// The annotations it refers to, for [`ReferDataset::annotations`]; empty if there is no
+    /// target.
+    pub targets: &'d [AnnotationId],
+}
+
+impl Expression<'_> {
+    /// Whether the expression refers to nothing in the image.
+    pub fn no_target(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+impl ReferDataset {
+    /// The refs of a split, in the order of the file.
+    pub fn refs(&self, split: Split) -> impl Iterator<Item = &RefExpressions> {
+        self.all_refs()
+            .iter()
+            .filter(move |entry| split.includes(&entry.split))
+    }
+
+    /// The split names that the file marks its refs with, and the number of refs of each.
+    pub fn split_counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for entry in self.all_refs() {
+            *counts.entry(&*entry.split).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The expressions of a split by image, images in the order in which the file first names them.
+    /// Refs without an expression (gRefCOCO has some) yield nothing.
+    ///
+    /// # Errors
+    /// If the split has no expressions at all: the error lists the splits that there are.
+    pub fn items(&self, split: Split) -> Result<Vec<ReferItem<'_>>, ReferError> {
+        let mut items: Vec<ReferItem<'_>> = Vec::new();
+        let mut index_of = HashMap::new();
+        for entry in self.refs(split).filter(|entry| !entry.sentences.is_empty()) {
+            let index = match index_of.get(&entry.image_id) {
+                Some(&index) => index,
+                None => {
+                    let image = self.image(entry.image_id)?;
+                    items.push(ReferItem {
+                        image,
+                        expressions: Vec::new(),
+                    });
+                    index_of.insert(entry.image_id, items.len() - 1);
+                    items.len() - 1
+                }
+            };
+            items[index]
+                .expressions
+                .extend(entry.sentences.iter().map(|sentence| Expression {
+                    ref_id: entry.ref_id,
+                    sent_id: sentence.sent_id,
+                    text: &sentence.sent,
+                    targets: &entry.ann_ids,
+                }));
+        }
+        if items.is_empty() {
+            let counts = self.split_counts();
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(name, count)| format!("{name} ({count})"))
+                .collect();
+            return Err(ReferError::EmptySplit {
+                dataset: self.dataset().to_string(),
+                split: split.to_string(),
+                available: if counts.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    counts.join(", ")
+                },
+            });
+        }
+        Ok(items)
+    }
+
+    /// Drops the items whose image file is not there, and returns the paths that were missing: the
+    /// skip-missing mode. (Without it, [`image_path`](Self::image_path) fails on the first.)
+    pub fn skip_missing_images(&self, items: &mut Vec<ReferItem<'_>>) -> Vec<PathBuf> {
+        let mut missing = Vec::new();
+        items.retain(|item| match self.image_path(item.image) {
+            Err(ReferError::MissingImage { path, .. }) => {
+                missing.push(path);
+                false
+            }
+            _ => true,
+        });
+        missing
+    }
+}

@@ -1,0 +1,293 @@
+//! A data set as a whole: refs and instances, checked against each other.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::{
+    Annotation, AnnotationId, Dataset, ImageInfo, Instances, Keep, RefExpressions, ReferError,
+    read_refs,
+};
+
+/// What to do with a ref that contradicts `instances.json` or another ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Contradictions {
+    /// Fail, naming the ref.
+    #[default]
+    Refuse,
+    /// Leave the ref out and count it; a `sent_id` used twice is only counted. See
+    /// [`ReferDataset::skipped`].
+    Skip,
+}
+
+/// How to open a data set.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Whose split to read (`unc`, `umd`, `google`, …); the published one of the data set by
+    /// default.
+    pub split_by: Option<String>,
+    /// What to do with contradictory refs.
+    pub contradictions: Contradictions,
+}
+
+/// What [`Contradictions::Skip`] passed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Refs left out.
+    pub refs: usize,
+    /// Sentences whose `sent_id` an earlier one has; they are kept.
+    pub repeated_sentences: usize,
+    /// What was wrong with the first few.
+    pub examples: Vec<String>,
+}
+
+/// A data set of referring expressions.
+#[derive(Debug)]
+pub struct ReferDataset {
+    dataset: Dataset,
+    images_folder: PathBuf,
+    instances_file: PathBuf,
+    refs: Vec<RefExpressions>,
+    instances: Instances,
+    skipped: Skipped,
+}
+
+impl ReferDataset {
+    /// Opens a data set under `root` (see the [module](super) for the layout), refusing
+    /// contradictions.
+    /// `split_by` of `None` is the published split. No image is touched.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged or refused, or if a ref names an image or annotation that
+    /// `instances.json` lacks, an annotation of another image, or an id that another ref or
+    /// sentence has.
+    pub fn open(root: &Path, dataset: Dataset, split_by: Option<&str>) -> Result<Self, ReferError> {
+        let split_by = split_by.map(str::to_owned);
+        Self::open_with(
+            root,
+            dataset,
+            OpenOptions {
+                split_by,
+                ..OpenOptions::default()
+            },
+        )
+    }
+
+    /// Opens a data set under `root`, as `options` say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); contradictions between refs only if they are to be refused.
+    pub fn open_with(
+        root: &Path,
+        dataset: Dataset,
+        options: OpenOptions,
+    ) -> Result<Self, ReferError> {
+        let split_by = options
+            .split_by
+            .as_deref()
+            .unwrap_or(dataset.default_split_by());
+        let refs_file = dataset.refs_file(root, split_by)?;
+        let instances_file = dataset.instances_file(root);
+        let refs = read_refs(&refs_file)?;
+        let keep = Keep::Named {
+            images: refs.iter().map(|entry| entry.image_id).collect(),
+            annotations: refs
+                .iter()
+                .flat_map(|entry| entry.ann_ids.iter().cloned())
+                .collect(),
+        };
+        let instances = Instances::read(&instances_file, &keep)?;
+        drop(keep);
+        let checks = Checks {
+            refs_file: &refs_file,
+            instances_file: &instances_file,
+            instances: &instances,
+            policy: options.contradictions,
+            ref_ids: HashSet::with_capacity(refs.len()),
+            sent_ids: HashSet::new(),
+            skipped: Skipped::default(),
+        };
+        let (refs, skipped) = checks.run(refs)?;
+        let images_folder = dataset.images_folder(root);
+        Ok(Self {
+            dataset,
+            images_folder,
+            instances_file,
+            refs,
+            instances,
+            skipped,
+        })
+    }
+
+    /// Which data set this is.
+    pub fn dataset(&self) -> Dataset {
+        self.dataset
+    }
+
+    /// The refs of all splits, in the order of the file.
+    pub fn all_refs(&self) -> &[RefExpressions] {
+        &self.refs
+    }
+
+    /// What the refs name of `instances.json`.
+    pub fn instances(&self) -> &Instances {
+        &self.instances
+    }
+
+    /// What was left out of it.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// The image with this id.
+    ///
+    /// # Errors
+    /// If no ref names such an image.
+    pub fn image(&self, image_id: i64) -> Result<&ImageInfo, ReferError> {
+        self.instances.image(image_id).ok_or_else(|| {
+            let detail = format!("no image {image_id} among those that the refs name");
+            ReferError::inconsistent(&self.instances_file, detail)
+        })
+    }
+
+    /// The annotations with these ids, in their order.
+    ///
+    /// # Errors
+    /// If one of them is not named by any ref.
+    pub fn annotations(&self, ann_ids: &[AnnotationId]) -> Result<Vec<&Annotation>, ReferError> {
+        let find = |id| {
+            self.instances.annotation(id).ok_or_else(|| {
+                let detail = format!("no annotation {id} among those that the refs name");
+                ReferError::inconsistent(&self.instances_file, detail)
+            })
+        };
+        ann_ids.iter().map(find).collect()
+    }
+
+    /// The file of an image.
+    ///
+    /// # Errors
+    /// If it is not there: the error names the path.
+    pub fn image_path(&self, image: &ImageInfo) -> Result<PathBuf, ReferError> {
+        let path = self.images_folder.join(&*image.file_name);
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(ReferError::MissingImage {
+                image_id: image.id,
+                path,
+            })
+        }
+    }
+
+    /// Checks the size of a decoded image, in pixels, against the annotated one.
+    ///
+    /// # Errors
+    /// If they differ, for then masks would not fit the image.
+    pub fn check_size(image: &ImageInfo, width: u32, height: u32) -> Result<(), ReferError> {
+        if (image.width, image.height) == (width, height) {
+            return Ok(());
+        }
+        Err(ReferError::ImageSize {
+            image_id: image.id,
+            file_name: image.file_name.to_string(),
+            annotated: (image.width, image.height),
+            found: (width, height),
+        })
+    }
+}
+
+/// How many contradictions [`Skipped`] describes.
+const EXAMPLES: usize = 10;
+
+/// The refs seen so far, to hold the next one against.
+struct Checks<'c> {
+    refs_file: &'c Path,
+    instances_file: &'c Path,
+    instances: &'c Instances,
+    policy: Contradictions,
+    ref_ids: HashSet<i64>,
+    sent_ids: HashSet<i64>,
+    skipped: Skipped,
+}
+
+impl Checks<'_> {
+    fn run(
+        mut self,
+        mut refs: Vec<RefExpressions>,
+    ) -> Result<(Vec<RefExpressions>, Skipped), ReferError> {
+        let mut failure = None;
+        refs.retain(|entry| {
+            if failure.is_some() {
+                return false;
+            }
+            self.keeps(entry).unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
+        });
+        refs.shrink_to_fit();
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((refs, self.skipped)),
+        }
+    }
+
+    /// Whether a ref stays; an error if contradictions are to be refused.
+    fn keeps(&mut self, entry: &RefExpressions) -> Result<bool, ReferError> {
+        if let Err(detail) = self.check_ref(entry) {
+            self.note(format!("ref {}: {detail}", entry.ref_id))?;
+            self.skipped.refs += 1;
+            return Ok(false);
+        }
+        self.ref_ids.insert(entry.ref_id);
+        for sentence in &entry.sentences {
+            if !self.sent_ids.insert(sentence.sent_id) {
+                let detail = format!(
+                    "ref {}: sent_id {} is used by an earlier sentence too",
+                    entry.ref_id, sentence.sent_id
+                );
+                self.note(detail)?;
+                self.skipped.repeated_sentences += 1;
+            }
+        }
+        Ok(true)
+    }
+
+    fn check_ref(&self, entry: &RefExpressions) -> Result<(), String> {
+        let lacking = self.instances_file.display();
+        if self.ref_ids.contains(&entry.ref_id) {
+            return Err("an earlier ref has the same ref_id".to_owned());
+        }
+        if self.instances.image(entry.image_id).is_none() {
+            return Err(format!(
+                "names image {}, which {lacking} lacks",
+                entry.image_id
+            ));
+        }
+        for id in &entry.ann_ids {
+            let Some(annotation) = self.instances.annotation(id) else {
+                return Err(format!("names annotation {id}, which {lacking} lacks"));
+            };
+            if annotation.image_id != entry.image_id {
+                return Err(format!(
+                    "is about image {}, but its annotation {id} is of image {}",
+                    entry.image_id, annotation.image_id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of a contradiction, or fails with it.
+    fn note(&mut self, detail: String) -> Result<(), ReferError> {
+        match self.policy {
+            Contradictions::Refuse => Err(ReferError::inconsistent(self.refs_file, detail)),
+            Contradictions::Skip => {
+                if self.skipped.examples.len() < EXAMPLES {
+                    self.skipped.examples.push(detail);
+                }
+                Ok(())
+            }
+        }
+    }
+}
