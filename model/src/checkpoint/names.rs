@@ -179,7 +179,7 @@ impl NameTable {
         self.linear("res_decoder.text_down", "mask_decoder.text_down");
         self.linear("res_decoder.text_out_adapter", "mask_decoder.dsff.adapter");
         self.cross_attention(
-            &format!("{name}.ca_layer_v2l"),
+            &format!("{name}.ca_layer_vl"),
             &format!("{path}.seg_attention"),
         );
         if variant.uses_language_tokens() {
@@ -190,7 +190,7 @@ impl NameTable {
         }
         if variant == crate::Variant::Dsff {
             self.cross_attention(
-                &format!("{name}.ca_layer_vl"),
+                &format!("{name}.ca_layer_v2l"),
                 &format!("{path}.dsff.cross_attention"),
             );
         }
