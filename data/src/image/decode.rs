@@ -1,0 +1,211 @@
+//! From the bytes of a JPEG, PNG, WebP or BMP file to RGB pixels.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::metadata::Orientation as Turn;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::{ImageError, jpeg};
+
+/// Largest file that is read, in bytes.
+pub const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Largest width or height that is decoded, in pixels.
+pub const MAX_SIDE: u32 = 20_000;
+/// Most pixels that are decoded: at 16 bits and four channels they take 800 MB before the conversion to RGB.
+pub const MAX_PIXELS: u64 = 100_000_000;
+/// Memory the decoders may take for themselves, in bytes.
+const MAX_DECODER_BYTES: u64 = 1 << 30;
+
+/// Which way up a decoded picture is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orientation {
+    /// Turned and mirrored as the EXIF data say: what people see in any viewer, and expect of a mask.
+    ///
+    /// MLLMSeg's published evaluation ignores EXIF; pictures without an EXIF orientation are the same either way.
+    #[default]
+    Upright,
+    /// As the pixels are stored. COCO's annotations, and so those of the RefCOCO family, are in this orientation.
+    Stored,
+}
+
+/// Reads the picture at `path` as upright RGB; see [`decode_image`].
+///
+/// # Errors
+/// As [`decode_image`], and [`ImageError::Unreadable`] if the file cannot be opened or read.
+pub fn read_image(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
+    read_image_with(path, Orientation::Upright)
+}
+
+/// Reads the picture at `path` as RGB, in the orientation asked for; see [`decode_image`].
+///
+/// # Errors
+/// As [`read_image`].
+pub fn read_image_with(
+    path: impl AsRef<Path>,
+    orientation: Orientation,
+) -> Result<RgbImage, ImageError> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let unreadable = |source| ImageError::Unreadable {
+        name: name.clone(),
+        source,
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that a longer file is told from one of exactly this size.
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    decode_image_with(&bytes, &name, orientation)
+}
+
+/// Decodes a JPEG, PNG, WebP or BMP file held in memory to upright RGB; `name` is for error messages.
+///
+/// The result is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")` (JPEG and lossy WebP: to a few
+/// grey levels, decoders differ): grey is repeated, palettes are looked up, alpha is dropped and not blended, so what a
+/// transparent pixel hides shows. Of 16-bit values the upper byte is kept; Pillow does so for colour, but clips 16-bit
+/// grey at 255, which turns nearly any such picture white and is not repeated here. Of an animation the
+/// first frame is taken. Colour profiles are ignored.
+///
+/// # Errors
+/// Any [`ImageError`] but `Unreadable` and `Recompress`: too large a file ([`MAX_FILE_BYTES`]) or picture
+/// ([`MAX_SIDE`], [`MAX_PIXELS`]), another format, no pixels, or a damaged or incomplete file.
+pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage, ImageError> {
+    decode_image_with(bytes, name, Orientation::Upright)
+}
+
+/// Decodes as [`decode_image`] does, in the orientation asked for.
+///
+/// # Errors
+/// As [`decode_image`].
+pub fn decode_image_with(
+    bytes: &[u8],
+    name: &str,
+    orientation: Orientation,
+) -> Result<RgbImage, ImageError> {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ImageError::FileTooLarge { name: name.into() });
+    }
+    let (format, format_name) = recognise(bytes, name)?;
+    let damaged = |reason: String| ImageError::Damaged {
+        name: name.into(),
+        format: format_name,
+        reason,
+    };
+    let complete = match format {
+        ImageFormat::Jpeg => jpeg::is_complete(bytes),
+        ImageFormat::WebP => webp_is_complete(bytes),
+        // These decoders notice by themselves.
+        _ => true,
+    };
+    if !complete {
+        return Err(damaged("the file ends before the picture does".into()));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader
+        .into_decoder()
+        .map_err(|error| damaged(error.to_string()))?;
+    check_size(decoder.dimensions(), name)?;
+    let turn = match orientation {
+        Orientation::Upright => exif_turn(&mut decoder),
+        Orientation::Stored => Turn::NoTransforms,
+    };
+    let decoded =
+        DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    let mut rgb = DynamicImage::ImageRgb8(into_rgb(decoded));
+    rgb.apply_orientation(turn);
+    Ok(rgb.into_rgb8())
+}
+
+fn recognise(bytes: &[u8], name: &str) -> Result<(ImageFormat, &'static str), ImageError> {
+    let unknown = |found: &str| ImageError::UnknownFormat {
+        name: name.into(),
+        found: found.into(),
+    };
+    if bytes.is_empty() {
+        return Err(unknown("an empty file"));
+    }
+    match image::guess_format(bytes) {
+        Ok(format @ ImageFormat::Jpeg) => Ok((format, "JPEG")),
+        Ok(format @ ImageFormat::Png) => Ok((format, "PNG")),
+        Ok(format @ ImageFormat::WebP) => Ok((format, "WebP")),
+        Ok(format @ ImageFormat::Bmp) => Ok((format, "BMP")),
+        Ok(other) => Err(unknown(&format!("{other:?}"))),
+        Err(_) => Err(unknown("none of the known formats")),
+    }
+}
+
+/// Whether the file is as long as its RIFF header says, but for a last byte that only pads to an even length.
+///
+/// The decoder takes the bits that a lossy file lacks for zeros.
+fn webp_is_complete(bytes: &[u8]) -> bool {
+    const HEADER: u64 = 8;
+    match bytes {
+        [_, _, _, _, a, b, c, d, ..] => {
+            let stated = u64::from(u32::from_le_bytes([*a, *b, *c, *d])) + HEADER;
+            bytes.len() as u64 + 1 >= stated
+        }
+        _ => false,
+    }
+}
+
+fn check_size((width, height): (u32, u32), name: &str) -> Result<(), ImageError> {
+    let name = name.into();
+    if width == 0 || height == 0 {
+        Err(ImageError::NoPixels {
+            name,
+            width,
+            height,
+        })
+    } else if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        Err(ImageError::TooManyPixels {
+            name,
+            width,
+            height,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// The turn that makes the picture upright; damaged EXIF data count as none, since the pixels may well be sound.
+fn exif_turn(decoder: &mut impl ImageDecoder) -> Turn {
+    let Ok(Some(exif)) = decoder.exif_metadata() else {
+        return Turn::NoTransforms;
+    };
+    // Some writers leave JPEG's prefix on the EXIF data in PNG and WebP files.
+    let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
+    Turn::from_exif_chunk(tiff).unwrap_or(Turn::NoTransforms)
+}
+
+fn into_rgb(image: DynamicImage) -> RgbImage {
+    let (width, height) = (image.width(), image.height());
+    let upper_bytes = match &image {
+        DynamicImage::ImageLuma16(grey) => upper_bytes::<1>(grey),
+        DynamicImage::ImageLumaA16(grey) => upper_bytes::<2>(grey),
+        DynamicImage::ImageRgb16(colour) => upper_bytes::<3>(colour),
+        DynamicImage::ImageRgba16(colour) => upper_bytes::<4>(colour),
+        _ => return image.into_rgb8(),
+    };
+    // The length is three bytes for each pixel of `image` by construction.
+    RgbImage::from_raw(width, height, upper_bytes).unwrap_or_else(|| image.into_rgb8())
+}
+
+/// RGB bytes of 16-bit pixels with `CHANNELS` values each: grey, grey and alpha, RGB, or RGB and alpha.
+fn upper_bytes<const CHANNELS: usize>(values: &[u16]) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(values.len() / CHANNELS * 3);
+    for pixel in values.as_chunks::<CHANNELS>().0 {
+        let colour = if CHANNELS < 3 {
+            [pixel[0]; 3]
+        } else {
+            [pixel[0], pixel[1], pixel[2]]
+        };
+        rgb.extend(colour.map(|value| (value >> 8) as u8));
+    }
+    rgb
+}

@@ -1,0 +1,84 @@
+//! What can be wrong with a picture.
+
+use super::decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
+
+/// Why a picture could not be read or recompressed. Every message names the picture and the next step.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The file could not be opened or read.
+    #[error("{name}: cannot be read ({source}); check the path and its permissions")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The file is larger than [`MAX_FILE_BYTES`].
+    #[error(
+        "{name}: the file is larger than {} MiB; save it as a JPEG, or scale it down, and try again",
+        MAX_FILE_BYTES >> 20
+    )]
+    FileTooLarge {
+        /// The file.
+        name: String,
+    },
+    /// The first bytes are not those of a format that is read here.
+    #[error(
+        "{name}: expected a JPEG, PNG, WebP or BMP picture, found {found}; convert it to one of these"
+    )]
+    UnknownFormat {
+        /// The file.
+        name: String,
+        /// What the bytes look like.
+        found: String,
+    },
+    /// More pixels than [`MAX_SIDE`] or [`MAX_PIXELS`] allow.
+    #[error(
+        "{name}: the picture is {width} x {height} pixels, but at most {MAX_SIDE} a side and {} million in all are \
+         read; scale it down (the model sees 448 x 448) and try again",
+        MAX_PIXELS / 1_000_000
+    )]
+    TooManyPixels {
+        /// The file.
+        name: String,
+        /// Width in pixels, as the file states it.
+        width: u32,
+        /// Height in pixels, as the file states it.
+        height: u32,
+    },
+    /// A width or height of zero.
+    #[error("{name}: the picture is {width} x {height}, so it has no pixels; replace the file")]
+    NoPixels {
+        /// The file.
+        name: String,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// The file breaks off or contradicts its format.
+    #[error(
+        "{name}: this {format} file is damaged or incomplete ({reason}); fetch or export it again"
+    )]
+    Damaged {
+        /// The file.
+        name: String,
+        /// Format the file claims.
+        format: &'static str,
+        /// What the decoder stumbled over.
+        reason: String,
+    },
+    /// The picture could not be written as a JPEG.
+    #[error(
+        "a {width} x {height} picture cannot be stored as JPEG ({reason}); each side must be 1 to 65535"
+    )]
+    Recompress {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// What the encoder or decoder said.
+        reason: String,
+    },
+}

@@ -1,0 +1,61 @@
+//! The two things that concern JPEG alone: files that break off, and recompression as an augmentation.
+
+use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
+use image::{DynamicImage, RgbImage};
+
+use super::ImageError;
+
+/// Whether the file's markers lead to an end-of-image marker.
+///
+/// The decoder fills what a broken-off file lacks with grey and reports success, where Pillow refuses. Segments are
+/// stepped over by their length, because an embedded thumbnail has an end marker of its own.
+pub(super) fn is_complete(bytes: &[u8]) -> bool {
+    const START: u8 = 0xD8;
+    const END: u8 = 0xD9;
+    let mut rest = bytes;
+    while let Some(escape) = rest.iter().position(|&byte| byte == 0xFF) {
+        rest = &rest[escape + 1..];
+        match rest.first().copied() {
+            Some(END) => return true,
+            // A stuffed zero, a restart marker or a fill byte within the compressed data; none has a length.
+            Some(0x00 | 0x01 | 0xD0..=0xD7 | 0xFF | START) => {}
+            _ => {
+                let length = match rest {
+                    [_, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+                    _ => return false,
+                };
+                rest = match rest.get(1 + length..) {
+                    Some(after) => after,
+                    None => return false,
+                };
+            }
+        }
+    }
+    false
+}
+
+/// Compresses `image` as a baseline JPEG of `quality` (1 to 100; clamped) and decodes it again.
+///
+/// MLLMSeg's training draws `quality` from 75 to 100. The encoder keeps the colour at full resolution, where Pillow
+/// halves it, so the same quality does a little less damage here.
+///
+/// # Errors
+/// [`ImageError::Recompress`] if a side is 0 or more than 65535 pixels.
+pub fn jpeg_recompress(image: &RgbImage, quality: u8) -> Result<RgbImage, ImageError> {
+    let failed = |reason: String| ImageError::Recompress {
+        width: image.width(),
+        height: image.height(),
+        reason,
+    };
+    if image.is_empty() {
+        return Err(failed("it has no pixels".into()));
+    }
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100))
+        .encode_image(image)
+        .map_err(|error| failed(error.to_string()))?;
+    let decoder =
+        JpegDecoder::new(std::io::Cursor::new(file)).map_err(|error| failed(error.to_string()))?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(|error| failed(error.to_string()))?;
+    Ok(decoded.into_rgb8())
+}
