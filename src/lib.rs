@@ -16,7 +16,7 @@
 
 pub mod device;
 pub mod hub;
-//pub mod overlay;
+pub mod overlay;
 pub mod segmenter;
 
 pub use mllmseg_data as data;
