@@ -156,14 +156,15 @@ fn bench(
         device.spelling,
         device.name
     );
-    println!(
-        "encode an image         {:>10.3} s",
-        cost.encode.as_secs_f64()
-    );
-    println!(
-        "one more expression     {:>10.3} s",
-        cost.segment.as_secs_f64()
-    );
-    println!("(encode + one) / one    {:>10.1}", cost.ratio());
+    for (title, parts, total) in [
+        ("encode an image", &cost.encode, cost.encode_seconds()),
+        ("one more expression", &cost.segment, cost.segment_seconds()),
+    ] {
+        println!("{title:<24}{total:>10.3} s");
+        parts
+            .iter()
+            .for_each(|(name, seconds)| println!("  {name:<22}{seconds:>10.3} s"));
+    }
+    println!("{:<24}{:>10.1}", "(encode + one) / one", cost.ratio());
     Ok(ExitCode::SUCCESS)
 }
