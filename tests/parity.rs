@@ -1,4 +1,4 @@
-//! The published implementation's numbers, on every device at hand.
+//! The published implementation's numbers on the CPU; `parity_gpu.rs` has the other devices.
 
 use std::path::{Path, PathBuf};
 
@@ -71,29 +71,5 @@ fn bf16_shards_are_read_to_their_precision() {
             exact || row.name == "pixel_values" || row.difference > 0.0,
             "{row}"
         );
-    }
-}
-
-/// Both cases on every GPU and software Vulkan device. Where there is none the test says so; the
-/// environment variable `MLLMSEG_REQUIRE_GPU` makes that an error.
-#[test]
-fn gpus_agree() {
-    let gpus: Vec<_> = device::available()
-        .into_iter()
-        .filter(|device| device.spelling != "cpu")
-        .collect();
-    if gpus.is_empty() {
-        let required = std::env::var_os("MLLMSEG_REQUIRE_GPU").is_some();
-        assert!(
-            !required,
-            "no GPU or software Vulkan device; install mesa-vulkan-drivers"
-        );
-        println!("skipped: no GPU or software Vulkan device on this machine");
-        return;
-    }
-    for device in gpus {
-        for name in ["qwen2", "internlm2_lora"] {
-            assert_parity(name, &device, Tolerances::GPU);
-        }
     }
 }

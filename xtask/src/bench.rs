@@ -1,11 +1,18 @@
 //! Benchmarks of the product at published sizes, with drawn weights.
 
+use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Distribution, Tensor};
-use mllmseg::device::SelectedDevice;
+use burn::tensor::{DType, Distribution, Tensor};
+use mllmseg::device::{self, SelectedDevice};
+use mllmseg::model::checkpoint::{
+    CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
+};
 use mllmseg::model::mllmseg::token_tensor;
+use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
+
+use crate::weights::FloatType;
 
 /// Tokens of the system text and the header before the image, in InternVL2.5's template.
 const TOKENS_BEFORE_IMAGE: usize = 45;
@@ -110,4 +117,61 @@ fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> Vec<(&'static
         (*name, times[times.len() / 2])
     });
     parts.collect()
+}
+
+/// What loading a checkpoint costs.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadCost {
+    /// From the first byte read to the model in place.
+    pub seconds: f64,
+    /// Bytes of the weights on disk.
+    pub disk: u64,
+    /// Bytes of the weights in f32.
+    pub model: u64,
+    /// The most memory that the process held, where the system tells.
+    pub peak: Option<u64>,
+}
+
+/// Loads a checkpoint on the CPU in f32.
+pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
+    let mut config = MllmsegConfig::from_dir(checkpoint)?;
+    let start = Instant::now();
+    let cpu = device::cpu().device;
+    let (model, report) = load_model(checkpoint, &mut config, LoadOptions::default(), &cpu)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let model = 4 * parameter_count(&model) as u64;
+    Ok(LoadCost {
+        seconds,
+        disk: report.bytes as u64,
+        model,
+        peak: peak_memory(),
+    })
+}
+
+/// The high-water mark of the resident set, as Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Writes a checkpoint of drawn weights.
+pub fn draw(config: &MllmsegConfig, out: &Path, dtype: FloatType) -> Result<(), CheckpointError> {
+    let model = Mllmseg::new(config, None, &device::cpu().device);
+    let dtype = match dtype {
+        FloatType::F32 => DType::F32,
+        FloatType::Bf16 => DType::BF16,
+        FloatType::F16 => DType::F16,
+    };
+    save_model(
+        &model,
+        config,
+        None,
+        out,
+        SaveOptions {
+            dtype,
+            ..Default::default()
+        },
+    )
 }
