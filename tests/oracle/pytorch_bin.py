@@ -4,8 +4,8 @@
     python3 pytorch_bin.py IN.safetensors OUT_DIR
 
 Writes OUT_DIR/pytorch_model.bin (half the tensors in f16, every third a transposed view, as real
-state dicts have them) and OUT_DIR/expected.json: for each tensor its shape and the sum of its
-values. Needs numpy and safetensors, not torch: the names of torch's classes are written without
+state dicts have them) and OUT_DIR/expected.json: for each tensor its shape and a sum of its
+values, weighted by position so that a transposed matrix has another one. Needs numpy and safetensors, not torch: the names of torch's classes are written without
 importing it.
 """
 
@@ -70,7 +70,8 @@ def main():
     for number, (name, array) in enumerate(sorted(tensors.items())):
         if array.dtype == np.float32 and number % 2:
             array = array.astype(np.float16)
-        expected[name] = [list(array.shape), float(array.astype(np.float64).sum())]
+        weights = np.arange(array.size) % 7 + 1
+        expected[name] = [list(array.shape), float((array.astype(np.float64).ravel() * weights).sum())]
         shape = array.shape
         if array.ndim == 2 and number % 3 == 0:
             stored, strides = np.ascontiguousarray(array.T), (1, shape[0])

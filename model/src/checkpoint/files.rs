@@ -98,7 +98,8 @@ fn open_one(path: &Path, format: Format) -> Result<BTreeMap<String, PackTensor>,
 }
 
 fn open_pytorch(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
-    let mut store = PytorchStore::from_file(path);
+    // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
+    let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
     let tensors = store
         .get_all_tensors()
         .map_err(|error| CheckpointError::malformed(path, error.to_string()))?;
