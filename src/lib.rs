@@ -17,7 +17,7 @@
 pub mod device;
 pub mod evaluate;
 pub mod hub;
-//pub mod overlay;
+pub mod overlay;
 pub mod segmenter;
 
 pub use mllmseg_data as data;

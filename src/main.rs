@@ -1,1 +1,48 @@
-fn main() {}
+//! The `mllmseg` command: arguments in, exit code out; each command is a file of `cli/`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Say "the man in the red shirt" and get his mask.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Segment(cli::segment::SegmentArgs),
+    Info(cli::info::InfoArgs),
+    Download(cli::download::DownloadArgs),
+}
+
+fn main() -> ExitCode {
+    give_wayland_a_folder();
+    let arguments = Arguments::parse();
+    let outcome = cli::guarded(move || match arguments.command {
+        Command::Segment(arguments) => cli::segment::run(arguments),
+        Command::Info(arguments) => cli::info::run(arguments),
+        Command::Download(arguments) => Ok(cli::download::run(arguments)?),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Looking for GPUs loads libwayland, which prints an error on machines without a session; no
+/// window is ever opened.
+fn give_wayland_a_folder() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: this is the first thing that the program does, before there is another thread.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}

@@ -36,8 +36,9 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
 
 /// Compresses `image` as a baseline JPEG of `quality` (1 to 100; clamped) and decodes it again.
 ///
-/// MLLMSeg's training draws `quality` from 75 to 100. The encoder keeps the colour at full resolution, where Pillow
-/// halves it, so the same quality does a little less damage here.
+/// MLLMSeg's training draws `quality` from 75 to 100. The encoder keeps the colour at full resolution, as Pillow does
+/// with `subsampling=0`; Pillow's default halves it, which on photographs changes a tenth to a fifth more at quality 75
+/// and several times as much at 100 (mean error 1.6 grey levels where this makes 0.4).
 ///
 /// # Errors
 /// [`ImageError::Recompress`] if a side is 0 or more than 65535 pixels.

@@ -1,0 +1,257 @@
+//! Decoding against Pillow's pixels, and what a file that is too large, damaged or something else leads to.
+
+use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
+use mllmseg_data::image::{
+    ImageError, MAX_SIDE, Orientation, decode_image, decode_image_with, jpeg_recompress, read_image,
+};
+
+/// One case of `decode.json`, written by `tests/oracle/image_decode.py` with Pillow.
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    tolerance: u8,
+    file: String,
+    size: (u32, u32),
+    rgb: String,
+    stored_size: (u32, u32),
+}
+
+fn cases() -> Vec<Case> {
+    #[derive(serde::Deserialize)]
+    struct Cases {
+        cases: Vec<Case>,
+    }
+    let text = include_str!("fixtures/image/decode.json");
+    serde_json::from_str::<Cases>(text).unwrap().cases
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(digits).collect()
+}
+
+fn file(name: &str) -> Vec<u8> {
+    bytes(
+        &cases()
+            .into_iter()
+            .find(|case| case.name == name)
+            .unwrap()
+            .file,
+    )
+}
+
+fn message(result: Result<RgbImage, ImageError>) -> String {
+    result.expect_err("an error").to_string()
+}
+
+#[test]
+fn every_kind_of_file_reads_as_pillow_reads_it() {
+    let cases = cases();
+    assert_eq!(cases.len(), 36);
+    let mut failures = Vec::new();
+    for case in cases {
+        let decoded = decode_image(&bytes(&case.file), &case.name).unwrap();
+        assert_eq!(decoded.dimensions(), case.size, "{}", case.name);
+        let expected = bytes(&case.rgb);
+        let worst = decoded
+            .iter()
+            .zip(&expected)
+            .map(|(a, b)| a.abs_diff(*b))
+            .max()
+            .unwrap();
+        if worst > case.tolerance {
+            failures.push(format!("{}: off by {worst}", case.name));
+        }
+        let stored = decode_image_with(&bytes(&case.file), &case.name, Orientation::Stored);
+        assert_eq!(
+            stored.unwrap().dimensions(),
+            case.stored_size,
+            "{}",
+            case.name
+        );
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn of_16_bit_grey_the_upper_byte_is_kept() {
+    let values = [0u16, 255, 256, 0x7FFF, 0x8000, 0xFFFF];
+    let native: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_ne_bytes())
+        .collect();
+    let mut png = Vec::new();
+    let encoder = PngEncoder::new(&mut png);
+    encoder
+        .write_image(&native, 6, 1, ExtendedColorType::L16)
+        .unwrap();
+    let rgb = decode_image(&png, "grey").unwrap();
+    let expected: Vec<u8> = [0, 0, 1, 127, 128, 255]
+        .into_iter()
+        .flat_map(|v| [v; 3])
+        .collect();
+    assert_eq!(rgb.into_raw(), expected);
+}
+
+#[test]
+fn what_is_not_a_picture_is_refused_by_name() {
+    let text = message(decode_image(b"a caption", "notes.txt"));
+    assert!(
+        text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP picture"),
+        "{text}"
+    );
+    let empty = message(decode_image(b"", "empty.jpg"));
+    assert!(
+        empty.contains("empty.jpg") && empty.contains("an empty file"),
+        "{empty}"
+    );
+    let gif = message(decode_image(b"GIF89a\x01\0\x01\0\0\0\0", "a.gif"));
+    assert!(gif.contains("found Gif"), "{gif}");
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.jpg");
+    for path in [missing.as_path(), folder.path()] {
+        let error = read_image(path).unwrap_err();
+        assert!(matches!(error, ImageError::Unreadable { .. }), "{error}");
+        assert!(
+            error.to_string().starts_with(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_over_256_mib_is_refused_after_reading_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse.png");
+    std::fs::File::create(&path)
+        .unwrap()
+        .set_len((256 << 20) + 1)
+        .unwrap();
+    let error = read_image(&path).unwrap_err();
+    assert!(matches!(error, ImageError::FileTooLarge { .. }), "{error}");
+    assert!(error.to_string().contains("larger than 256 MiB"), "{error}");
+}
+
+/// A 24-bit BMP header that promises `width` x `height` pixels, and no pixels.
+fn bmp_header(width: i32, height: i32) -> Vec<u8> {
+    let mut file = b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    file.extend(width.to_le_bytes());
+    file.extend(height.to_le_bytes());
+    file.extend([1, 0, 24, 0]);
+    file.extend([0; 24]);
+    file
+}
+
+#[test]
+fn too_many_pixels_are_refused_before_any_is_decoded() {
+    let wide = message(decode_image(&bmp_header(30_000, 10), "wide.bmp"));
+    assert!(
+        wide.contains("wide.bmp: the picture is 30000 x 10 pixels"),
+        "{wide}"
+    );
+    assert!(
+        wide.contains("20000 a side") && wide.contains("scale it down"),
+        "{wide}"
+    );
+    let many = message(decode_image(&bmp_header(20_000, 5_001), "many.bmp"));
+    assert!(many.contains("100 million in all"), "{many}");
+}
+
+#[test]
+fn the_largest_side_is_read() {
+    let mut png = Vec::new();
+    let grey = vec![7u8; MAX_SIDE as usize];
+    let encoder = PngEncoder::new(&mut png);
+    encoder
+        .write_image(&grey, MAX_SIDE, 1, ExtendedColorType::L8)
+        .unwrap();
+    assert_eq!(
+        decode_image(&png, "long.png").unwrap().dimensions(),
+        (MAX_SIDE, 1)
+    );
+}
+
+#[test]
+fn a_picture_without_pixels_is_refused() {
+    let error = decode_image(&bmp_header(0, 5), "none.bmp").unwrap_err();
+    assert!(error.to_string().starts_with("none.bmp: "), "{error}");
+}
+
+#[test]
+fn a_file_that_breaks_off_is_refused_wherever_it_does() {
+    // How many of a file's last bytes hold no pixels: PNG's end chunk and checksum, WebP's padding.
+    let kinds = [
+        ("jpeg 4:2:0", 0),
+        ("jpeg 4:2:2 progressive", 0),
+        ("jpeg exif 6", 0),
+        ("png rgb", 16),
+        ("webp lossy", 1),
+        ("webp lossless", 1),
+        ("bmp 24 bits", 0),
+    ];
+    for (name, idle) in kinds {
+        let whole = file(name);
+        for length in 0..whole.len() - idle {
+            let result = decode_image(&whole[..length], name);
+            assert!(
+                result.is_err(),
+                "{name}: read {length} bytes of {}",
+                whole.len()
+            );
+            let text = message(result);
+            assert!(text.starts_with(name), "{text}");
+        }
+    }
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize
+    };
+    for case in cases() {
+        let whole = bytes(&case.file);
+        for _ in 0..400 {
+            let mut broken = whole.clone();
+            for _ in 0..1 + next() % 4 {
+                let at = next() % broken.len();
+                broken[at] = next() as u8;
+            }
+            let _ = decode_image(&broken, &case.name);
+        }
+    }
+}
+
+#[test]
+fn recompression_changes_little_at_quality_100_and_more_at_75() {
+    let picture = RgbImage::from_fn(64, 48, |x, y| {
+        image::Rgb([(x * 4) as u8, (y * 5) as u8, ((x * y) % 97) as u8])
+    });
+    let error = |quality| {
+        let changed = jpeg_recompress(&picture, quality).unwrap();
+        assert_eq!(changed.dimensions(), picture.dimensions());
+        let differences = changed
+            .iter()
+            .zip(picture.iter())
+            .map(|(a, b)| a.abs_diff(*b));
+        differences.map(f64::from).sum::<f64>() / picture.len() as f64
+    };
+    let (best, worst) = (error(100), error(75));
+    assert!(best < 1.0 && worst > best && worst < 8.0, "{best}, {worst}");
+}
+
+#[test]
+fn recompression_refuses_what_jpeg_cannot_hold() {
+    for (width, height) in [(0, 4), (65_536, 1)] {
+        let text = message(jpeg_recompress(&RgbImage::new(width, height), 90));
+        assert!(text.contains(&format!("{width} x {height}")), "{text}");
+    }
+}

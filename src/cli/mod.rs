@@ -1,0 +1,30 @@
+//! The commands. Each file holds one: its arguments, and what it does with the library.
+
+pub mod download;
+pub mod info;
+pub mod segment;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a command fails with: one line or more that say what is wrong and what to do.
+pub type CliError = Box<dyn std::error::Error>;
+
+/// Runs a command; a panic, which a failing device driver can raise, becomes an error.
+pub fn guarded(command: impl FnOnce() -> Result<(), CliError>) -> Result<(), CliError> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = catch_unwind(AssertUnwindSafe(command));
+    std::panic::set_hook(hook);
+    outcome.unwrap_or_else(|payload| {
+        let reason = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no reason given");
+        Err(format!(
+            "the computation stopped: {reason}\nIf the device is out of memory, take --device cpu \
+             or a smaller model; else this is a mistake of mllmseg: please report it"
+        )
+        .into())
+    })
+}

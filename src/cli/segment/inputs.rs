@@ -1,0 +1,102 @@
+//! Which pictures are meant.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::CliError;
+
+/// Endings that count as pictures in a folder.
+const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+
+/// A picture and what its outputs are called.
+#[derive(Debug, PartialEq)]
+pub struct Input {
+    /// The file.
+    pub path: PathBuf,
+    /// The beginning of its outputs' names, different for every picture.
+    pub name: String,
+}
+
+/// Files as they are, folders as the pictures right inside them, in the order of their names.
+pub fn collect_inputs(roots: &[&Path]) -> Result<Vec<Input>, CliError> {
+    let mut paths = Vec::new();
+    for root in roots {
+        if root.is_dir() {
+            let before = paths.len();
+            paths.extend(pictures_in(root)?);
+            if paths.len() == before {
+                let expected = ENDINGS.join(", ");
+                return Err(format!(
+                    "{}: no pictures in this folder; expected files ending in {expected}",
+                    root.display()
+                )
+                .into());
+            }
+        } else if root.exists() {
+            paths.push(root.to_path_buf());
+        } else {
+            return Err(format!("{}: no such picture or folder", root.display()).into());
+        }
+    }
+    Ok(named(paths))
+}
+
+fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let unreadable = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut pictures = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let ending = path
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .map(str::to_lowercase);
+        if path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+            pictures.push(path);
+        }
+    }
+    pictures.sort();
+    Ok(pictures)
+}
+
+/// A picture goes by its name without ending, with it where two share the former, and by a number
+/// on top where two share both.
+fn named(paths: Vec<PathBuf>) -> Vec<Input> {
+    let part = |of: Option<&std::ffi::OsStr>| of.unwrap_or_default().to_string_lossy().into_owned();
+    let mut stems: HashMap<String, usize> = HashMap::new();
+    for path in &paths {
+        *stems.entry(part(path.file_stem())).or_default() += 1;
+    }
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    let inputs = paths.into_iter().map(|path| {
+        let stem = part(path.file_stem());
+        let name = if stems[&stem] == 1 {
+            stem
+        } else {
+            part(path.file_name())
+        };
+        let uses = taken.entry(name.clone()).or_default();
+        *uses += 1;
+        let name = if *uses == 1 {
+            name
+        } else {
+            format!("{name}-{uses}")
+        };
+        Input { path, name }
+    });
+    inputs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_never_share_a_name() {
+        let paths = ["a/x.jpg", "a/y.jpg", "b/y.png", "c/y.jpg"].map(PathBuf::from);
+        let names: Vec<_> = named(paths.to_vec())
+            .into_iter()
+            .map(|input| input.name)
+            .collect();
+        assert_eq!(names, ["x", "y.jpg", "y.png", "y.jpg-2"]);
+    }
+}

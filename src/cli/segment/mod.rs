@@ -1,0 +1,212 @@
+//! `mllmseg segment`: masks for the words, in one picture or many.
+
+mod inputs;
+mod output;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use mllmseg::data::image::read_image;
+use mllmseg::device::{DeviceChoice, DtypeChoice};
+use mllmseg::{ImageSession, MaskPrediction, Segmenter};
+
+use super::CliError;
+use inputs::{Input, collect_inputs};
+use output::{Answered, Report, Scores, Timings};
+
+/// Cut out what the words name
+///
+/// Writes a mask for each expression and one overlay picture, and prints boxes and scores.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: mllmseg segment --checkpoint DIR photo.jpg \"the man in the red shirt\" \"the dog\""
+)]
+pub struct SegmentArgs {
+    /// A picture (JPEG, PNG, WebP, BMP), or a folder of pictures
+    image: PathBuf,
+    /// What to cut out, each a few words in quotes
+    #[arg(required = true)]
+    expression: Vec<String>,
+    /// A further picture or folder; may be given several times
+    #[arg(long = "image", short = 'i', value_name = "IMAGE")]
+    more_images: Vec<PathBuf>,
+    /// Folder of the model: config.json, tokenizer files and weights
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
+    ///
+    /// auto takes a hardware GPU when there is one, else the CPU, and says which.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Number type of the big parts of the model: auto, f32, f16 or bf16
+    ///
+    /// auto is bf16 on a GPU that computes it, else f32.
+    #[arg(long, default_value = "auto")]
+    dtype: DtypeChoice,
+    /// Folder for masks and overlays [default: mllmseg-out, unless --json or --scores is given]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write the probabilities at the model's resolution: tensors `scores` f32 [N, size, size] and
+    /// `rejected` u8 [N]
+    #[arg(long, value_name = "FILE.safetensors")]
+    scores: Option<PathBuf>,
+    /// Print boxes, scores, run-length encoded masks and timings as JSON
+    #[arg(long)]
+    json: bool,
+    /// Let the model answer in its own words; every [SEG] it says becomes a mask
+    #[arg(long, conflicts_with = "together")]
+    generate: bool,
+    /// Ask for all expressions in one question, as the published evaluation does, in place of one
+    /// question each
+    #[arg(long)]
+    together: bool,
+}
+
+/// Loads the model once and answers for every picture.
+pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
+    let roots: Vec<&Path> = std::iter::once(&arguments.image)
+        .chain(&arguments.more_images)
+        .map(PathBuf::as_path)
+        .collect();
+    let inputs = collect_inputs(&roots)?;
+    let out = output_folder(&arguments)?;
+
+    let start = Instant::now();
+    let device = arguments.device.select()?;
+    let segmenter = Segmenter::load_as(&arguments.checkpoint, &device, arguments.dtype)?;
+    let mut report = Report::new(&segmenter, &arguments.checkpoint, start.elapsed());
+    eprintln!("{}", report.headline());
+    if segmenter.report().fresh_mask_decoder {
+        eprintln!(
+            "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",
+            arguments.checkpoint.display()
+        );
+    }
+
+    let bar = progress_bar(inputs.len());
+    let mut scores = Scores::default();
+    let mut failures = 0;
+    for input in &inputs {
+        match answer(&segmenter, input, &arguments) {
+            Ok(answered) => {
+                if arguments.scores.is_some() {
+                    scores.extend(&answered.predictions)?;
+                }
+                let files = match &out {
+                    Some(folder) => output::write_pictures(&answered, input, folder)?,
+                    None => Default::default(),
+                };
+                let lines = report.add(&input.path, &answered, files);
+                if !arguments.json {
+                    bar.suspend(|| println!("{lines}"));
+                }
+            }
+            // One bad picture among many is named, and the others are still answered.
+            Err(error) if inputs.len() > 1 => {
+                failures += 1;
+                bar.suspend(|| eprintln!("error: {}: {error}", input.path.display()));
+            }
+            Err(error) => return Err(error),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if let Some(path) = &arguments.scores {
+        scores.write(path)?;
+    }
+    if arguments.json {
+        println!("{:#}", report.json());
+    }
+    match failures {
+        0 => Ok(()),
+        _ => Err(format!(
+            "{failures} of {} pictures failed; they are named above",
+            inputs.len()
+        )
+        .into()),
+    }
+}
+
+/// The folder for pictures, made and tried before the model is loaded.
+fn output_folder(arguments: &SegmentArgs) -> Result<Option<PathBuf>, CliError> {
+    let folder = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None if arguments.json || arguments.scores.is_some() => return Ok(None),
+        None => PathBuf::from("mllmseg-out"),
+    };
+    let unusable = |error: std::io::Error| {
+        format!(
+            "{}: cannot write here: {error}; choose another folder with --out",
+            folder.display()
+        )
+    };
+    std::fs::create_dir_all(&folder).map_err(unusable)?;
+    tempfile::tempfile_in(&folder).map_err(unusable)?;
+    Ok(Some(folder))
+}
+
+fn answer(
+    segmenter: &Segmenter,
+    input: &Input,
+    arguments: &SegmentArgs,
+) -> Result<Answered, CliError> {
+    let start = Instant::now();
+    let image = read_image(&input.path)?;
+    let decode = start.elapsed();
+    let start = Instant::now();
+    let session = segmenter.encode(&image)?;
+    // Devices compute in the background: the first result that is read would carry this time.
+    segmenter
+        .device()
+        .device
+        .sync()
+        .map_err(|error| format!("{error:?}"))?;
+    let encode = start.elapsed();
+    let start = Instant::now();
+    let (predictions, said) = ask(&session, arguments)?;
+    let timings = Timings {
+        decode,
+        encode,
+        segment: start.elapsed(),
+    };
+    Ok(Answered {
+        image,
+        predictions,
+        said,
+        timings,
+    })
+}
+
+fn ask(
+    session: &ImageSession<'_>,
+    arguments: &SegmentArgs,
+) -> Result<(Vec<MaskPrediction>, Option<String>), CliError> {
+    let expressions: Vec<&str> = arguments.expression.iter().map(String::as_str).collect();
+    if arguments.generate {
+        let generated = session.generate(&expressions)?;
+        if generated.truncated {
+            eprintln!("warning: the answer was cut before the model ended it");
+        }
+        let predictions = generated
+            .marks
+            .into_iter()
+            .map(|mark| mark.prediction)
+            .collect();
+        return Ok((predictions, Some(generated.text)));
+    }
+    let predictions = match arguments.together {
+        true => session.segment_together(&expressions)?,
+        false => session.segment_all(&expressions)?,
+    };
+    Ok((predictions, None))
+}
+
+fn progress_bar(pictures: usize) -> ProgressBar {
+    if pictures < 2 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {eta} left");
+    ProgressBar::new(pictures as u64).with_style(style.unwrap_or(ProgressStyle::default_bar()))
+}

@@ -1,0 +1,236 @@
+//! What `segment` leaves behind: pictures, scores, lines and JSON.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use image::{DynamicImage, RgbImage};
+use mllmseg::overlay::{OverlayItem, draw_overlay, mask_png, write_png_atomic};
+use mllmseg::{MaskPrediction, Segmenter};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize_to_file};
+use serde_json::{Value, json};
+
+use super::inputs::Input;
+use crate::cli::CliError;
+
+/// A picture with its answers.
+pub struct Answered {
+    pub image: RgbImage,
+    pub predictions: Vec<MaskPrediction>,
+    /// The model's own words, with `--generate`.
+    pub said: Option<String>,
+    pub timings: Timings,
+}
+
+/// Where the time went for one picture.
+#[derive(Clone, Copy)]
+pub struct Timings {
+    pub decode: Duration,
+    pub encode: Duration,
+    pub segment: Duration,
+}
+
+/// Pictures that were written for one input.
+#[derive(Default)]
+pub struct Files {
+    overlay: Option<PathBuf>,
+    masks: Vec<PathBuf>,
+}
+
+/// Writes the masks at the picture's size and one overlay.
+pub fn write_pictures(
+    answered: &Answered,
+    input: &Input,
+    folder: &Path,
+) -> Result<Files, CliError> {
+    let (width, height) = answered.image.dimensions();
+    let masks: Vec<Vec<u8>> = answered
+        .predictions
+        .iter()
+        .map(|prediction| prediction.mask.to_bytes(255))
+        .collect();
+    let mut files = Files::default();
+    for (number, mask) in masks.iter().enumerate() {
+        let path = folder.join(format!("{}_mask{}.png", input.name, number + 1));
+        let picture = DynamicImage::ImageLuma8(mask_png(mask, width, height)?);
+        write_png_atomic(&path, &picture)?;
+        files.masks.push(path);
+    }
+    let items: Vec<_> = answered
+        .predictions
+        .iter()
+        .zip(&masks)
+        .map(|(prediction, mask)| OverlayItem {
+            caption: &prediction.expression,
+            mask: Some(mask),
+            rejected: prediction.rejected,
+        })
+        .collect();
+    let overlay = DynamicImage::ImageRgb8(draw_overlay(&answered.image, &items)?);
+    let path = folder.join(format!("{}_overlay.png", input.name));
+    write_png_atomic(&path, &overlay)?;
+    files.overlay = Some(path);
+    Ok(files)
+}
+
+/// The probabilities of everything that was asked, picture by picture.
+#[derive(Default)]
+pub struct Scores {
+    size: usize,
+    values: Vec<u8>,
+    rejected: Vec<u8>,
+}
+
+impl Scores {
+    pub fn extend(&mut self, predictions: &[MaskPrediction]) -> Result<(), CliError> {
+        for prediction in predictions {
+            self.size = prediction.size;
+            let bytes = 4 * prediction.probabilities.len();
+            let full = |_| "too many scores to hold in memory; ask for fewer pictures at a time";
+            self.values.try_reserve(bytes).map_err(full)?;
+            self.values.extend(
+                prediction
+                    .probabilities
+                    .iter()
+                    .flat_map(|p| p.to_le_bytes()),
+            );
+            self.rejected.push(prediction.rejected.into());
+        }
+        Ok(())
+    }
+
+    /// Writes the file, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), CliError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            format!("{}: cannot write the scores: {error}", path.display())
+        };
+        let count = self.rejected.len();
+        let shape = vec![count, self.size, self.size];
+        let scores = TensorView::new(Dtype::F32, shape, &self.values).map_err(|e| failed(&e))?;
+        let rejected =
+            TensorView::new(Dtype::U8, vec![count], &self.rejected).map_err(|e| failed(&e))?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let part = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+            .map_err(|e| failed(&e))?;
+        let tensors = [("scores", scores), ("rejected", rejected)];
+        serialize_to_file(tensors, None, part.path()).map_err(|e| failed(&e))?;
+        part.as_file().sync_all().map_err(|e| failed(&e))?;
+        part.persist(path).map_err(|e| failed(&e))?;
+        Ok(())
+    }
+}
+
+/// Lines for people and JSON for programs.
+pub struct Report {
+    device: String,
+    dtype: String,
+    checkpoint: String,
+    load: Duration,
+    images: Vec<Value>,
+}
+
+impl Report {
+    pub fn new(segmenter: &Segmenter, checkpoint: &Path, load: Duration) -> Self {
+        let device = segmenter.device();
+        let name = match device.spelling.as_str() {
+            "cpu" => "cpu".to_string(),
+            spelling => format!("{spelling} ({})", device.name),
+        };
+        Self {
+            device: name,
+            dtype: format!("{:?}", segmenter.model().dtype()).to_lowercase(),
+            checkpoint: checkpoint.display().to_string(),
+            load,
+            images: Vec::new(),
+        }
+    }
+
+    pub fn headline(&self) -> String {
+        let Self {
+            device,
+            dtype,
+            checkpoint,
+            load,
+            ..
+        } = self;
+        format!(
+            "{checkpoint} on {device} in {dtype}, loaded in {:.1} s",
+            load.as_secs_f64()
+        )
+    }
+
+    /// Notes a picture's answers and returns the lines to print.
+    pub fn add(&mut self, path: &Path, answered: &Answered, files: Files) -> String {
+        let mut lines = vec![format!("{}", path.display())];
+        let masks = files.masks.iter().map(Some).chain(std::iter::repeat(None));
+        let mut results = Vec::new();
+        for (prediction, mask) in answered.predictions.iter().zip(masks) {
+            lines.push(line_of(prediction, mask.map(PathBuf::as_path)));
+            results.push(json_of(prediction, mask.map(PathBuf::as_path)));
+        }
+        if let Some(said) = &answered.said {
+            lines.push(format!("  the model said: {said}"));
+        }
+        if let Some(overlay) = &files.overlay {
+            lines.push(format!("  overlay: {}", overlay.display()));
+        }
+        let Timings {
+            decode,
+            encode,
+            segment,
+        } = answered.timings;
+        self.images.push(json!({
+            "image": path.display().to_string(),
+            "width": answered.image.width(),
+            "height": answered.image.height(),
+            "results": results,
+            "answer": answered.said,
+            "overlay": files.overlay.map(|path| path.display().to_string()),
+            "timings": {
+                "decode_s": decode.as_secs_f64(),
+                "encode_s": encode.as_secs_f64(),
+                "segment_s": segment.as_secs_f64(),
+            },
+        }));
+        lines.join("\n")
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "checkpoint": self.checkpoint,
+            "device": self.device,
+            "dtype": self.dtype,
+            "load_s": self.load.as_secs_f64(),
+            "images": self.images,
+        })
+    }
+}
+
+fn line_of(prediction: &MaskPrediction, mask: Option<&Path>) -> String {
+    let MaskPrediction {
+        expression, score, ..
+    } = prediction;
+    let finding = match prediction.bounding_box {
+        _ if prediction.rejected => "not in the picture".to_string(),
+        None => "empty mask".to_string(),
+        Some([x0, y0, x1, y1]) => format!("box {x0},{y0} to {x1},{y1}, score {score:.3}"),
+    };
+    match mask {
+        Some(mask) => format!("  {expression}: {finding}, {}", mask.display()),
+        None => format!("  {expression}: {finding}"),
+    }
+}
+
+fn json_of(prediction: &MaskPrediction, mask: Option<&Path>) -> Value {
+    json!({
+        "expression": prediction.expression,
+        "rejected": prediction.rejected,
+        "score": prediction.score,
+        "box": prediction.bounding_box,
+        "area": prediction.mask.area(),
+        "segmentation": prediction.rle(),
+        "mask": mask.map(|path| path.display().to_string()),
+    })
+}
