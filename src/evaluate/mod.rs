@@ -35,7 +35,7 @@ mod summary;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, Place, Selection, Truth};
 pub use error::EvalError;
-pub use judge::{Outcome, Scores};
+pub use judge::{Numbers, Outcome, Scores};
 pub use prediction::{MadeBy, Prediction, read_predictions};
 pub use run::{RunOptions, Watch, evaluate};
 pub use score::score;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::write_whole;
 use super::published::{self, MODELS};
-use super::{EvalError, Evaluation, Selection};
+use super::{EvalError, Evaluation, Selection, Summary};
 use charts::{histogram, precision_curve};
 use html::escape;
 
@@ -65,7 +65,9 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
          </figcaption></figure>\n</section>\n{galleries}\n</main>\n</body>\n</html>\n",
         n = evaluation.summary.numbers.n(),
         split_by = escape(options.split_by()),
-        remarks = remarks(evaluation),
+        remarks = remarks(&evaluation.summary)
+            .map(|(count, what)| format!("\n<p class=\"remark\">{count} {what}.</p>"))
+            .collect::<String>(),
         table = table(selection, evaluation),
         histogram = histogram(&with_target),
         targets = with_target.len(),
@@ -73,9 +75,8 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
     )
 }
 
-/// What was left out.
-fn remarks(evaluation: &Evaluation) -> String {
-    let summary = &evaluation.summary;
+/// What was left out or could not be asked: how many, and a phrase that goes on from the number.
+pub fn remarks(summary: &Summary) -> impl Iterator<Item = (usize, &'static str)> {
     let all = [
         (
             summary.missing_images,
@@ -94,11 +95,7 @@ fn remarks(evaluation: &Evaluation) -> String {
             "refs contradict the annotations and are left out",
         ),
     ];
-    let mut text = String::new();
-    for (count, what) in all.into_iter().filter(|(count, _)| *count > 0) {
-        let _ = write!(text, "\n<p class=\"remark\">{count} {what}.</p>"); // to a String: never fails
-    }
-    text
+    all.into_iter().filter(|(count, _)| *count > 0)
 }
 
 /// The names of the numbers as papers write them.
