@@ -1,12 +1,13 @@
 //! `mllmseg eval`: a checkpoint's numbers on a benchmark.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use mllmseg::Segmenter;
 use mllmseg::device::{DeviceChoice, DtypeChoice};
-use mllmseg::evaluate::{Benchmark, RunOptions, Watch, evaluate, report};
+use mllmseg::evaluate::{RunOptions, Watch, evaluate, report};
 
 use super::CliError;
 use super::score::{BenchmarkArgs, print_evaluation};
@@ -29,7 +30,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     predictions: Option<PathBuf>,
     /// Go on with what an interrupted run left beside the predictions file (FILE.part)
-    #[arg(long, requires = "predictions")]
+    #[arg(long)]
     resume: bool,
     /// Leave out images that are not there, and count them, instead of stopping
     #[arg(long)]
@@ -41,7 +42,7 @@ pub struct EvalArgs {
 /// # Errors
 /// See [`evaluate`].
 pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
-    let benchmark = Benchmark::open(&arguments.benchmark.data, arguments.benchmark.options())?;
+    let benchmark = arguments.benchmark.open()?;
     let mut selection = benchmark.selection()?;
     if arguments.skip_missing {
         selection.skip_missing_images();
@@ -54,6 +55,9 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     let predictions = arguments
         .predictions
         .or_else(|| Some(report_dir?.join("predictions.json")));
+    if arguments.resume && predictions.is_none() {
+        return Err("--resume goes on with a predictions file; name it by --predictions".into());
+    }
     let device = arguments.device.select()?;
     let segmenter = Segmenter::load_as(&arguments.checkpoint, &device, arguments.dtype)?;
     let options = RunOptions {
@@ -71,9 +75,16 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     print_evaluation(&selection, &evaluation, arguments.benchmark.json)
 }
 
+/// How often a line says how far it is where there is no terminal to draw a bar on.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
 /// Expressions done, the time that is left, and cIoU so far, on standard error.
 #[derive(Default)]
-struct Bar(Option<ProgressBar>);
+struct Bar {
+    bar: Option<ProgressBar>,
+    /// When the last line was written, where nobody sees the bar.
+    line: Option<Instant>,
+}
 
 impl Watch for Bar {
     fn begin(&mut self, done: usize, total: usize) {
@@ -84,20 +95,28 @@ impl Watch for Bar {
         bar.set_message("cIoU –");
         bar.set_position(done as u64);
         bar.reset_eta(); // what an earlier run did says nothing about speed
-        self.0 = Some(bar);
+        self.line = bar.is_hidden().then(Instant::now);
+        self.bar = Some(bar);
     }
 
     fn advance(&mut self, done: usize, ciou: Option<f64>) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(ciou.map_or("cIoU –".into(), |ciou| format!("cIoU {ciou:.2}")));
-            bar.set_position(done as u64);
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        let ciou = ciou.map_or("cIoU –".into(), |ciou| format!("cIoU {ciou:.2}"));
+        bar.set_message(ciou.clone());
+        bar.set_position(done as u64);
+        if self.line.is_some_and(|last| last.elapsed() >= LINE_EVERY) {
+            let (total, left) = (bar.length().unwrap_or(0), bar.eta().as_secs());
+            eprintln!("{done}/{total} expressions, {ciou}, {left} s left");
+            self.line = Some(Instant::now());
         }
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = self.0.take() {
+        if let Some(bar) = self.bar.take() {
             bar.abandon();
         }
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use mllmseg::data::metrics::Protocol;
-use mllmseg::data::refer::{Contradictions, Dataset, Split};
+use mllmseg::data::refer::{Contradictions, Dataset, ReferError, Split};
 use mllmseg::evaluate::{
-    Benchmark, BenchmarkOptions, Evaluation, Selection, published, report, score,
+    Benchmark, BenchmarkOptions, EvalError, Evaluation, Selection, published, report, score,
 };
 
 use super::CliError;
@@ -16,7 +16,7 @@ use super::CliError;
 pub struct BenchmarkArgs {
     /// Folder that holds refcoco/, grefcoco/, ..., and images/
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath)]
-    pub data: PathBuf,
+    data: PathBuf,
     /// refcoco, refcoco+, refcocog, refclef or grefcoco
     #[arg(long)]
     dataset: Dataset,
@@ -44,8 +44,28 @@ pub struct BenchmarkArgs {
 }
 
 impl BenchmarkArgs {
+    /// Opens the data set, and says on standard error what is left out.
+    ///
+    /// # Errors
+    /// See [`Benchmark::open`]; where leaving refs out would help, the error says so.
+    pub fn open(&self) -> Result<Benchmark, CliError> {
+        let benchmark = Benchmark::open(&self.data, self.options()).map_err(|error| {
+            let contradiction = matches!(error, EvalError::Refer(ReferError::Inconsistent { .. }));
+            match contradiction && !self.skip_contradictions {
+                true => {
+                    format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
+                }
+                false => CliError::from(error),
+            }
+        })?;
+        for example in &benchmark.skipped().examples {
+            eprintln!("contradiction: {example}");
+        }
+        Ok(benchmark)
+    }
+
     /// What the library wants to know.
-    pub fn options(&self) -> BenchmarkOptions {
+    fn options(&self) -> BenchmarkOptions {
         BenchmarkOptions {
             dataset: self.dataset,
             split: self.split,
@@ -90,7 +110,7 @@ pub struct ScoreArgs {
 /// # Errors
 /// See [`score`].
 pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
-    let benchmark = Benchmark::open(&arguments.benchmark.data, arguments.benchmark.options())?;
+    let benchmark = arguments.benchmark.open()?;
     let selection = benchmark.selection()?;
     let evaluation = score(&selection, &arguments.predictions, arguments.allow_missing)?;
     if let Some(dir) = &arguments.benchmark.report {

@@ -28,7 +28,7 @@ pub enum EvalError {
         /// Its file.
         file_name: String,
         /// Why.
-        source: SegmentError,
+        source: Box<SegmentError>,
     },
     /// An annotation that is no mask of its image.
     #[error("annotation {annotation} of image {image_id}: {source}")]

@@ -140,7 +140,7 @@ fn ask_all(
         let masks = ask(segmenter, &image?, &texts).map_err(|source| EvalError::Segment {
             image_id: of_image.image.id,
             file_name: of_image.image.file_name.to_string(),
-            source,
+            source: Box::new(source),
         })?;
         if answers.send(Answers { item, masks }).is_err() {
             break; // scoring has failed and says why
@@ -215,7 +215,7 @@ fn score_one(
     let failed = |source| EvalError::Segment {
         image_id: item.image.id,
         file_name: item.image.file_name.to_string(),
-        source,
+        source: Box::new(source),
     };
     let protocol = selection.benchmark().options().protocol;
     let size = (item.image.height as usize, item.image.width as usize);

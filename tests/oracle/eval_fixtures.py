@@ -41,9 +41,9 @@ def draw_image(random, path, kind):
     picture = Image.new("RGB", (width, height), tuple(int(v) for v in random.integers(0, 256, 3)))
     pen = ImageDraw.Draw(picture)
     for _ in range(4):
-        corners = [int(v) for v in random.integers(0, min(width, height), 4)]
+        x1, y1, x2, y2 = (int(v) for v in random.integers(0, min(width, height), 4))
         colour = tuple(int(v) for v in random.integers(0, 256, 3))
-        box = [min(corners[0], corners[2]), min(corners[1], corners[3]), max(corners[0], corners[2]), max(corners[1], corners[3])]
+        box = [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
         (pen.ellipse if random.random() < 0.5 else pen.rectangle)(box, fill=colour)
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "grey":

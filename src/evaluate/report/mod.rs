@@ -115,7 +115,8 @@ fn table(selection: &Selection, evaluation: &Evaluation) -> String {
     let options = selection.benchmark().options();
     let paper = published::numbers(options.dataset, options.split_by(), options.split);
     let columns = if paper.is_empty() { 0 } else { MODELS.len() };
-    let mut text = String::from("<table>\n<thead><tr><th>%</th><th>This run</th>");
+    let mut text =
+        String::from("<div class=\"scroll\"><table>\n<thead><tr><th>%</th><th>This run</th>");
     for model in &MODELS[..columns] {
         let _ = write!(text, "<th>{model} <small>(paper)</small></th>");
     }
@@ -135,12 +136,12 @@ fn table(selection: &Selection, evaluation: &Evaluation) -> String {
         }
         text.push_str("</tr>\n");
     }
-    text.push_str("</tbody>\n</table>\n");
+    text.push_str("</tbody>\n</table></div>\n");
     text.push_str(if paper.is_empty() {
         "<p class=\"remark\">The paper reports no numbers for this split.</p>\n"
     } else {
         "<p class=\"remark\">The paper's numbers are from its Tables 1 to 3, made by the published \
-         scripts.</p>\n"
+         scripts, which count as the protocol <code>released</code> does.</p>\n"
     });
     text
 }
