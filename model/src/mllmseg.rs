@@ -129,8 +129,21 @@ impl Mllmseg {
         prefix_ids: Tensor<2, Int>,
         image_start: usize,
     ) -> PrefixState {
-        let [_, length] = prefix_ids.dims();
         let image_tokens = self.vision.forward(pixels.cast(self.dtype())); // [1, p, c]
+        self.encode_tokens(image_tokens, prefix_ids, image_start)
+    }
+
+    /// The part of [`encode_prefix`](Self::encode_prefix) after the vision encoder.
+    ///
+    /// # Shapes
+    /// - `image_tokens`: T_img1 `[1, p, c]`, `prefix_ids`: `[1, t]`
+    pub fn encode_tokens(
+        &self,
+        image_tokens: Tensor<3>,
+        prefix_ids: Tensor<2, Int>,
+        image_start: usize,
+    ) -> PrefixState {
+        let [_, length] = prefix_ids.dims();
         let projected = self.projector.forward(image_tokens.clone()); // [1, l, d]
         let embeddings = self.embed_with_image(prefix_ids, projected.clone(), image_start);
         let mut cache = self.language_model.new_cache();

@@ -1,75 +1,177 @@
 //! Benchmarks of the product at published sizes, with drawn weights.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
-use burn::tensor::{Distribution, Tensor};
-use mllmseg::device::SelectedDevice;
+use burn::tensor::{DType, Distribution, Tensor};
+use mllmseg::device::{self, SelectedDevice};
+use mllmseg::model::checkpoint::{
+    CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
+};
 use mllmseg::model::mllmseg::token_tensor;
+use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
+
+use crate::weights::FloatType;
 
 /// Tokens of the system text and the header before the image, in InternVL2.5's template.
 const TOKENS_BEFORE_IMAGE: usize = 45;
 /// Tokens after `</img>` up to [SEG], for an expression of five words.
 const TOKENS_AFTER_IMAGE: usize = 35;
 
-/// What one image and one expression cost.
-#[derive(Debug, Clone, Copy)]
+/// What one image and one expression cost, part by part.
+#[derive(Debug, Clone)]
 pub struct SessionCost {
-    /// Everything that no expression changes.
-    pub encode: Duration,
-    /// One expression on an encoded image.
-    pub segment: Duration,
+    /// Everything that no expression changes, in seconds.
+    pub encode: Vec<(&'static str, f64)>,
+    /// One expression on an encoded image, in seconds.
+    pub segment: Vec<(&'static str, f64)>,
 }
 
 impl SessionCost {
+    /// Seconds for everything that no expression changes.
+    pub fn encode_seconds(&self) -> f64 {
+        self.encode.iter().map(|(_, seconds)| seconds).sum()
+    }
+
+    /// Seconds for one expression.
+    pub fn segment_seconds(&self) -> f64 {
+        self.segment.iter().map(|(_, seconds)| seconds).sum()
+    }
+
     /// How many times less a further expression costs than the first.
     pub fn ratio(&self) -> f64 {
-        (self.encode + self.segment).as_secs_f64() / self.segment.as_secs_f64()
+        (self.encode_seconds() + self.segment_seconds()) / self.segment_seconds()
     }
 }
 
-/// Times encoding an image and segmenting one expression; the median of `runs` each, after one
-/// of each that is not counted.
+/// Times encoding an image and segmenting one expression; of each part the median of `runs`, after
+/// one run that is not counted.
 pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> SessionCost {
     let model = Mllmseg::new(config, None, &device.device);
     let size = config.image_size;
     let distribution = Distribution::Normal(0.0, 1.0);
     let pixels = Tensor::<4>::random([1, 3, size, size], distribution, &device.device);
     let prefix_length = TOKENS_BEFORE_IMAGE + config.num_image_tokens() + 1;
-    let prefix: Vec<u32> = (0..prefix_length as u32).collect();
-    let prefix = token_tensor(&[&prefix], 0, &device.device);
-    let question: Vec<u32> = (0..TOKENS_AFTER_IMAGE as u32).collect();
-    let question = token_tensor(&[&question], 0, &device.device);
+    let ids = |length: usize| {
+        let ids: Vec<u32> = (0..length as u32).collect();
+        token_tensor(&[&ids], 0, &device.device)
+    };
+    let (prefix, question) = (ids(prefix_length), ids(TOKENS_AFTER_IMAGE));
 
-    let encode = || {
-        let state = model.encode_prefix(pixels.clone(), prefix.clone(), TOKENS_BEFORE_IMAGE);
-        // Wait for the device: nothing is computed until it is read.
-        let _ = state.decoder.attended.clone().sum().into_data();
-        state
-    };
-    let state = encode();
-    let segment = || {
-        let hidden = model.read_on(question.clone(), &mut state.cache.clone());
-        let seg_token = hidden.narrow(1, TOKENS_AFTER_IMAGE - 1, 1); // [1, 1, d]
-        let rejected = model.language_model.logits(seg_token.clone()).argmax(2);
-        let masks = model.mask_decoder.segment(&state.decoder, seg_token);
-        let _ = (rejected.into_data(), masks.into_data());
-    };
-    segment();
-    SessionCost {
-        encode: median(runs, || drop(encode())),
-        segment: median(runs, segment),
+    // What a part computes is read back, since devices work in the background.
+    let encode = median_of_parts(runs, || {
+        let mut parts = Parts::default();
+        let image_tokens = parts.time("vision", || wait3(model.vision.forward(pixels.clone())));
+        let state = parts.time("the rest", || {
+            model.encode_tokens(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE)
+        });
+        wait3(state.decoder.attended);
+        parts
+    });
+    let state = model.encode_prefix(pixels.clone(), prefix.clone(), TOKENS_BEFORE_IMAGE);
+    let segment = median_of_parts(runs, || {
+        let mut parts = Parts::default();
+        let seg_token = parts.time("language model", || {
+            let hidden = model.read_on(question.clone(), &mut state.cache.clone());
+            wait3(hidden.narrow(1, TOKENS_AFTER_IMAGE - 1, 1)) // [1, 1, d]
+        });
+        parts.time("vocabulary", || {
+            let logits = model.language_model.logits(seg_token.clone());
+            logits.argmax(2).into_data()
+        });
+        parts.time("mask decoder", || {
+            model
+                .mask_decoder
+                .segment(&state.decoder, seg_token.clone())
+                .into_data()
+        });
+        parts
+    });
+    SessionCost { encode, segment }
+}
+
+fn wait3(x: Tensor<3>) -> Tensor<3> {
+    let _ = x.clone().into_data();
+    x
+}
+
+#[derive(Default)]
+struct Parts(Vec<(&'static str, f64)>);
+
+impl Parts {
+    fn time<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = run();
+        self.0.push((name, start.elapsed().as_secs_f64()));
+        result
     }
 }
 
-fn median(runs: usize, mut run: impl FnMut()) -> Duration {
-    let mut times: Vec<_> = (0..runs.max(1))
-        .map(|_| {
-            let start = Instant::now();
-            run();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[times.len() / 2]
+fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> Vec<(&'static str, f64)> {
+    run();
+    let all: Vec<_> = (0..runs.max(1)).map(|_| run().0).collect();
+    let parts = all[0].iter().enumerate().map(|(index, (name, _))| {
+        let mut times: Vec<f64> = all.iter().map(|parts| parts[index].1).collect();
+        times.sort_by(f64::total_cmp);
+        (*name, times[times.len() / 2])
+    });
+    parts.collect()
+}
+
+/// What loading a checkpoint costs.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadCost {
+    /// From the first byte read to the model in place.
+    pub seconds: f64,
+    /// Bytes of the weights on disk.
+    pub disk: u64,
+    /// Bytes of the weights in f32.
+    pub model: u64,
+    /// The most memory that the process held, where the system tells.
+    pub peak: Option<u64>,
+}
+
+/// Loads a checkpoint on the CPU in f32.
+pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
+    let mut config = MllmsegConfig::from_dir(checkpoint)?;
+    let start = Instant::now();
+    let cpu = device::cpu().device;
+    let (model, report) = load_model(checkpoint, &mut config, LoadOptions::default(), &cpu)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let model = 4 * parameter_count(&model) as u64;
+    Ok(LoadCost {
+        seconds,
+        disk: report.bytes as u64,
+        model,
+        peak: peak_memory(),
+    })
+}
+
+/// The high-water mark of the resident set, as Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Writes a checkpoint of drawn weights.
+pub fn draw(config: &MllmsegConfig, out: &Path, dtype: FloatType) -> Result<(), CheckpointError> {
+    let model = Mllmseg::new(config, None, &device::cpu().device);
+    let dtype = match dtype {
+        FloatType::F32 => DType::F32,
+        FloatType::Bf16 => DType::BF16,
+        FloatType::F16 => DType::F16,
+    };
+    save_model(
+        &model,
+        config,
+        None,
+        out,
+        SaveOptions {
+            dtype,
+            ..Default::default()
+        },
+    )
 }

@@ -1,11 +1,11 @@
 //! `cargo xtask`: chores of the project.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mllmseg::device::DeviceChoice;
-use mllmseg::model::Preset;
+use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::parity::{Tolerances, compare};
 use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
 
@@ -44,6 +44,21 @@ enum Chore {
         /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
         #[arg(long, default_value = "cpu")]
         device: DeviceChoice,
+    },
+    /// Write drawn weights of a published size, or of the config.json in a folder, without tokenizer
+    Draw {
+        /// internvl2_5-1b and so on, or a folder with a config.json
+        sizes: String,
+        /// Folder to write
+        out: PathBuf,
+        /// Number type on disk: f32, bf16 or f16
+        #[arg(long, default_value = "bf16")]
+        dtype: FloatType,
+    },
+    /// Load a checkpoint folder and print its size beside the peak of memory
+    BenchLoad {
+        /// Folder with config.json and weights
+        checkpoint: PathBuf,
     },
     /// Time encoding an image against one more expression, with drawn weights
     Bench {
@@ -86,6 +101,13 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
             dump,
             device,
         } => parity(case, checkpoint, dump, device),
+        Chore::Draw { sizes, out, dtype } => {
+            let preset = sizes.parse::<Preset>().map(|preset| preset.config());
+            let config = preset.or_else(|_| MllmsegConfig::from_dir(Path::new(&sizes)))?;
+            xtask::bench::draw(&config, &out, dtype)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::BenchLoad { checkpoint } => bench_load(&checkpoint),
         Chore::Bench {
             preset,
             device,
@@ -111,9 +133,7 @@ fn parity(
     };
     let computed = xtask::parity::run(&case, &checkpoint, &device)?;
     if let Some(path) = dump {
-        computed
-            .write(&path)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        computed.write(&path)?;
     }
     let tolerances = if device.spelling == "cpu" {
         Tolerances::CPU
@@ -143,6 +163,26 @@ fn parity(
     })
 }
 
+fn bench_load(checkpoint: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let cost = xtask::bench::load(checkpoint)?;
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    println!("{} on the CPU in f32", checkpoint.display());
+    println!("loaded in               {:>10.3} s", cost.seconds);
+    println!("weights on disk         {:>10.1} MB", megabytes(cost.disk));
+    println!("weights in memory       {:>10.1} MB", megabytes(cost.model));
+    match cost.peak {
+        Some(peak) => {
+            println!("peak of the process     {:>10.1} MB", megabytes(peak));
+            println!(
+                "peak / weights          {:>10.3}",
+                peak as f64 / cost.model as f64
+            );
+        }
+        None => println!("this system does not tell the peak of a process"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn bench(
     preset: Preset,
     device: DeviceChoice,
@@ -156,14 +196,15 @@ fn bench(
         device.spelling,
         device.name
     );
-    println!(
-        "encode an image         {:>10.3} s",
-        cost.encode.as_secs_f64()
-    );
-    println!(
-        "one more expression     {:>10.3} s",
-        cost.segment.as_secs_f64()
-    );
-    println!("(encode + one) / one    {:>10.1}", cost.ratio());
+    for (title, parts, total) in [
+        ("encode an image", &cost.encode, cost.encode_seconds()),
+        ("one more expression", &cost.segment, cost.segment_seconds()),
+    ] {
+        println!("{title:<24}{total:>10.3} s");
+        parts
+            .iter()
+            .for_each(|(name, seconds)| println!("  {name:<22}{seconds:>10.3} s"));
+    }
+    println!("{:<24}{:>10.1}", "(encode + one) / one", cost.ratio());
     Ok(ExitCode::SUCCESS)
 }

@@ -244,16 +244,15 @@ impl ModuleAdapter for PlaceWeights {
         }
         let shape = Shape::from(shape);
         let (declared, device) = (shape.clone(), self.device.clone());
-        bridge::map_data(tensor, path, dtype, shape, move |data| {
-            let mut data = data.convert_dtype(dtype);
+        bridge::map_data(tensor, path, dtype, shape, move |mut data| {
             if new_rows > 0 {
-                data = with_new_rows(data, new_rows, is_input_table.then_some(&device))
-                    .convert_dtype(dtype);
+                data = with_new_rows(data, new_rows, is_input_table.then_some(&device));
             }
+            // Half precision is turned before it is widened: that is where memory peaks.
             if transposed {
-                return transpose(data);
+                data = transpose(data);
             }
-            let (bytes, _, dtype) = data.into_parts();
+            let (bytes, _, dtype) = data.convert_dtype(dtype).into_parts();
             TensorData::from_bytes(bytes, declared.clone(), dtype)
         })
     }

@@ -7,6 +7,7 @@
 //! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
 //! | [`load`] | from files to a model |
 //! | [`save`] | from a model to files |
+//! | [`write`] | files that appear whole or not at all |
 
 pub mod error;
 pub mod files;
@@ -14,6 +15,7 @@ pub mod load;
 pub mod names;
 pub mod safetensors;
 pub mod save;
+pub mod write;
 
 pub use error::CheckpointError;
 pub use files::WeightFiles;

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ::safetensors::{Dtype, View, serialize_to_file};
+use ::safetensors::{Dtype, View};
 use burn::tensor::DType;
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleSnapshot, bridge};
@@ -14,6 +13,7 @@ use serde_json::json;
 use super::CheckpointError;
 use super::load::{is_always_f32, is_stored_transposed, transpose};
 use super::names::NameTable;
+use super::write::{write_json, write_safetensors};
 use crate::config::MllmsegConfig;
 use crate::mllmseg::Mllmseg;
 
@@ -135,7 +135,7 @@ fn write_shards(
     let count = shards.len();
     if count == 1 {
         let shard = shards.into_iter().next().unwrap_or_default();
-        write_safetensors(shard, &dir.join("model.safetensors"))?;
+        write_tensors(shard, &dir.join("model.safetensors"))?;
         // An index left from an earlier save would be read in place of the new file.
         return remove_if_there(&dir.join("model.safetensors.index.json"));
     }
@@ -147,7 +147,7 @@ fn write_shards(
                 .iter()
                 .map(|tensor| (tensor.name.clone(), file.clone())),
         );
-        write_safetensors(shard, &dir.join(&file))?;
+        write_tensors(shard, &dir.join(&file))?;
     }
     let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
     write_json(&index, &dir.join("model.safetensors.index.json"))
@@ -192,8 +192,7 @@ impl View for LazyView {
     }
 }
 
-fn write_safetensors(tensors: Vec<PackTensor>, path: &Path) -> Result<(), CheckpointError> {
-    let expected: usize = tensors.iter().map(PackTensor::byte_len).sum();
+fn write_tensors(tensors: Vec<PackTensor>, path: &Path) -> Result<(), CheckpointError> {
     let views = tensors.into_iter().map(|tensor| {
         let dtype = match tensor.dtype {
             DType::BF16 => Dtype::BF16,
@@ -203,51 +202,5 @@ fn write_safetensors(tensors: Vec<PackTensor>, path: &Path) -> Result<(), Checkp
         };
         (tensor.name.clone(), LazyView { tensor, dtype })
     });
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let part = part_path(path);
-    let written = serialize_to_file(views, Some(metadata), &part).map_err(|error| {
-        let source = std::io::Error::other(error.to_string());
-        CheckpointError::Io {
-            path: path.to_path_buf(),
-            source,
-        }
-    });
-    let written = written.and_then(|()| {
-        let length = std::fs::metadata(&part)
-            .map_err(CheckpointError::io(&part))?
-            .len();
-        if length < expected as u64 {
-            let source = std::io::Error::other("a tensor could not be read from its device");
-            return Err(CheckpointError::Io {
-                path: path.to_path_buf(),
-                source,
-            });
-        }
-        commit(&part, path)
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part); // the error that matters is the first one
-    }
-    written
-}
-
-fn write_json(value: &serde_json::Value, path: &Path) -> Result<(), CheckpointError> {
-    let part = part_path(path);
-    let text = format!("{value:#}\n");
-    std::fs::write(&part, text).map_err(CheckpointError::io(&part))?;
-    commit(&part, path)
-}
-
-fn part_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
-}
-
-/// Makes a finished file durable, then gives it its name.
-fn commit(part: &Path, path: &Path) -> Result<(), CheckpointError> {
-    File::open(part)
-        .and_then(|file| file.sync_all())
-        .map_err(CheckpointError::io(part))?;
-    std::fs::rename(part, path).map_err(CheckpointError::io(path))
+    write_safetensors(views.collect(), path)
 }

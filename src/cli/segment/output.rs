@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use image::{DynamicImage, RgbImage};
+use mllmseg::model::checkpoint::write::write_safetensors;
 use mllmseg::overlay::{OverlayItem, draw_overlay, mask_png, write_png_atomic};
 use mllmseg::{MaskPrediction, Segmenter};
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, serialize_to_file};
 use serde_json::{Value, json};
 
 use super::inputs::Input;
@@ -101,24 +102,14 @@ impl Scores {
 
     /// Writes the file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), CliError> {
-        let failed = |error: &dyn std::fmt::Display| {
-            format!("{}: cannot write the scores: {error}", path.display())
-        };
         let count = self.rejected.len();
-        let shape = vec![count, self.size, self.size];
-        let scores = TensorView::new(Dtype::F32, shape, &self.values).map_err(|e| failed(&e))?;
-        let rejected =
-            TensorView::new(Dtype::U8, vec![count], &self.rejected).map_err(|e| failed(&e))?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let part = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-            .map_err(|e| failed(&e))?;
-        let tensors = [("scores", scores), ("rejected", rejected)];
-        serialize_to_file(tensors, None, part.path()).map_err(|e| failed(&e))?;
-        part.as_file().sync_all().map_err(|e| failed(&e))?;
-        part.persist(path).map_err(|e| failed(&e))?;
-        Ok(())
+        let scores = TensorView::new(Dtype::F32, vec![count, self.size, self.size], &self.values)?;
+        let rejected = TensorView::new(Dtype::U8, vec![count], &self.rejected)?;
+        let tensors = vec![
+            ("scores".to_string(), scores),
+            ("rejected".to_string(), rejected),
+        ];
+        Ok(write_safetensors(tensors, path)?)
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
+use mllmseg::model::checkpoint::CheckpointError;
+use mllmseg::model::checkpoint::write::write_safetensors;
 use safetensors::{Dtype, View};
 
 /// Values and shape.
@@ -46,18 +48,12 @@ impl Dump {
     }
 
     /// Writes a safetensors file, whole or not at all.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let part = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         let views = self
             .arrays
             .iter()
             .map(|(name, array)| (name.clone(), array));
-        safetensors::serialize_to_file(views, None, part.path()).map_err(std::io::Error::other)?;
-        part.persist(path)?;
-        Ok(())
+        write_safetensors(views.collect(), path)
     }
 }
 

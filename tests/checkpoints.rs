@@ -1,0 +1,258 @@
+//! Every layout loads, and what is saved loads again, in the names of published files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Tensor};
+use mllmseg::data::image::read_image;
+use mllmseg::model::checkpoint::{
+    CheckpointError, LoadOptions, SaveOptions, WeightFiles, load_model, save_model,
+};
+use mllmseg::model::lora::LoraConfig;
+use mllmseg::model::{Mllmseg, MllmsegConfig};
+use mllmseg::{Segmenter, device};
+use safetensors::{Dtype, SafeTensors};
+use xtask::weights::{CheckpointOptions, write_checkpoint};
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn small_config() -> MllmsegConfig {
+    MllmsegConfig::from_dir(&tests().join("fixtures/pytorch_bin")).unwrap()
+}
+
+fn save(model: &Mllmseg, config: &MllmsegConfig, dir: &Path, options: SaveOptions) {
+    save_model(model, config, None, dir, options).unwrap();
+}
+
+/// Tensors of all safetensors files of a folder: dtype, shape, bytes.
+fn files_of(dir: &Path) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
+    let mut tensors = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors")
+        {
+            let bytes = std::fs::read(&path).unwrap();
+            for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
+                let tensor = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+                assert!(tensors.insert(name, tensor).is_none());
+            }
+        }
+    }
+    tensors
+}
+
+/// What is loaded from a reference checkpoint is saved with the same names, shapes and values.
+#[test]
+fn saving_gives_back_every_published_tensor() {
+    for (case, shards) in [("qwen2", 1), ("internlm2_lora", 3)] {
+        let case = tests().join("reference").join(case);
+        let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write_checkpoint(
+            &case,
+            dir.path(),
+            &CheckpointOptions {
+                shards,
+                ..Default::default()
+            },
+        )
+        .unwrap();
+        let segmenter = Segmenter::load(dir.path(), &device::cpu()).unwrap();
+        let options = SaveOptions {
+            max_shard_bytes: 20_000_000,
+            ..Default::default()
+        };
+        segmenter.save(out.path(), options).unwrap();
+        assert_eq!(files_of(dir.path()), files_of(out.path()));
+        assert!(out.path().join("model.safetensors.index.json").exists());
+
+        let again = Segmenter::load(out.path(), &device::cpu()).unwrap();
+        let image = read_image(case.join("image.png")).unwrap();
+        let [first, second] = [&segmenter, &again].map(|segmenter| {
+            segmenter
+                .encode(&image)
+                .unwrap()
+                .segment("dog")
+                .unwrap()
+                .probabilities
+        });
+        assert_eq!(first, second);
+    }
+}
+
+#[test]
+fn pytorch_files_load_with_their_views_and_dtypes() {
+    let dir = tests().join("fixtures/pytorch_bin");
+    let mut config = small_config();
+    let cpu = device::cpu().device;
+    let (model, report) = load_model(&dir, &mut config, LoadOptions::default(), &cpu).unwrap();
+    assert!(!report.fresh_mask_decoder);
+
+    let out = tempfile::tempdir().unwrap();
+    save(&model, &config, out.path(), SaveOptions::default());
+    let text = std::fs::read(dir.join("expected.json")).unwrap();
+    let expected: BTreeMap<String, (Vec<usize>, f64)> = serde_json::from_slice(&text).unwrap();
+    let saved = files_of(out.path());
+    assert_eq!(saved.len(), expected.len());
+    for (name, (dtype, shape, bytes)) in saved {
+        let (expected_shape, expected_sum) = &expected[&name];
+        assert_eq!(&shape, expected_shape, "{name}");
+        let sum: f64 = match dtype {
+            Dtype::I64 => bytes
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|b| i64::from_le_bytes(*b) as f64)
+                .sum(),
+            _ => bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b) as f64)
+                .sum(),
+        };
+        assert!(
+            (sum - expected_sum).abs() < 1e-6,
+            "{name}: {sum} and {expected_sum}"
+        );
+    }
+}
+
+/// A transposed view has the same sum: one matrix is compared value by value with its safetensors.
+#[test]
+fn sharded_half_precision_files_load_in_any_dtype() {
+    let config = small_config();
+    let cpu = device::cpu().device;
+    let model = Mllmseg::new(&config, None, &cpu);
+    let dir = tempfile::tempdir().unwrap();
+    for (dtype, tolerance) in [(DType::F32, 0.0), (DType::BF16, 4e-3), (DType::F16, 5e-4)] {
+        save(
+            &model,
+            &config,
+            dir.path(),
+            SaveOptions {
+                dtype,
+                max_shard_bytes: 20_000,
+            },
+        );
+        let mut again = config.clone();
+        let (loaded, _) = load_model(dir.path(), &mut again, LoadOptions::default(), &cpu).unwrap();
+        assert_eq!(loaded.dtype(), DType::F32);
+        let weights = [&model, &loaded].map(|model| model.language_model.lm_head.weight.val());
+        let [before, after] = weights;
+        let difference = (before - after).abs().max().into_scalar::<f32>();
+        assert!(difference <= tolerance, "{dtype:?}: {difference}");
+        let masks = [&model, &loaded].map(|model| model.mask_decoder.text_down.weight.val());
+        let [before, after] = masks;
+        assert_eq!(
+            (before - after).abs().max().into_scalar::<f32>(),
+            0.0,
+            "the decoder is f32"
+        );
+    }
+}
+
+#[test]
+fn base_models_grow_by_two_tokens_and_get_a_fresh_decoder() {
+    let config = small_config();
+    let cpu = device::cpu().device;
+    let dir = tempfile::tempdir().unwrap();
+    save(
+        &Mllmseg::new(&config, None, &cpu),
+        &config,
+        dir.path(),
+        SaveOptions::default(),
+    );
+    without_decoder(dir.path());
+
+    let mut grown = config.clone();
+    let lora = LoraConfig::published(2);
+    let options = LoadOptions {
+        vocab_size: Some(32),
+        new_lora: Some(lora),
+        ..Default::default()
+    };
+    let (model, report) = load_model(dir.path(), &mut grown, options, &cpu).unwrap();
+    assert!(report.fresh_mask_decoder && report.new_token_rows == 2);
+    assert_eq!(grown.language.vocab_size, 32);
+    let output = model.language_model.lm_head.weight.val(); // [d, 32]
+    let old: Tensor<2> = output.clone().narrow(1, 0, 30).mean_dim(1);
+    for row in [30, 31] {
+        let difference = (output.clone().narrow(1, row, 1) - old.clone()).abs().max();
+        assert!(
+            difference.into_scalar::<f32>() < 1e-6,
+            "new output rows are the mean of the old"
+        );
+    }
+    assert_eq!(model.language_model.embed_tokens.weight.dims(), [32, 12]);
+
+    let mut config = config;
+    let options = LoadOptions {
+        vocab_size: Some(40),
+        ..Default::default()
+    };
+    match load_model(dir.path(), &mut config, options, &cpu) {
+        Err(
+            error @ CheckpointError::Vocabulary {
+                expected: 40,
+                found: 30,
+                ..
+            },
+        ) => {
+            assert!(error.to_string().contains("40 tokens"), "{error}");
+        }
+        other => panic!("{:?}", other.map(|(_, report)| report)),
+    }
+}
+
+/// Takes `res_decoder.*` out of `model.safetensors`.
+fn without_decoder(dir: &Path) {
+    let path = dir.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let kept = file
+        .tensors()
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("res_decoder."));
+    safetensors::serialize_to_file(kept, None, &path).unwrap();
+}
+
+/// Folding the adapters in changes nothing but the rounding, and the file has no adapters left.
+#[test]
+fn merged_adapters_give_the_same_masks() {
+    let case = tests().join("reference/internlm2_lora");
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_checkpoint(&case, dir.path(), &CheckpointOptions::default()).unwrap();
+    let separate = Segmenter::load(dir.path(), &device::cpu()).unwrap();
+    assert_eq!(separate.report().lora_rank, Some(4));
+    let mut model = separate.model().clone();
+    model.language_model = model.language_model.merged();
+    save(
+        &model,
+        separate.config(),
+        out.path(),
+        SaveOptions::default(),
+    );
+    separate.tokenizer().save(out.path()).unwrap();
+    let names = WeightFiles::open(out.path()).unwrap();
+    assert!(
+        names
+            .shapes()
+            .all(|(name, _)| !name.contains("lora") && !name.contains("base_"))
+    );
+
+    let merged = Segmenter::load(out.path(), &device::cpu()).unwrap();
+    let image = read_image(case.join("image.png")).unwrap();
+    let [a, b] = [&separate, &merged].map(|segmenter| {
+        segmenter
+            .encode(&image)
+            .unwrap()
+            .segment("umbrella")
+            .unwrap()
+            .probabilities
+    });
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4));
+}
