@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use image::RgbImage;
@@ -52,18 +52,18 @@ impl<I: Iterator<Item = (PathBuf, ImageInfo)>> Iterator for ImagesAhead<I> {
         let next = self.under_way.pop_front()?;
         self.start_one();
         let read = next.recv();
-        Some(read.unwrap_or_else(|_| Err(decoder_failed(&PathBuf::from("an image")))))
+        Some(read.unwrap_or_else(|_| Err(decoder_failed(Path::new("an image")))))
     }
 }
 
 /// The pixels as they are stored, for so the annotations lie, and of the annotated size.
-pub(super) fn read(path: &PathBuf, info: &ImageInfo) -> Result<RgbImage, EvalError> {
+pub(super) fn read(path: &Path, info: &ImageInfo) -> Result<RgbImage, EvalError> {
     let image = read_image_with(path, Orientation::Stored)?;
     ReferDataset::check_size(info, image.width(), image.height())?;
     Ok(image)
 }
 
-fn decoder_failed(path: &PathBuf) -> EvalError {
+fn decoder_failed(path: &Path) -> EvalError {
     EvalError::Image(ImageError::Damaged {
         name: path.display().to_string(),
         format: "image",

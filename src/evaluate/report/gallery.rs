@@ -56,9 +56,9 @@ pub(super) fn build(
     })?;
     let mut html = String::new();
     for gallery in &galleries {
-        let _ = write!(
+        let _ = writeln!(
             html,
-            "<section><h2>{}</h2><p class=\"remark\">{}</p>\n",
+            "<section><h2>{}</h2><p class=\"remark\">{}</p>",
             gallery.title,
             if gallery.picks.is_empty() {
                 gallery.none
@@ -117,7 +117,7 @@ fn pick(outcomes: &[Outcome]) -> Vec<Gallery> {
         },
         Gallery {
             title: "Wrongly accepted",
-            note: "There is no target, and the model marks one.",
+            note: "There is no target, and the model does not say so.",
             none: "None: every expression without a target was rejected.",
             picks: spread(of(|outcome| outcome.no_target && !outcome.rejected)),
         },
