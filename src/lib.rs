@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 pub mod device;
+pub mod evaluate;
 pub mod hub;
 pub mod overlay;
 pub mod segmenter;

@@ -17,6 +17,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Segment(cli::segment::SegmentArgs),
+    Eval(cli::eval::EvalArgs),
+    Score(cli::score::ScoreArgs),
     Info(cli::info::InfoArgs),
     Download(cli::download::DownloadArgs),
 }
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = cli::guarded(move || match arguments.command {
         Command::Segment(arguments) => cli::segment::run(arguments),
+        Command::Eval(arguments) => cli::eval::run(arguments),
+        Command::Score(arguments) => cli::score::run(arguments),
         Command::Info(arguments) => cli::info::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
     });

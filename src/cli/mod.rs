@@ -1,7 +1,9 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
 pub mod download;
+pub mod eval;
 pub mod info;
+pub mod score;
 pub mod segment;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

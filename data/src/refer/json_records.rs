@@ -23,6 +23,22 @@ const MAX_KEY: usize = 256;
 /// The deepest nesting, as in `serde_json`.
 const MAX_DEPTH: u32 = 128;
 
+/// Calls `visit` with the bytes of each record of a file that is one JSON list; `list` is what
+/// messages call it. The file is never in memory as a whole.
+///
+/// # Errors
+/// If the file cannot be read, is cut short or is no list, and what `visit` says is wrong with a
+/// record: [`ReferError::Json`] with its place.
+pub fn for_each_record(
+    path: &Path,
+    list: &str,
+    visit: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), ReferError> {
+    let mut file = JsonRecords::open(path)?;
+    file.for_each_in_list(list, visit)?;
+    file.expect_end()
+}
+
 /// A JSON file that is read record by record.
 pub(super) struct JsonRecords<'p> {
     path: &'p Path,

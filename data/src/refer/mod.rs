@@ -43,6 +43,7 @@ pub use error::ReferError;
 pub use ids::AnnotationId;
 pub use instances::{Annotation, ImageInfo, Instances, Keep};
 pub use items::{Expression, ReferItem};
+pub use json_records::for_each_record;
 pub use pickle::PickleError;
 pub use reader::{Contradictions, OpenOptions, ReferDataset, Skipped};
 pub use refs::{RefExpressions, Sentence, read_refs};

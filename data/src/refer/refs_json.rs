@@ -6,20 +6,18 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::ids::{OneOrMany, Whole};
-use super::json_records::JsonRecords;
+use super::json_records::for_each_record;
 use super::refs::{RawRef, RefExpressions, Sentence};
 use super::{AnnotationId, ReferError};
 
 pub(super) fn read(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     let mut refs = Vec::new();
-    let mut file = JsonRecords::open(path)?;
-    file.for_each_in_list("refs", |record| {
+    for_each_record(path, "refs", |record| {
         let record: RefRecord<'_> =
             serde_json::from_slice(record).map_err(|error| error.to_string())?;
         refs.push(record.into_raw()?.resolve()?);
         Ok(())
     })?;
-    file.expect_end()?;
     Ok(refs)
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor, value};
 
+use crate::mask::{EncodedRle, RleCounts, Segmentation};
+
 /// The segmentation of one annotation: polygons, or run lengths.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RawSegmentation {
@@ -50,6 +52,33 @@ impl RawSegmentation {
                 });
                 parts.capacity() * size_of::<RawRunLengths>() + counts.sum::<usize>()
             }
+        }
+    }
+}
+
+/// The form that masks are drawn from; drawing checks the content against the image.
+impl From<&RawSegmentation> for Segmentation {
+    fn from(raw: &RawSegmentation) -> Self {
+        match raw {
+            RawSegmentation::Polygons(parts) => {
+                Self::Polygons(parts.iter().map(|part| part.to_vec()).collect())
+            }
+            RawSegmentation::RunLengths(parts) => {
+                Self::Rles(parts.iter().map(EncodedRle::from).collect())
+            }
+        }
+    }
+}
+
+impl From<&RawRunLengths> for EncodedRle {
+    fn from(raw: &RawRunLengths) -> Self {
+        let counts = match &raw.counts {
+            RawCounts::List(runs) => RleCounts::Runs(runs.to_vec()),
+            RawCounts::Text(text) => RleCounts::Compressed(text.to_string()),
+        };
+        Self {
+            size: raw.size,
+            counts,
         }
     }
 }

@@ -1,0 +1,169 @@
+//! `mllmseg score`: a benchmark's numbers for predictions from anywhere.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use mllmseg::data::metrics::Protocol;
+use mllmseg::data::refer::{Contradictions, Dataset, ReferError, Split};
+use mllmseg::evaluate::{
+    Benchmark, BenchmarkOptions, EvalError, Evaluation, Selection, published, report, score,
+};
+
+use super::CliError;
+
+/// Which benchmark, and what to print.
+#[derive(Debug, Args)]
+pub struct BenchmarkArgs {
+    /// Folder that holds refcoco/, grefcoco/, ..., and images/
+    #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath)]
+    data: PathBuf,
+    /// refcoco, refcoco+, refcocog, refclef or grefcoco
+    #[arg(long)]
+    dataset: Dataset,
+    /// train, val, test, testA, testB, testC, testAB, testAC or testBC
+    #[arg(long)]
+    split: Split,
+    /// Whose split: unc, umd, google, ... [default: umd for refcocog, else unc]
+    #[arg(long, value_name = "NAME")]
+    split_by: Option<String>,
+    /// standard: every expression; released: as the published scripts count
+    #[arg(long, default_value = "standard", value_parser = parse_protocol)]
+    protocol: Protocol,
+    /// Only the first N expressions
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Leave out refs that contradict the annotations, and count them, instead of stopping
+    #[arg(long)]
+    skip_contradictions: bool,
+    /// Write a page with the numbers, charts and pictures: DIR/index.html
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub report: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BenchmarkArgs {
+    /// Opens the data set, and says on standard error what is left out.
+    ///
+    /// # Errors
+    /// See [`Benchmark::open`]; where leaving refs out would help, the error says so.
+    pub fn open(&self) -> Result<Benchmark, CliError> {
+        let benchmark = Benchmark::open(&self.data, self.options()).map_err(|error| {
+            let contradiction = matches!(error, EvalError::Refer(ReferError::Inconsistent { .. }));
+            match contradiction && !self.skip_contradictions {
+                true => {
+                    format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
+                }
+                false => CliError::from(error),
+            }
+        })?;
+        for example in &benchmark.skipped().examples {
+            eprintln!("contradiction: {example}");
+        }
+        Ok(benchmark)
+    }
+
+    /// What the library wants to know.
+    fn options(&self) -> BenchmarkOptions {
+        BenchmarkOptions {
+            dataset: self.dataset,
+            split: self.split,
+            split_by: self.split_by.clone(),
+            protocol: self.protocol,
+            limit: self.limit,
+            contradictions: if self.skip_contradictions {
+                Contradictions::Skip
+            } else {
+                Contradictions::Refuse
+            },
+        }
+    }
+}
+
+fn parse_protocol(name: &str) -> Result<Protocol, String> {
+    match name {
+        "standard" => Ok(Protocol::Standard),
+        "released" => Ok(Protocol::Released),
+        other => Err(format!("expected standard or released, found {other:?}")),
+    }
+}
+
+/// Score predictions from anywhere; no image is needed
+///
+/// FILE.json is a list with an entry for each expression: {"ref_id": 1, "sent_id": 2,
+/// "segmentation": {"size": [height, width], "counts": "..."}, "rejected": false}.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    benchmark: BenchmarkArgs,
+    /// The predictions
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    predictions: PathBuf,
+    /// Score what is there, and count expressions without an entry, instead of stopping
+    #[arg(long)]
+    allow_missing: bool,
+}
+
+/// Scores the predictions and prints the numbers.
+///
+/// # Errors
+/// See [`score`].
+pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
+    let benchmark = arguments.benchmark.open()?;
+    let selection = benchmark.selection()?;
+    let evaluation = score(&selection, &arguments.predictions, arguments.allow_missing)?;
+    if let Some(dir) = &arguments.benchmark.report {
+        let page = report::write(dir, &selection, &evaluation, &arguments.predictions)?;
+        eprintln!("The report is {}", page.display());
+    }
+    print_evaluation(&selection, &evaluation, arguments.benchmark.json)
+}
+
+/// Prints the numbers as JSON, or as a table beside the paper's.
+pub fn print_evaluation(
+    selection: &Selection,
+    evaluation: &Evaluation,
+    json: bool,
+) -> Result<(), CliError> {
+    let summary = &evaluation.summary;
+    if json {
+        println!("{}", serde_json::to_string_pretty(summary)?);
+        return Ok(());
+    }
+    let options = selection.benchmark().options();
+    let protocol = format!("{:?}", options.protocol).to_lowercase();
+    println!(
+        "{} {} (split by {}), protocol {protocol}: {} expressions",
+        summary.dataset,
+        summary.split,
+        summary.split_by,
+        summary.numbers.n()
+    );
+    let paper = published::numbers(options.dataset, options.split_by(), options.split);
+    if !paper.is_empty() {
+        println!(
+            "{:14}{:>9}  {}",
+            "",
+            "this run",
+            published::MODELS
+                .map(|model| format!("{model:>24}"))
+                .join("")
+        );
+    }
+    for (key, value) in summary.numbers.all() {
+        let ours = value.map_or("–".into(), |value| format!("{value:.2}"));
+        let published = paper.iter().find(|(name, _)| *name == key);
+        let published = published.map_or(String::new(), |(_, values)| {
+            values.map(|value| format!("{value:>24.1}")).join("")
+        });
+        println!(
+            "{}",
+            format!("{:14}{ours:>9}  {published}", report::label(key)).trim_end()
+        );
+    }
+    for (count, what) in report::remarks(summary) {
+        println!("{count} {what}");
+    }
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! Which expressions are asked, and the truth of each.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use mllmseg_data::mask::{Bitmap, MaskError, Segmentation};
+use mllmseg_data::metrics::Protocol;
+use mllmseg_data::refer::{
+    Annotation, Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferItem, Skipped,
+    Split,
+};
+
+use super::EvalError;
+
+/// Which numbers are wanted.
+#[derive(Debug, Clone)]
+pub struct BenchmarkOptions {
+    /// The data set.
+    pub dataset: Dataset,
+    /// Its part.
+    pub split: Split,
+    /// Whose split (`unc`, `umd`, `google`); the published one by default.
+    pub split_by: Option<String>,
+    /// Whose rules.
+    pub protocol: Protocol,
+    /// Only so many expressions, in the order of the file.
+    pub limit: Option<usize>,
+    /// What to do with refs that contradict `instances.json`.
+    pub contradictions: Contradictions,
+}
+
+impl BenchmarkOptions {
+    /// A whole split by the standard protocol; contradictions are refused.
+    pub fn new(dataset: Dataset, split: Split) -> Self {
+        Self {
+            dataset,
+            split,
+            split_by: None,
+            protocol: Protocol::default(),
+            limit: None,
+            contradictions: Contradictions::default(),
+        }
+    }
+
+    /// Whose split it is.
+    pub fn split_by(&self) -> &str {
+        self.split_by
+            .as_deref()
+            .unwrap_or(self.dataset.default_split_by())
+    }
+}
+
+/// A split of a data set, opened.
+#[derive(Debug)]
+pub struct Benchmark {
+    data: ReferDataset,
+    options: BenchmarkOptions,
+}
+
+impl Benchmark {
+    /// Opens the data set under `root`; no image is touched.
+    ///
+    /// # Errors
+    /// As [`ReferDataset::open_with`].
+    pub fn open(root: &Path, options: BenchmarkOptions) -> Result<Self, EvalError> {
+        let open = OpenOptions {
+            split_by: options.split_by.clone(),
+            contradictions: options.contradictions,
+        };
+        let data = ReferDataset::open_with(root, options.dataset, open)?;
+        Ok(Self { data, options })
+    }
+
+    /// What was asked for.
+    pub fn options(&self) -> &BenchmarkOptions {
+        &self.options
+    }
+
+    /// Refs that contradict something and are left out.
+    pub fn skipped(&self) -> &Skipped {
+        self.data.skipped()
+    }
+
+    /// The expressions to ask: all of the split by [`Protocol::Standard`], the first of each image
+    /// by [`Protocol::Released`], up to the limit.
+    ///
+    /// # Errors
+    /// If the split has no expressions.
+    pub fn selection(&self) -> Result<Selection<'_>, EvalError> {
+        let items = self.data.items(self.options.split)?;
+        Ok(Selection::new(self, items))
+    }
+}
+
+/// An asked expression: the index of its image among the items, and its own among the image's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Index into [`Selection::items`].
+    pub item: usize,
+    /// Index into [`ReferItem::expressions`].
+    pub expression: usize,
+}
+
+/// What is right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Truth {
+    /// The target's mask at the image's size, several targets united; `None` without a target.
+    pub mask: Option<Bitmap>,
+    /// The annotation's box `[x, y, width, height]` in pixels, several enclosed.
+    pub annotated_box: Option<[f64; 4]>,
+}
+
+/// The expressions of a benchmark that are asked, by image.
+#[derive(Debug)]
+pub struct Selection<'d> {
+    benchmark: &'d Benchmark,
+    items: Vec<ReferItem<'d>>,
+    /// `None` for expressions of the split that are not asked.
+    places: HashMap<(i64, i64), Option<Place>>,
+    missing_images: Vec<PathBuf>,
+}
+
+impl<'d> Selection<'d> {
+    fn new(benchmark: &'d Benchmark, mut items: Vec<ReferItem<'d>>) -> Self {
+        let mut places = HashMap::new();
+        let mut left = benchmark.options.limit.unwrap_or(usize::MAX);
+        for item in &mut items {
+            let of_image = match benchmark.options.protocol {
+                Protocol::Standard => usize::MAX,
+                Protocol::Released => 1,
+            };
+            let mut asked = 0;
+            item.expressions.retain(|expression| {
+                let key = (expression.ref_id, expression.sent_id);
+                // A pair that occurs twice in a data set (see `Contradictions::Skip`) is asked once.
+                let new = !places.contains_key(&key);
+                let ask = new && asked < of_image && asked < left;
+                asked += usize::from(ask);
+                places.entry(key).or_insert(None);
+                ask
+            });
+            left -= asked;
+        }
+        items.retain(|item| !item.expressions.is_empty());
+        let mut selection = Self {
+            benchmark,
+            items,
+            places,
+            missing_images: Vec::new(),
+        };
+        selection.find_places();
+        selection
+    }
+
+    fn find_places(&mut self) {
+        self.places.values_mut().for_each(|place| *place = None);
+        for (item, of_image) in self.items.iter().enumerate() {
+            for (expression, asked) in of_image.expressions.iter().enumerate() {
+                let place = Place { item, expression };
+                self.places
+                    .insert((asked.ref_id, asked.sent_id), Some(place));
+            }
+        }
+    }
+
+    /// Leaves out the expressions of images that are not there.
+    pub fn skip_missing_images(&mut self) {
+        self.missing_images = self.benchmark.data.skip_missing_images(&mut self.items);
+        self.find_places();
+    }
+
+    /// The image files that [`skip_missing_images`](Self::skip_missing_images) did not find.
+    pub fn missing_images(&self) -> &[PathBuf] {
+        &self.missing_images
+    }
+
+    /// Where it comes from.
+    pub fn benchmark(&self) -> &'d Benchmark {
+        self.benchmark
+    }
+
+    /// The images with their expressions; none is without.
+    pub fn items(&self) -> &[ReferItem<'d>] {
+        &self.items
+    }
+
+    /// The number of expressions.
+    pub fn len(&self) -> usize {
+        self.items.iter().map(|item| item.expressions.len()).sum()
+    }
+
+    /// Whether there are no expressions (all images may be missing).
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// All places, in order.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.items.iter().enumerate().flat_map(|(item, of_image)| {
+            (0..of_image.expressions.len()).map(move |expression| Place { item, expression })
+        })
+    }
+
+    /// Where an expression is: `None` if the split does not have it, `Some(None)` if it has but
+    /// does not ask it here.
+    pub fn find(&self, ref_id: i64, sent_id: i64) -> Option<Option<Place>> {
+        self.places.get(&(ref_id, sent_id)).copied()
+    }
+
+    /// The expression at a place of [`places`](Self::places), and its image.
+    pub fn expression(&self, place: Place) -> (&ReferItem<'d>, Expression<'d>) {
+        let item = &self.items[place.item];
+        (item, item.expressions[place.expression])
+    }
+
+    /// The file of an image.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn image_path(&self, item: &ReferItem) -> Result<PathBuf, EvalError> {
+        Ok(self.benchmark.data.image_path(item.image)?)
+    }
+
+    /// The truth of an expression.
+    ///
+    /// The published scripts ([`Protocol::Released`]) call an expression with an empty mask one
+    /// without a target; the standard goes by the annotations named.
+    ///
+    /// # Errors
+    /// [`EvalError::Annotation`] for an annotation that is no mask of its image.
+    pub fn truth(&self, item: &ReferItem, expression: &Expression) -> Result<Truth, EvalError> {
+        if expression.no_target() {
+            return Ok(Truth {
+                mask: None,
+                annotated_box: None,
+            });
+        }
+        let annotations = self.benchmark.data.annotations(expression.targets)?;
+        let mut mask: Option<Bitmap> = None;
+        let size = [item.image.height, item.image.width].map(|side| side as usize);
+        for annotation in &annotations {
+            let of_one = draw(annotation, size).map_err(|source| EvalError::Annotation {
+                annotation: annotation.id.to_string(),
+                image_id: item.image.id,
+                source,
+            })?;
+            mask = Some(match mask {
+                None => of_one,
+                // Both have the image's size.
+                Some(mask) => mask.union(&of_one).unwrap_or(mask),
+            });
+        }
+        if self.benchmark.options.protocol == Protocol::Released {
+            mask = mask.filter(|mask| !mask.is_empty());
+        }
+        Ok(Truth {
+            mask,
+            annotated_box: enclosing_box(annotations.iter().map(|annotation| annotation.bbox)),
+        })
+    }
+}
+
+fn draw(annotation: &Annotation, [height, width]: [usize; 2]) -> Result<Bitmap, MaskError> {
+    Segmentation::from(&annotation.segmentation).to_bitmap(height, width)
+}
+
+/// The smallest `[x, y, width, height]` around some.
+fn enclosing_box(mut boxes: impl Iterator<Item = [f64; 4]>) -> Option<[f64; 4]> {
+    let first = boxes.next()?;
+    Some(boxes.fold(first, |[ax, ay, aw, ah], [bx, by, bw, bh]| {
+        let (x, y) = (ax.min(bx), ay.min(by));
+        let (right, bottom) = ((ax + aw).max(bx + bw), (ay + ah).max(by + bh));
+        [x, y, right - x, bottom - y]
+    }))
+}

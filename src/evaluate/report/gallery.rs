@@ -1,0 +1,215 @@
+//! The galleries: best, median, worst, wrongly rejected, wrongly accepted.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use image::RgbImage;
+use mllmseg_data::mask::{Bitmap, EncodedRle};
+use mllmseg_data::refer::Dataset;
+
+use super::super::ahead;
+use super::super::prediction::read_predictions;
+use super::html::escape;
+use super::thumbnail::{PREDICTION, TRUTH, data_uri, paint, shrink};
+use crate::evaluate::{EvalError, Evaluation, Outcome, Place, Selection};
+
+/// Examples in each gallery.
+const EXAMPLES: usize = 8;
+
+/// One gallery's outcomes.
+struct Gallery {
+    title: &'static str,
+    note: &'static str,
+    /// Said when there are no examples.
+    none: &'static str,
+    picks: Vec<Outcome>,
+}
+
+/// All galleries as HTML.
+pub(super) fn build(
+    selection: &Selection,
+    evaluation: &Evaluation,
+    predictions: &Path,
+) -> Result<String, EvalError> {
+    let mut galleries = pick(&evaluation.outcomes);
+    if selection.benchmark().options().dataset != Dataset::GRefCoco {
+        galleries.retain(|gallery| gallery.title != "Wrongly accepted"); // all have a target
+    }
+    let picks = galleries.iter().flat_map(|gallery| &gallery.picks);
+    let wanted: Vec<Place> = picks.map(|outcome| outcome.place).collect();
+    if !wanted.is_empty() && !wanted.iter().any(|&place| has_image(selection, place)) {
+        return Ok(
+            "<section><h2>Pictures</h2><p class=\"remark\">None: the images of the data set are not \
+             in its <code>images/</code> folder.</p></section>"
+                .into(),
+        );
+    }
+    let mut masks: HashMap<Place, Option<EncodedRle>> =
+        wanted.into_iter().map(|place| (place, None)).collect();
+    read_predictions(predictions, |entry| {
+        let place = selection.find(entry.ref_id, entry.sent_id).flatten();
+        if let Some(mask) = place.and_then(|place| masks.get_mut(&place)) {
+            *mask = Some(entry.segmentation);
+        }
+        Ok(())
+    })?;
+    let mut html = String::new();
+    for gallery in &galleries {
+        let _ = writeln!(
+            html,
+            "<section><h2>{}</h2><p class=\"remark\">{}</p>",
+            gallery.title,
+            if gallery.picks.is_empty() {
+                gallery.none
+            } else {
+                gallery.note
+            }
+        );
+        html.push_str("<div class=\"gallery\">\n");
+        for outcome in &gallery.picks {
+            let mask = masks.get(&outcome.place).and_then(Option::as_ref);
+            html.push_str(&card(selection, outcome, mask)?);
+        }
+        html.push_str("</div></section>\n");
+    }
+    Ok(html)
+}
+
+/// Chooses the examples. Where IoUs are equal, the order of the data set decides.
+fn pick(outcomes: &[Outcome]) -> Vec<Gallery> {
+    let of = |keep: fn(&Outcome) -> bool| -> Vec<Outcome> {
+        outcomes.iter().copied().filter(keep).collect()
+    };
+    let mut answered = of(|outcome| !outcome.no_target && !outcome.rejected);
+    answered.sort_by(|a, b| b.iou.total_cmp(&a.iou));
+    let first_median = (answered.len() / 2).saturating_sub(EXAMPLES / 2);
+    let median = answered.iter().skip(first_median).take(EXAMPLES).copied();
+    let spread = |all: Vec<Outcome>| -> Vec<Outcome> {
+        let step = all.len().div_ceil(EXAMPLES).max(1);
+        all.into_iter().step_by(step).collect()
+    };
+    const NONE: &str = "None: no expression with a target was answered.";
+    vec![
+        Gallery {
+            title: "Best",
+            note: "The largest IoU, of expressions with a target that were not rejected.",
+            none: NONE,
+            picks: answered.iter().take(EXAMPLES).copied().collect(),
+        },
+        Gallery {
+            title: "Median",
+            note: "Around the median IoU of the same expressions.",
+            none: NONE,
+            picks: median.collect(),
+        },
+        Gallery {
+            title: "Worst",
+            note: "The smallest IoU of the same expressions, the worst first.",
+            none: NONE,
+            picks: answered.iter().rev().take(EXAMPLES).copied().collect(),
+        },
+        Gallery {
+            title: "Wrongly rejected",
+            note: "There is a target, and the model says that there is none.",
+            none: "None: no expression with a target was rejected.",
+            picks: spread(of(|outcome| !outcome.no_target && outcome.rejected)),
+        },
+        Gallery {
+            title: "Wrongly accepted",
+            note: "There is no target, and the model does not say so.",
+            none: "None: every expression without a target was rejected.",
+            picks: spread(of(|outcome| outcome.no_target && !outcome.rejected)),
+        },
+    ]
+}
+
+fn has_image(selection: &Selection, place: Place) -> bool {
+    selection.image_path(selection.expression(place).0).is_ok()
+}
+
+/// Image, truth and prediction side by side under the words.
+fn card(
+    selection: &Selection,
+    outcome: &Outcome,
+    mask: Option<&EncodedRle>,
+) -> Result<String, EvalError> {
+    let (item, expression) = selection.expression(outcome.place);
+    let mut html = format!(
+        "<article><h3>{}</h3><p class=\"facts\">IoU {:.1} %{} · <span>ref {} · sentence {} · {}</span></p>",
+        escape(expression.text),
+        100.0 * outcome.iou,
+        if outcome.rejected { " · rejected" } else { "" },
+        expression.ref_id,
+        expression.sent_id,
+        escape(&item.image.file_name)
+    );
+    let image = selection
+        .image_path(item)
+        .and_then(|path| ahead::read(&path, item.image));
+    match image {
+        Ok(image) => {
+            let image = shrink(&image);
+            let truth = selection.truth(item, &expression)?.mask;
+            let predicted = mask.and_then(|mask| mask.decode().ok());
+            let predicted = predicted.map(|mask| mask.to_bitmap());
+            html.push_str("<div class=\"views\">");
+            html.push_str(&view(&image, "image"));
+            html.push_str(&masked(&image, truth.as_ref(), TRUTH, "truth", "no target"));
+            let caption = if outcome.rejected {
+                "prediction (rejected)"
+            } else {
+                "prediction"
+            };
+            html.push_str(&masked(
+                &image,
+                predicted.as_ref(),
+                PREDICTION,
+                caption,
+                "empty",
+            ));
+            html.push_str("</div>");
+        }
+        Err(error) => {
+            let _ = write!(
+                html,
+                "<p class=\"remark\">{}</p>",
+                escape(&error.to_string())
+            );
+        }
+    }
+    Ok(html + "</article>\n")
+}
+
+/// A picture with a mask, or with the word for none.
+fn masked(
+    image: &RgbImage,
+    mask: Option<&Bitmap>,
+    colour: image::Rgb<u8>,
+    caption: &str,
+    nothing: &str,
+) -> String {
+    match mask.filter(|mask| !mask.is_empty()) {
+        Some(mask) => view(&paint(image, mask, colour), caption),
+        None => {
+            let dimmed = RgbImage::from_fn(image.width(), image.height(), |x, y| {
+                image::Rgb(
+                    image
+                        .get_pixel(x, y)
+                        .0
+                        .map(|value| (u16::from(value) * 5 / 8) as u8),
+                )
+            });
+            view(&dimmed, &format!("{caption}: {nothing}"))
+        }
+    }
+}
+
+fn view(image: &RgbImage, caption: &str) -> String {
+    let (width, height) = image.dimensions();
+    let source = data_uri(image).unwrap_or_default();
+    format!(
+        "<figure><img src=\"{source}\" width=\"{width}\" height=\"{height}\" alt=\"{caption}\">\
+         <figcaption>{caption}</figcaption></figure>"
+    )
+}

@@ -1,0 +1,219 @@
+//! Scores for predictions from anywhere.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::metrics::Protocol;
+use rayon::prelude::*;
+
+use super::read_predictions;
+use super::summary::Tally;
+use super::{EvalError, Evaluation, MadeBy, Outcome, Place, Prediction, Scores, Selection};
+
+/// Predictions that are decoded at a time; their masks are in memory together.
+const BATCH: usize = 128;
+/// Missing predictions that a message names.
+const EXAMPLES: usize = 10;
+
+/// Scores a predictions file; no image is needed.
+///
+/// # Errors
+/// If an entry is damaged, unknown to the split, doubled, or not of its image's size, and if an
+/// expression has no entry, unless `allow_missing`: all are named.
+pub fn score(
+    selection: &Selection,
+    predictions: &Path,
+    allow_missing: bool,
+) -> Result<Evaluation, EvalError> {
+    let mut tally = Tally::new(selection);
+    let mut batch = Batch::new(selection, predictions);
+    let mut seen = HashSet::new();
+    read_predictions(predictions, |entry| {
+        let complain = |detail: String| prediction_error(predictions, &entry, detail);
+        check_label(selection, predictions, entry.made_by.as_ref())?;
+        let Some(asked) = selection.find(entry.ref_id, entry.sent_id) else {
+            let options = selection.benchmark().options();
+            let detail = format!(
+                "{} {} has no such expression",
+                options.dataset, options.split
+            );
+            return Err(complain(detail));
+        };
+        if !seen.insert((entry.ref_id, entry.sent_id)) {
+            return Err(complain(
+                "a second entry for this expression; remove one".into(),
+            ));
+        }
+        match asked {
+            Some(place) => batch.push(place, entry, &mut tally),
+            None => Ok(()), // asked by the standard protocol, without a limit
+        }
+    })?;
+    batch.flush(&mut tally)?;
+    if !allow_missing {
+        check_complete(selection, predictions, &tally.outcomes)?;
+    }
+    Ok(tally.finish(selection))
+}
+
+/// Entries on their way into the sums: scored in parallel, so many at a time.
+pub(super) struct Batch<'s> {
+    selection: &'s Selection<'s>,
+    path: &'s Path,
+    entries: Vec<(Place, Prediction)>,
+    /// By standard rules a rejected expression's mask is not kept, so the others cannot score it.
+    lacks_rejected_masks: bool,
+}
+
+impl<'s> Batch<'s> {
+    pub(super) fn new(selection: &'s Selection<'s>, path: &'s Path) -> Self {
+        Self {
+            selection,
+            path,
+            entries: Vec::new(),
+            lacks_rejected_masks: false,
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        place: Place,
+        entry: Prediction,
+        tally: &mut Tally,
+    ) -> Result<(), EvalError> {
+        let by = entry.made_by.as_ref().map(|label| label.protocol);
+        if by == Some(Protocol::Standard) {
+            let asked = self.selection.benchmark().options().protocol;
+            self.lacks_rejected_masks = asked != Protocol::Standard;
+        }
+        if self.lacks_rejected_masks && entry.rejected {
+            let detail = "expected the mask of a rejected expression, which files written by the \
+                          standard protocol do not keep; run `mllmseg eval --protocol released`";
+            return Err(prediction_error(self.path, &entry, detail.into()));
+        }
+        self.entries.push((place, entry));
+        if self.entries.len() < BATCH {
+            return Ok(());
+        }
+        self.flush(tally)
+    }
+
+    pub(super) fn flush(&mut self, tally: &mut Tally) -> Result<(), EvalError> {
+        let judge = |(place, entry): &(Place, Prediction)| {
+            judge_entry(self.selection, self.path, *place, entry)
+        };
+        let judged: Vec<_> = self.entries.par_iter().map(judge).collect();
+        for one in judged {
+            tally.add(one?); // the first of the file that fails
+        }
+        tally.unasked += self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.unasked)
+            .count();
+        self.entries.clear();
+        Ok(())
+    }
+}
+
+fn judge_entry(
+    selection: &Selection,
+    path: &Path,
+    place: Place,
+    entry: &Prediction,
+) -> Result<(Scores, Outcome), EvalError> {
+    let mask = decode(selection, path, place, entry)?;
+    selection.judge(place, &mask, entry.rejected)
+}
+
+/// The mask of an entry, checked against its image.
+pub(super) fn decode(
+    selection: &Selection,
+    path: &Path,
+    place: Place,
+    entry: &Prediction,
+) -> Result<Bitmap, EvalError> {
+    let (item, _) = selection.expression(place);
+    let expected = [item.image.height, item.image.width];
+    let found = entry.segmentation.size;
+    if expected != found {
+        let detail = format!(
+            "expected a mask of {} x {} (height x width) like image {}, found {} x {}",
+            expected[0], expected[1], item.image.id, found[0], found[1]
+        );
+        return Err(prediction_error(path, entry, detail));
+    }
+    let rle = entry.segmentation.decode();
+    let rle = rle.map_err(|error| prediction_error(path, entry, error.to_string()))?;
+    Ok(rle.to_bitmap())
+}
+
+/// Ids of one data set mean something else in another.
+fn check_label(
+    selection: &Selection,
+    path: &Path,
+    label: Option<&MadeBy>,
+) -> Result<(), EvalError> {
+    let Some(label) = label else {
+        return Ok(());
+    };
+    let options = selection.benchmark().options();
+    let fields = [
+        ("dataset", options.dataset.name(), &label.dataset),
+        ("split_by", options.split_by(), &label.split_by),
+    ];
+    match fields.into_iter().find(|(_, asked, found)| asked != found) {
+        None => Ok(()),
+        Some((field, expected, found)) => Err(EvalError::OtherRun {
+            path: path.to_owned(),
+            field,
+            expected: expected.to_owned(),
+            found: found.clone(),
+        }),
+    }
+}
+
+fn check_complete(
+    selection: &Selection,
+    path: &Path,
+    outcomes: &[Outcome],
+) -> Result<(), EvalError> {
+    let asked = selection.len();
+    let missing = asked - outcomes.len();
+    if missing == 0 {
+        return Ok(());
+    }
+    let scored: HashSet<Place> = outcomes.iter().map(|outcome| outcome.place).collect();
+    let without = selection.places().filter(|place| !scored.contains(place));
+    let examples: Vec<_> = without
+        .take(EXAMPLES)
+        .map(|place| {
+            let (_, expression) = selection.expression(place);
+            format!(
+                "ref_id {} sent_id {}",
+                expression.ref_id, expression.sent_id
+            )
+        })
+        .collect();
+    let more = if missing > examples.len() {
+        ", ..."
+    } else {
+        ""
+    };
+    Err(EvalError::Missing {
+        path: path.to_owned(),
+        asked,
+        missing,
+        examples: examples.join(", ") + more,
+    })
+}
+
+pub(super) fn prediction_error(path: &Path, entry: &Prediction, detail: String) -> EvalError {
+    EvalError::Prediction {
+        path: path.to_owned(),
+        ref_id: entry.ref_id,
+        sent_id: entry.sent_id,
+        detail,
+    }
+}
