@@ -14,9 +14,13 @@ fn block_after<'a>(readme: &'a str, heading: &str) -> Vec<&'a str> {
         .collect()
 }
 
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
 #[test]
 fn the_main_command_runs_as_written() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let lines = block_after(&readme, "## Run it");
     assert_eq!(lines.len(), 1, "one command: {lines:?}");
@@ -25,12 +29,14 @@ fn the_main_command_runs_as_written() {
     for folder in ["tests", "examples"] {
         std::os::unix::fs::symlink(root.join(folder), work.path().join(folder)).unwrap();
     }
-    let xtask = Path::new(env!("CARGO_BIN_EXE_mllmseg")).with_file_name("xtask");
+    let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
+    let mllmseg = xtask.with_file_name("mllmseg");
+    assert!(mllmseg.exists(), "run with --workspace, which builds the mllmseg command");
     let command = lines[0]
         .replace("cargo xtask", &format!("'{}'", xtask.display()))
         .replace(
             "cargo run --release --",
-            &format!("'{}'", env!("CARGO_BIN_EXE_mllmseg")),
+            &format!("'{}'", mllmseg.display()),
         );
     assert!(!command.contains("cargo"), "{command}");
     let output = Command::new("sh")
@@ -50,7 +56,7 @@ fn the_main_command_runs_as_written() {
 
 #[test]
 fn ci_runs_the_test_command_of_the_readme() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let lines = block_after(&readme, "## Test it");
     let script = std::fs::read_to_string(root.join(".ci/run")).unwrap();
