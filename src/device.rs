@@ -289,6 +289,12 @@ impl FromStr for DtypeChoice {
 
 /// The CPU, by Burn's `flex` backend.
 pub fn cpu() -> SelectedDevice {
+    // The few tokens of a question meet whole weight matrices. Copying a matrix into order block by
+    // block pays from 12 tokens on: without, 35 of them take one and a half times as long
+    // (`cargo xtask bench`, "language model"). The library's own limit is 96; results are the same.
+    const TOKENS_PER_UNIT: usize = 6;
+    gemm::set_lhs_packing_threshold_multi_thread(12 / TOKENS_PER_UNIT);
+    gemm::set_lhs_packing_threshold_single_thread(12 / TOKENS_PER_UNIT);
     SelectedDevice {
         device: Device::flex(),
         spelling: "cpu".into(),

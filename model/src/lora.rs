@@ -106,12 +106,12 @@ impl LoraFactors {
     /// `s · drop(x) A B`. The factors stay in f32 whatever the base is in, as training needs.
     ///
     /// # Shapes
-    /// - `x`: `[..., in]`, output: `[..., out]`, in the dtype of `x`
-    fn update<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    /// - `x`: `[b t, in]`, output: `[b t, out]`, in the dtype of `x`
+    fn update(&self, x: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
         let x = self.dropout.forward(x.cast(DType::F32));
-        let low_rank = linear(x, self.a.val(), None); // [..., r]
-        (linear(low_rank, self.b.val(), None) * self.scale).cast(dtype) // [..., out]
+        let low_rank = linear(x, self.a.val(), None); // [b t, r]
+        (linear(low_rank, self.b.val(), None) * self.scale).cast(dtype) // [b t, out]
     }
 
     /// The dense update `s · A B`, `[in, out]`, for folding into the base once.
@@ -124,13 +124,18 @@ impl LoraLinear {
     /// Applies the layer.
     ///
     /// # Shapes
-    /// - `x`: `[..., in]`, output: `[..., out]`
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    /// - `x`: `[b, t, in]`, output: `[b, t, out]`
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, length, d_input] = x.dims();
+        // One product for the whole batch: on the CPU each row would read the weight anew.
+        let x = x.reshape([batch * length, d_input]); // [b t, in]
         let bias = self.bias.as_ref().map(|bias| bias.val());
-        match &self.lora {
+        let y = match &self.lora {
             None => linear(x, self.weight.val(), bias),
             Some(lora) => linear(x.clone(), self.weight.val(), bias) + lora.update(x),
-        }
+        };
+        let [_, d_output] = y.dims();
+        y.reshape([batch, length, d_output])
     }
 
     /// The same layer with the adapter folded into the weight.
@@ -175,8 +180,8 @@ mod tests {
 
     #[test]
     fn update_equals_the_hand_computation() {
-        let x = Tensor::<2>::from_data([[1.0, 1.0]], &crate::test_device());
-        let expected = TensorData::from([[64.0, 126.0]]);
+        let x = Tensor::<3>::from_data([[[1.0, 1.0]]], &crate::test_device());
+        let expected = TensorData::from([[[64.0, 126.0]]]);
         by_hand()
             .forward(x.clone())
             .into_data()
@@ -200,7 +205,7 @@ mod tests {
             lora,
         }
         .init(&device);
-        let x = Tensor::<2>::ones([2, 3], &device);
+        let x = Tensor::<3>::ones([1, 2, 3], &device);
         let with = layer.forward(x.clone()).into_data();
         let without = linear(x, layer.weight.val(), layer.bias.map(|b| b.val())).into_data();
         with.assert_eq(&without, true);

@@ -31,7 +31,10 @@ fn the_main_command_runs_as_written() {
     }
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let mllmseg = xtask.with_file_name("mllmseg");
-    assert!(mllmseg.exists(), "run with --workspace, which builds the mllmseg command");
+    assert!(
+        mllmseg.exists(),
+        "run with --workspace, which builds the mllmseg command"
+    );
     let command = lines[0]
         .replace("cargo xtask", &format!("'{}'", xtask.display()))
         .replace(
