@@ -94,13 +94,9 @@ impl Mllmseg {
             image_start,
             seg_positions,
         } = batch;
-        let [_, length] = input_ids.dims();
         let image_tokens = self.vision.forward(pixels.cast(self.dtype())); // [b, p, c], Eq. 1
         let projected = self.projector.forward(image_tokens.clone()); // [b, l, d]
-        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
-        let mut cache = self.language_model.new_cache();
-        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
-        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
+        let (hidden, language_tokens) = self.read(projected.clone(), input_ids, image_start);
         let masks = (!seg_positions.is_empty()).then(|| {
             // T_seg is the state that predicts [SEG]: one position earlier.
             let seg_tokens = seg_positions.iter().map(|&(row, position)| {
@@ -117,6 +113,25 @@ impl Mllmseg {
             last_hidden_state: hidden,
             masks,
         }
+    }
+
+    /// Eq. 2-4: reads whole conversations about images that are already language tokens.
+    ///
+    /// # Shapes
+    /// - `projected`: `[b, l, d]`, `input_ids`: `[b, t]`
+    /// - output: hidden states after the final norm `[b, t, d]`, and T_img2 `[b, l, d]`
+    pub fn read(
+        &self,
+        projected: Tensor<3>,
+        input_ids: Tensor<2, Int>,
+        image_start: usize,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let [_, length] = input_ids.dims();
+        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
+        let mut cache = self.language_model.new_cache();
+        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
+        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
+        (hidden, language_tokens)
     }
 
     /// Reads one image and the prompt up to and including `</img>`.

@@ -38,9 +38,12 @@ enum Chore {
         /// Checkpoint of the case; without it the weights are drawn into a temporary folder
         #[arg(long, value_name = "DIR")]
         checkpoint: Option<PathBuf>,
-        /// Write everything that was computed, in full
-        #[arg(long, value_name = "FILE.safetensors")]
+        /// Write everything that was computed, in full, and OUT.grad_norms.json
+        #[arg(long, value_name = "OUT.safetensors")]
         dump: Option<PathBuf>,
+        /// Leave out losses, gradients and the six steps of AdamW
+        #[arg(long)]
+        no_train: bool,
         /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
         #[arg(long, default_value = "cpu")]
         device: DeviceChoice,
@@ -84,8 +87,9 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
             case,
             checkpoint,
             dump,
+            no_train,
             device,
-        } => parity(case, checkpoint, dump, device),
+        } => parity(case, checkpoint, dump, !no_train, device),
         Chore::Bench {
             preset,
             device,
@@ -98,6 +102,7 @@ fn parity(
     case: PathBuf,
     checkpoint: Option<PathBuf>,
     dump: Option<PathBuf>,
+    train: bool,
     device: DeviceChoice,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let device = device.select()?;
@@ -109,7 +114,10 @@ fn parity(
             drawn.path().to_path_buf()
         }
     };
-    let computed = xtask::parity::run(&case, &checkpoint, &device)?;
+    let mut computed = xtask::parity::run(&case, &checkpoint, &device)?;
+    if train && !xtask::parity::train::run(&case, &checkpoint, &device, &mut computed)? {
+        println!("expected.safetensors has no gt_masks: training is left out");
+    }
     if let Some(path) = dump {
         computed
             .write(&path)
@@ -128,7 +136,7 @@ fn parity(
         device.name
     );
     println!(
-        "{:<20} {:>12} {:>10} {:>12}",
+        "{:<28} {:>12} {:>10} {:>12}",
         "tensor", "difference", "tolerance", "largest"
     );
     rows.iter().for_each(|row| println!("{row}"));

@@ -1,5 +1,6 @@
 //! What was computed beside what was expected.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -14,7 +15,8 @@ use super::{ParityError, Tolerances, case_error};
 pub struct Row {
     /// Its name in `expected.safetensors`.
     pub name: String,
-    /// The largest absolute difference; infinite when shapes differ.
+    /// The largest absolute difference, relative to the expected value where the name says so;
+    /// infinite when shapes differ.
     pub difference: f64,
     /// The largest difference that passes.
     pub tolerance: f64,
@@ -44,7 +46,7 @@ impl fmt::Display for Row {
         } = self;
         write!(
             f,
-            "{name:<20} {difference:>12.3e} {tolerance:>10.1e} {largest:>12.4}  {verdict}"
+            "{name:<28} {difference:>12.3e} {tolerance:>10.1e} {largest:>12.4}  {verdict}"
         )
     }
 }
@@ -129,7 +131,78 @@ pub fn compare(dump: &Dump, case: &Path, t: Tolerances) -> Result<Vec<Row>, Pari
             largest,
         });
     }
+    training_rows(dump, &file, t, &mut rows).map_err(case_error(&path))?;
+    rows.extend(grad_norm_row(dump, case, t)?);
     Ok(rows)
+}
+
+/// Rows of what training computes, relative: losses and norms have no common scale.
+fn training_rows(
+    dump: &Dump,
+    file: &SafeTensors,
+    t: Tolerances,
+    rows: &mut Vec<Row>,
+) -> Result<(), String> {
+    let names = [
+        ("train_loss", t.losses),
+        ("train_ce_loss", t.losses),
+        ("train_mask_focal_loss", t.losses),
+        ("train_mask_dice_loss", t.losses),
+        ("train_iou", t.losses),
+        ("adamw_trajectory", t.trajectory),
+    ];
+    for (name, tolerance) in names {
+        let (Ok(view), Some(array)) = (file.tensor(name), dump.arrays.get(name)) else {
+            continue;
+        };
+        let expected = values(view.dtype(), view.data())
+            .ok_or_else(|| format!("{name}: unexpected dtype {:?}", view.dtype()))?;
+        let found = thin_out(array, &Sampled::Whole, view.shape());
+        let difference = match found.len() == expected.len() {
+            true => largest(
+                found
+                    .iter()
+                    .zip(&expected)
+                    .map(|(a, b)| (a - b).abs() / b.abs()),
+            ),
+            false => f64::INFINITY,
+        };
+        rows.push(Row {
+            name: format!("{name} (relative)"),
+            difference,
+            tolerance,
+            largest: largest(expected.iter().map(|value| value.abs())),
+        });
+    }
+    Ok(())
+}
+
+/// Norms below this share of the largest are compared on its scale. FLOOR_REASON
+const GRADIENT_FLOOR: f64 = 1e-6;
+
+/// One row for all norms of gradients: the worst, by name.
+fn grad_norm_row(dump: &Dump, case: &Path, t: Tolerances) -> Result<Option<Row>, ParityError> {
+    let path = case.join("grad_norms.json");
+    if dump.grad_norms.is_empty() || !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).map_err(case_error(&path))?;
+    let expected: BTreeMap<String, f64> = serde_json::from_str(&text).map_err(case_error(&path))?;
+    let scale = largest(expected.values().copied());
+    let found = &dump.grad_norms;
+    let distance = |name: &String, expected: f64| match found.get(name) {
+        Some(norm) => (norm - expected).abs() / expected.max(GRADIENT_FLOOR * scale),
+        None => f64::INFINITY,
+    };
+    let missing = found.keys().find(|name| !expected.contains_key(*name));
+    let distances = expected.iter().map(|(name, &norm)| distance(name, norm));
+    let difference = largest(distances.chain(missing.map(|_| f64::INFINITY)));
+    Ok(Some(Row {
+        name: "grad_norms (relative)".to_string(),
+        difference,
+        tolerance: t.gradients,
+        largest: scale,
+    }))
 }
 
 /// The largest value; not-a-number wins.

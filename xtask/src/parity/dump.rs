@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Tensor};
 use safetensors::{Dtype, View};
@@ -21,6 +21,9 @@ pub enum Array {
 pub struct Dump {
     /// By name.
     pub arrays: BTreeMap<String, Array>,
+    /// L2 norm of each trained weight's gradient, by its name in the checkpoint; empty where
+    /// nothing was trained.
+    pub grad_norms: BTreeMap<String, f64>,
 }
 
 impl Array {
@@ -45,20 +48,44 @@ impl Dump {
             .insert(name.to_string(), Array::I32(values, shape));
     }
 
-    /// Writes a safetensors file, whole or not at all.
+    /// Writes the arrays as `OUT.safetensors`, and beside it the norms of gradients, if there are
+    /// any, as `OUT.grad_norms.json`; each whole or not at all.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
-        let part = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        let new_part = || tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+        if !self.grad_norms.is_empty() {
+            let part = new_part()?;
+            serde_json::to_writer_pretty(part.as_file(), &self.grad_norms)?;
+            part.as_file().sync_all()?;
+            part.persist(grad_norms_path(path))?;
+        }
+        let part = new_part()?;
         let views = self
             .arrays
             .iter()
             .map(|(name, array)| (name.clone(), array));
         safetensors::serialize_to_file(views, None, part.path()).map_err(std::io::Error::other)?;
+        std::fs::File::open(part.path())?.sync_all()?;
         part.persist(path)?;
         Ok(())
     }
+}
+
+/// `OUT.grad_norms.json` for `OUT.safetensors`, and for `OUT`.
+fn grad_norms_path(path: &Path) -> PathBuf {
+    let is_suffixed = path
+        .extension()
+        .is_some_and(|suffix| suffix == "safetensors");
+    let stem = if is_suffixed {
+        path.with_extension("")
+    } else {
+        path.to_path_buf()
+    };
+    let mut name = stem.into_os_string();
+    name.push(".grad_norms.json");
+    name.into()
 }
 
 impl View for &Array {

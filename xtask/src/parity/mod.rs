@@ -6,6 +6,7 @@
 
 mod compare;
 mod dump;
+pub mod train;
 
 use std::path::{Path, PathBuf};
 
@@ -35,19 +36,33 @@ pub enum ParityError {
     /// The picture.
     #[error(transparent)]
     Image(#[from] mllmseg::data::image::ImageError),
+    /// A training step.
+    #[error(transparent)]
+    Step(#[from] mllmseg_train::StepError),
 }
 
 #[derive(Deserialize)]
 struct Case {
     question: String,
     answer: String,
+    /// 1 for each expression that is rejected, else 0.
+    rej: Vec<u8>,
 }
 
-/// Runs a case on a checkpoint and returns everything it computes, in full.
+impl Case {
+    fn read(case: &Path) -> Result<Self, ParityError> {
+        let path = case.join("case.json");
+        let text = std::fs::read_to_string(&path).map_err(case_error(&path))?;
+        serde_json::from_str(&text).map_err(case_error(&path))
+    }
+}
+
+/// Runs a case on a checkpoint and returns everything it computes, in full; [`train::run`] adds
+/// what training computes.
 pub fn run(case: &Path, checkpoint: &Path, device: &SelectedDevice) -> Result<Dump, ParityError> {
-    let path = case.join("case.json");
-    let text = std::fs::read_to_string(&path).map_err(case_error(&path))?;
-    let Case { question, answer } = serde_json::from_str(&text).map_err(case_error(&path))?;
+    let Case {
+        question, answer, ..
+    } = Case::read(case)?;
     let segmenter = Segmenter::load_as(checkpoint, device, DtypeChoice::F32)?;
     let image = read_image(case.join("image.png"))?;
     let prompt = segmenter.tokenize(&question, Some(&answer))?;
@@ -119,6 +134,12 @@ pub struct Tolerances {
     pub states: f64,
     /// `masks`.
     pub masks: f64,
+    /// `train_*`, relative to the expected value.
+    pub losses: f64,
+    /// `grad_norms.json`, relative to the expected norm.
+    pub gradients: f64,
+    /// `adamw_trajectory`, relative to the expected value.
+    pub trajectory: f64,
 }
 
 impl Tolerances {
@@ -127,11 +148,17 @@ impl Tolerances {
         features: 2e-3,
         states: 5e-3,
         masks: 1e-3,
+        losses: 1e-4,
+        gradients: 1e-3,
+        trajectory: 2e-3,
     };
     /// In f32 on a GPU, whose sums run in another order.
     pub const GPU: Self = Self {
         features: 1e-2,
         states: 1e-2,
         masks: 1e-2,
+        losses: 1e-3,
+        gradients: 1e-2,
+        trajectory: 2e-2,
     };
 }
