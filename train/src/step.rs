@@ -264,7 +264,10 @@ fn check_example(example: &TrainExample, limits: &Limits) -> Result<(), String> 
     if ids.len() != labels.len() {
         return Err(format!("{} ids but {} labels", ids.len(), labels.len()));
     }
-    let (start, end) = (limits.image_start, limits.image_start + limits.image_length);
+    let (start, end) = (
+        limits.image_start,
+        limits.image_start.saturating_add(limits.image_length),
+    );
     if example.image_start != start {
         let found = example.image_start;
         return Err(format!(

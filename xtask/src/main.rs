@@ -136,7 +136,7 @@ fn parity(
         device.name
     );
     println!(
-        "{:<28} {:>12} {:>10} {:>12}",
+        "{:<32} {:>12} {:>10} {:>12}",
         "tensor", "difference", "tolerance", "largest"
     );
     rows.iter().for_each(|row| println!("{row}"));
