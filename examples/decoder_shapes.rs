@@ -25,11 +25,7 @@ fn main() {
     for variant in Variant::ALL {
         config.mask_decoder.variant = variant;
         let decoder = MaskDecoder::new(&config, &device);
-        println!(
-            "\n{} ({} parameters)",
-            variant.name(),
-            parameter_count(&decoder)
-        );
+        println!("\n{} ({} parameters)", variant.name(), parameter_count(&decoder));
         let image = decoder.encode(t_img1.clone(), t_img2.clone());
         if let Some(t_vl) = &image.fusion.t_vl {
             println!("  T_vl, Eq. 9         {:?}", t_vl.dims());

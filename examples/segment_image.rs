@@ -27,14 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for expression in expressions {
         let start = Instant::now();
         let found = session.segment(expression)?; // a few tokens and half a decoder layer
-        let place = found
-            .bounding_box
-            .map_or("nowhere".into(), |b| format!("{b:?}"));
-        println!(
-            "{expression}: {place}, score {:.2}, in {:.2?}",
-            found.score,
-            start.elapsed()
-        );
+        let place = found.bounding_box.map_or("nowhere".into(), |b| format!("{b:?}"));
+        println!("{expression}: {place}, score {:.2}, in {:.2?}", found.score, start.elapsed());
         items.push((expression, found.mask.to_bytes(1), found.rejected));
     }
     let items: Vec<_> = items

@@ -102,13 +102,8 @@ pub enum DeviceError {
 
 impl GpuKind {
     /// All kinds, in the order in which `auto` looks for them.
-    pub const ALL: [GpuKind; 5] = [
-        GpuKind::Cuda,
-        GpuKind::Metal,
-        GpuKind::Rocm,
-        GpuKind::Vulkan,
-        GpuKind::Wgpu,
-    ];
+    pub const ALL: [GpuKind; 5] =
+        [GpuKind::Cuda, GpuKind::Metal, GpuKind::Rocm, GpuKind::Vulkan, GpuKind::Wgpu];
 
     /// The word on the command line and the cargo feature.
     pub fn name(self) -> &'static str {
@@ -145,15 +140,9 @@ impl GpuKind {
             return Vec::new();
         };
         // A missing driver library makes some runtimes panic on being asked.
-        let found = quietly(|| {
-            Device::enumerate(device_type)
-                .into_iter()
-                .collect::<Vec<_>>()
-        });
+        let found = quietly(|| Device::enumerate(device_type).into_iter().collect::<Vec<_>>());
         let found = found.unwrap_or_default().into_iter().enumerate();
-        found
-            .filter_map(|(index, device)| self.describe(index, device))
-            .collect()
+        found.filter_map(|(index, device)| self.describe(index, device)).collect()
     }
 
     fn describe(self, index: usize, device: Device) -> Option<SelectedDevice> {
@@ -177,12 +166,7 @@ impl GpuKind {
             feature = "rocm"
         )))]
         let (name, is_hardware_gpu) = (spelling.clone(), false);
-        Some(SelectedDevice {
-            device,
-            spelling,
-            name,
-            is_hardware_gpu,
-        })
+        Some(SelectedDevice { device, spelling, name, is_hardware_gpu })
     }
 }
 
@@ -206,9 +190,7 @@ impl FromStr for DeviceChoice {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        let unknown = || DeviceError::Unknown {
-            found: text.to_string(),
-        };
+        let unknown = || DeviceError::Unknown { found: text.to_string() };
         match text {
             "auto" => return Ok(DeviceChoice::Auto),
             "cpu" => return Ok(DeviceChoice::Cpu),
@@ -217,10 +199,7 @@ impl FromStr for DeviceChoice {
         let (kind, index) = text.split_once(':').unwrap_or((text, "0"));
         let kind = GpuKind::ALL.into_iter().find(|known| known.name() == kind);
         let kind = kind.ok_or_else(unknown)?;
-        Ok(DeviceChoice::Gpu(
-            kind,
-            index.parse().map_err(|_| unknown())?,
-        ))
+        Ok(DeviceChoice::Gpu(kind, index.parse().map_err(|_| unknown())?))
     }
 }
 
@@ -233,18 +212,14 @@ impl DeviceChoice {
                 let mut gpus = GpuKind::ALL.into_iter().flat_map(GpuKind::devices);
                 Ok(gpus.find(|gpu| gpu.is_hardware_gpu).unwrap_or_else(cpu))
             }
-            DeviceChoice::Gpu(kind, _) if kind.built_in().is_none() => Err(DeviceError::NotBuilt {
-                kind,
-                available: list_available(),
-            }),
+            DeviceChoice::Gpu(kind, _) if kind.built_in().is_none() => {
+                Err(DeviceError::NotBuilt { kind, available: list_available() })
+            }
             DeviceChoice::Gpu(kind, index) => {
-                kind.devices()
-                    .into_iter()
-                    .nth(index)
-                    .ok_or_else(|| DeviceError::NotThere {
-                        asked: self.to_string(),
-                        available: list_available(),
-                    })
+                kind.devices().into_iter().nth(index).ok_or_else(|| DeviceError::NotThere {
+                    asked: self.to_string(),
+                    available: list_available(),
+                })
             }
         }
     }
@@ -265,10 +240,7 @@ impl DtypeChoice {
         if selected.device.supports_dtype(dtype) {
             Ok(dtype)
         } else {
-            Err(DeviceError::Dtype {
-                device: selected.spelling.clone(),
-                dtype,
-            })
+            Err(DeviceError::Dtype { device: selected.spelling.clone(), dtype })
         }
     }
 }
@@ -305,9 +277,7 @@ pub fn cpu() -> SelectedDevice {
 
 /// Every device of this machine that this program can use.
 pub fn available() -> Vec<SelectedDevice> {
-    std::iter::once(cpu())
-        .chain(GpuKind::ALL.into_iter().flat_map(GpuKind::devices))
-        .collect()
+    std::iter::once(cpu()).chain(GpuKind::ALL.into_iter().flat_map(GpuKind::devices)).collect()
 }
 
 fn list_available() -> String {
@@ -336,44 +306,27 @@ mod tests {
 
     #[test]
     fn spellings_are_read_back() {
-        for text in [
-            "auto", "cpu", "cuda:0", "wgpu:2", "vulkan:1", "metal:0", "rocm:3",
-        ] {
+        for text in ["auto", "cpu", "cuda:0", "wgpu:2", "vulkan:1", "metal:0", "rocm:3"] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
-        assert_eq!(
-            "wgpu".parse::<DeviceChoice>().unwrap().to_string(),
-            "wgpu:0"
-        );
+        assert_eq!("wgpu".parse::<DeviceChoice>().unwrap().to_string(), "wgpu:0");
     }
 
     #[test]
     fn unknown_words_name_the_known_ones() {
         for text in ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""] {
             let message = text.parse::<DeviceChoice>().unwrap_err().to_string();
-            assert!(
-                message.contains(text) && message.contains("cuda[:N]"),
-                "{message}"
-            );
+            assert!(message.contains(text) && message.contains("cuda[:N]"), "{message}");
         }
     }
 
     #[test]
     fn a_device_that_is_not_there_names_those_that_are() {
-        let message = DeviceChoice::Gpu(GpuKind::Wgpu, 99)
-            .select()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("wgpu") && message.contains("cpu"),
-            "{message}"
-        );
+        let message = DeviceChoice::Gpu(GpuKind::Wgpu, 99).select().unwrap_err().to_string();
+        assert!(message.contains("wgpu") && message.contains("cpu"), "{message}");
         #[cfg(not(feature = "rocm"))]
         {
-            let message = DeviceChoice::Gpu(GpuKind::Rocm, 0)
-                .select()
-                .unwrap_err()
-                .to_string();
+            let message = DeviceChoice::Gpu(GpuKind::Rocm, 0).select().unwrap_err().to_string();
             assert!(message.contains("--features rocm"), "{message}");
         }
     }

@@ -105,9 +105,7 @@ impl Hub {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let home = match set("HF_HOME") {
             Some(home) => PathBuf::from(home),
-            None => std::env::home_dir()
-                .ok_or(HubError::NoHome)?
-                .join(".cache/huggingface"),
+            None => std::env::home_dir().ok_or(HubError::NoHome)?.join(".cache/huggingface"),
         };
         let cache = set("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from);
         let endpoint = match set("HF_ENDPOINT") {
@@ -132,9 +130,7 @@ impl Hub {
         limits: Limits,
     ) -> Result<Self, HubError> {
         let secure = endpoint.starts_with("https://");
-        let valid = endpoint
-            .parse::<ureq::http::Uri>()
-            .is_ok_and(|uri| uri.host().is_some());
+        let valid = endpoint.parse::<ureq::http::Uri>().is_ok_and(|uri| uri.host().is_some());
         if !valid || !(secure || endpoint.starts_with("http://")) {
             return Err(HubError::Endpoint(endpoint.to_owned()));
         }
@@ -198,19 +194,12 @@ impl Hub {
         };
         fs::create_dir_all(&folder).map_err(|source| HubError::io(&folder, source))?;
         for file in files {
-            let source = transfer::Source {
-                hub: self,
-                repo,
-                revision,
-                commit: &listing.sha,
-            };
+            let source = transfer::Source { hub: self, repo, revision, commit: &listing.sha };
             // Only the cache names its folders by commit; elsewhere a file may be of another one.
             transfer::fetch(&source, file, &folder, out.is_none(), progress)?;
         }
         if out.is_none() {
-            cached
-                .create_ref(&listing.sha)
-                .map_err(|source| HubError::io(&folder, source))?;
+            cached.create_ref(&listing.sha).map_err(|source| HubError::io(&folder, source))?;
         }
         Ok(folder)
     }

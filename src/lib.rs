@@ -22,4 +22,5 @@ pub mod segmenter;
 
 pub use mllmseg_data as data;
 pub use mllmseg_model as model;
+pub use mllmseg_train as train;
 pub use segmenter::{Generated, ImageSession, MaskPrediction, SegmentError, Segmenter};

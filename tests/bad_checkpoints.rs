@@ -13,10 +13,7 @@ impl Folder {
     fn new(shards: usize) -> Self {
         let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/qwen2");
         let dir = tempfile::tempdir().unwrap();
-        let options = CheckpointOptions {
-            shards,
-            ..Default::default()
-        };
+        let options = CheckpointOptions { shards, ..Default::default() };
         write_checkpoint(&case, dir.path(), &options).unwrap();
         Self(dir)
     }
@@ -51,13 +48,9 @@ fn assert_says(message: &str, words: &[&str]) {
 #[test]
 fn an_empty_folder_and_a_missing_one() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Segmenter::load(dir.path(), &device::cpu())
-        .unwrap_err()
-        .to_string();
+    let error = Segmenter::load(dir.path(), &device::cpu()).unwrap_err().to_string();
     assert_says(&error, &["config.json", "tokenizer files"]);
-    let error = Segmenter::load("/nowhere/at/all", &device::cpu())
-        .unwrap_err()
-        .to_string();
+    let error = Segmenter::load("/nowhere/at/all", &device::cpu()).unwrap_err().to_string();
     assert_says(&error, &["/nowhere/at/all/config.json"]);
 }
 
@@ -65,10 +58,7 @@ fn an_empty_folder_and_a_missing_one() {
 fn no_weights() {
     let folder = Folder::new(1);
     std::fs::remove_file(folder.path("model.safetensors")).unwrap();
-    assert_says(
-        &folder.error(),
-        &["no weights found", "model.safetensors", "pytorch_model.bin"],
-    );
+    assert_says(&folder.error(), &["no weights found", "model.safetensors", "pytorch_model.bin"]);
 }
 
 #[test]
@@ -81,26 +71,15 @@ fn safetensors_that_lie() {
     std::fs::write(&path, &whole[..whole.len() - 1000]).unwrap();
     assert_says(
         &folder.error(),
-        &[
-            "model.safetensors",
-            "the header describes",
-            "fetch the file again",
-        ],
+        &["model.safetensors", "the header describes", "fetch the file again"],
     );
     std::fs::write(&path, &whole[..5]).unwrap();
     assert_says(&folder.error(), &["found a file of 5 bytes"]);
     std::fs::write(&path, []).unwrap();
     assert_says(&folder.error(), &["found a file of 0 bytes"]);
     std::fs::write(&path, [&u64::MAX.to_le_bytes(), &whole[8..4000]].concat()).unwrap();
-    assert_says(
-        &folder.error(),
-        &["the header claims 18446744073709551615 bytes"],
-    );
-    std::fs::write(
-        &path,
-        [&whole[..8], vec![b'x'; header_length].as_slice()].concat(),
-    )
-    .unwrap();
+    assert_says(&folder.error(), &["the header claims 18446744073709551615 bytes"]);
+    std::fs::write(&path, [&whole[..8], vec![b'x'; header_length].as_slice()].concat()).unwrap();
     assert_says(&folder.error(), &["unusable header"]);
 
     let with_header = |edit: &dyn Fn(&mut Value)| {
@@ -118,14 +97,8 @@ fn safetensors_that_lie() {
     assert_says(&beyond, &["unusable header"]);
     let overlapping = with_header(&|header| header[norm]["data_offsets"] = json!([0, 512]));
     assert_says(&overlapping, &["unusable header"]);
-    assert_says(
-        &with_header(&|header| header[norm]["dtype"] = json!("F16")),
-        &["unusable header"],
-    );
-    assert_says(
-        &with_header(&|header| header[norm]["dtype"] = json!("F99")),
-        &["unusable header"],
-    );
+    assert_says(&with_header(&|header| header[norm]["dtype"] = json!("F16")), &["unusable header"]);
+    assert_says(&with_header(&|header| header[norm]["dtype"] = json!("F99")), &["unusable header"]);
     let huge = with_header(&|header| header[norm]["shape"] = json!([u64::MAX / 2, 8]));
     assert_says(&huge, &["unusable header"]);
     // The right number of bytes under a type that no weight has.
@@ -151,33 +124,19 @@ fn indices_and_shards_that_disagree() {
     });
     assert_says(
         &folder.error(),
-        &[
-            index,
-            norm,
-            "model-00001-of-00003.safetensors",
-            "but it is not",
-        ],
+        &[index, norm, "model-00001-of-00003.safetensors", "but it is not"],
     );
 
     let folder = Folder::new(3);
-    folder.edit_json(index, |value| {
-        value["weight_map"][norm] = json!("../../etc/passwd")
-    });
-    assert_says(
-        &folder.error(),
-        &["../../etc/passwd", "a file beside the index"],
-    );
+    folder.edit_json(index, |value| value["weight_map"][norm] = json!("../../etc/passwd"));
+    assert_says(&folder.error(), &["../../etc/passwd", "a file beside the index"]);
 
     let folder = Folder::new(3);
     std::fs::write(folder.path(index), "{\"weight_map\": 3").unwrap();
     assert_says(&folder.error(), &[index, "invalid type"]);
 
     let folder = Folder::new(3);
-    std::fs::copy(
-        folder.path("model-00001-of-00003.safetensors"),
-        folder.path(shard),
-    )
-    .unwrap();
+    std::fs::copy(folder.path("model-00001-of-00003.safetensors"), folder.path(shard)).unwrap();
     assert_says(&folder.error(), &[shard]);
 }
 
@@ -189,41 +148,22 @@ fn tensors_of_the_wrong_shape_or_name_are_all_named() {
         config["vision_config"]["num_hidden_layers"] = json!(1);
     });
     let message = folder.error();
-    assert_says(
-        &message,
-        &[
-            "config.json",
-            "language_model.model.layers.0.mlp.gate_proj.weight",
-        ],
-    );
+    assert_says(&message, &["config.json", "language_model.model.layers.0.mlp.gate_proj.weight"]);
     assert_says(&message, &["expected shape [512, 128], found [256, 128]"]);
-    assert_says(
-        &message,
-        &["unexpected tensor vision_model.encoder.layers.1.ls1"],
-    );
+    assert_says(&message, &["unexpected tensor vision_model.encoder.layers.1.ls1"]);
 
     let folder = Folder::new(1);
-    folder.edit_json("config.json", |config| {
-        config["vision_config"]["num_hidden_layers"] = json!(3)
-    });
-    assert_says(
-        &folder.error(),
-        &["missing tensor vision_model.encoder.layers.2.attn.qkv.weight"],
-    );
+    folder
+        .edit_json("config.json", |config| config["vision_config"]["num_hidden_layers"] = json!(3));
+    assert_says(&folder.error(), &["missing tensor vision_model.encoder.layers.2.attn.qkv.weight"]);
 
     let folder = Folder::new(1);
     folder.edit_json("config.json", |config| {
         config["mask_decoder_config"] = json!({ "variant": "concat" });
     });
     let message = folder.error();
-    assert_says(
-        &message,
-        &["unexpected tensor res_decoder.ca_layer_v2l.decoder.norm.weight"],
-    );
-    assert_says(
-        &message,
-        &["res_decoder.text_out_adapter.weight: expected shape [1024, 2048]"],
-    );
+    assert_says(&message, &["unexpected tensor res_decoder.ca_layer_v2l.decoder.norm.weight"]);
+    assert_says(&message, &["res_decoder.text_out_adapter.weight: expected shape [1024, 2048]"]);
 }
 
 #[test]
@@ -234,51 +174,19 @@ fn configurations_that_mean_nothing() {
             json!(["LlamaForCausalLM"]),
             &["LlamaForCausalLM", "InternLM2ForCausalLM"],
         ),
-        (
-            "/llm_config/hidden_size",
-            json!(130),
-            &["llm_config.hidden_size", "130"],
-        ),
-        (
-            "/llm_config/hidden_size",
-            json!("wide"),
-            &["config.json", "wide", "line"],
-        ),
-        (
-            "/llm_config/num_key_value_heads",
-            json!(3),
-            &["num_attention_heads", "3"],
-        ),
-        (
-            "/llm_config/num_key_value_heads",
-            json!(0),
-            &["num_key_value_heads", "found 0"],
-        ),
-        (
-            "/llm_config/vocab_size",
-            json!(1u64 << 40),
-            &["vocab_size", "1099511627776"],
-        ),
+        ("/llm_config/hidden_size", json!(130), &["llm_config.hidden_size", "130"]),
+        ("/llm_config/hidden_size", json!("wide"), &["config.json", "wide", "line"]),
+        ("/llm_config/num_key_value_heads", json!(3), &["num_attention_heads", "3"]),
+        ("/llm_config/num_key_value_heads", json!(0), &["num_key_value_heads", "found 0"]),
+        ("/llm_config/vocab_size", json!(1u64 << 40), &["vocab_size", "1099511627776"]),
         (
             "/llm_config/rope_scaling",
             json!({ "type": "yarn", "factor": 4.0 }),
             &["rope_scaling", "yarn"],
         ),
-        (
-            "/vision_config/hidden_act",
-            json!("relu"),
-            &["hidden_act", "gelu", "relu"],
-        ),
-        (
-            "/vision_config/qk_normalization",
-            json!(true),
-            &["qk_normalization", "InternViT-6B"],
-        ),
-        (
-            "/downsample_ratio",
-            json!(0.0),
-            &["downsample_ratio", "found 0"],
-        ),
+        ("/vision_config/hidden_act", json!("relu"), &["hidden_act", "gelu", "relu"]),
+        ("/vision_config/qk_normalization", json!(true), &["qk_normalization", "InternViT-6B"]),
+        ("/downsample_ratio", json!(0.0), &["downsample_ratio", "found 0"]),
         ("/select_layer", json!(-9), &["select_layer", "-9"]),
         ("/template", json!("chatml"), &["chatml", "internvl2_5"]),
     ];
@@ -308,9 +216,7 @@ fn a_tokenizer_without_seg() {
         tokens.retain(|_, token| token["content"] != "[SEG]" && token["content"] != "[REJ]");
         config["additional_special_tokens"] = json!([]);
     });
-    folder.edit_json("special_tokens_map.json", |map| {
-        map["additional_special_tokens"] = json!([])
-    });
+    folder.edit_json("special_tokens_map.json", |map| map["additional_special_tokens"] = json!([]));
     assert_says(&folder.error(), &["[SEG]"]);
 }
 
@@ -322,12 +228,7 @@ fn pytorch_files_that_are_none() {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch_bin/pytorch_model.bin");
     let real = std::fs::read(real).unwrap();
     let global = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.".to_vec();
-    for bytes in [
-        Vec::new(),
-        b"not a pickle".to_vec(),
-        real[..real.len() / 2].to_vec(),
-        global,
-    ] {
+    for bytes in [Vec::new(), b"not a pickle".to_vec(), real[..real.len() / 2].to_vec(), global] {
         std::fs::write(folder.path("pytorch_model.bin"), bytes).unwrap();
         assert_says(&folder.error(), &["pytorch_model.bin"]);
     }

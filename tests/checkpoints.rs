@@ -31,10 +31,7 @@ fn files_of(dir: &Path) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
     let mut tensors = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|ending| ending == "safetensors")
-        {
+        if path.extension().is_some_and(|ending| ending == "safetensors") {
             let bytes = std::fs::read(&path).unwrap();
             for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
                 let tensor = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
@@ -51,20 +48,10 @@ fn saving_gives_back_every_published_tensor() {
     for (case, shards) in [("qwen2", 1), ("internlm2_lora", 3)] {
         let case = tests().join("reference").join(case);
         let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        write_checkpoint(
-            &case,
-            dir.path(),
-            &CheckpointOptions {
-                shards,
-                ..Default::default()
-            },
-        )
-        .unwrap();
+        write_checkpoint(&case, dir.path(), &CheckpointOptions { shards, ..Default::default() })
+            .unwrap();
         let segmenter = Segmenter::load(dir.path(), &device::cpu()).unwrap();
-        let options = SaveOptions {
-            max_shard_bytes: 20_000_000,
-            ..Default::default()
-        };
+        let options = SaveOptions { max_shard_bytes: 20_000_000, ..Default::default() };
         segmenter.save(out.path(), options).unwrap();
         assert_eq!(files_of(dir.path()), files_of(out.path()));
         assert!(out.path().join("model.safetensors.index.json").exists());
@@ -72,12 +59,7 @@ fn saving_gives_back_every_published_tensor() {
         let again = Segmenter::load(out.path(), &device::cpu()).unwrap();
         let image = read_image(case.join("image.png")).unwrap();
         let [first, second] = [&segmenter, &again].map(|segmenter| {
-            segmenter
-                .encode(&image)
-                .unwrap()
-                .segment("dog")
-                .unwrap()
-                .probabilities
+            segmenter.encode(&image).unwrap().segment("dog").unwrap().probabilities
         });
         assert_eq!(first, second);
     }
@@ -101,28 +83,14 @@ fn pytorch_files_load_with_their_views_and_dtypes() {
         let (expected_shape, expected_sum) = &expected[&name];
         assert_eq!(&shape, expected_shape, "{name}");
         let values: Vec<f64> = match dtype {
-            Dtype::I64 => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| i64::from_le_bytes(*b) as f64)
-                .collect(),
-            _ => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b) as f64)
-                .collect(),
+            Dtype::I64 => {
+                bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect()
+            }
+            _ => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b) as f64).collect(),
         };
-        let weighted = values
-            .iter()
-            .enumerate()
-            .map(|(i, value)| value * (i % 7 + 1) as f64);
+        let weighted = values.iter().enumerate().map(|(i, value)| value * (i % 7 + 1) as f64);
         let sum: f64 = weighted.sum();
-        assert!(
-            (sum - expected_sum).abs() < 1e-6,
-            "{name}: {sum} and {expected_sum}"
-        );
+        assert!((sum - expected_sum).abs() < 1e-6, "{name}: {sum} and {expected_sum}");
     }
 }
 
@@ -133,15 +101,7 @@ fn sharded_half_precision_files_load_in_any_dtype() {
     let model = Mllmseg::new(&config, None, &cpu);
     let dir = tempfile::tempdir().unwrap();
     for (dtype, tolerance) in [(DType::F32, 0.0), (DType::BF16, 4e-3), (DType::F16, 5e-4)] {
-        save(
-            &model,
-            &config,
-            dir.path(),
-            SaveOptions {
-                dtype,
-                max_shard_bytes: 20_000,
-            },
-        );
+        save(&model, &config, dir.path(), SaveOptions { dtype, max_shard_bytes: 20_000 });
         let mut again = config.clone();
         let (loaded, _) = load_model(dir.path(), &mut again, LoadOptions::default(), &cpu).unwrap();
         assert_eq!(loaded.dtype(), DType::F32);
@@ -151,11 +111,7 @@ fn sharded_half_precision_files_load_in_any_dtype() {
         assert!(difference <= tolerance, "{dtype:?}: {difference}");
         let masks = [&model, &loaded].map(|model| model.mask_decoder.text_down.weight.val());
         let [before, after] = masks;
-        assert_eq!(
-            (before - after).abs().max().into_scalar::<f32>(),
-            0.0,
-            "the decoder is f32"
-        );
+        assert_eq!((before - after).abs().max().into_scalar::<f32>(), 0.0, "the decoder is f32");
     }
 }
 
@@ -164,21 +120,12 @@ fn base_models_grow_by_two_tokens_and_get_a_fresh_decoder() {
     let config = small_config();
     let cpu = device::cpu().device;
     let dir = tempfile::tempdir().unwrap();
-    save(
-        &Mllmseg::new(&config, None, &cpu),
-        &config,
-        dir.path(),
-        SaveOptions::default(),
-    );
+    save(&Mllmseg::new(&config, None, &cpu), &config, dir.path(), SaveOptions::default());
     without_decoder(dir.path());
 
     let mut grown = config.clone();
     let lora = LoraConfig::published(2);
-    let options = LoadOptions {
-        vocab_size: Some(32),
-        new_lora: Some(lora),
-        ..Default::default()
-    };
+    let options = LoadOptions { vocab_size: Some(32), new_lora: Some(lora), ..Default::default() };
     let (model, report) = load_model(dir.path(), &mut grown, options, &cpu).unwrap();
     assert!(report.fresh_mask_decoder && report.new_token_rows == 2);
     assert_eq!(grown.language.vocab_size, 32);
@@ -186,26 +133,14 @@ fn base_models_grow_by_two_tokens_and_get_a_fresh_decoder() {
     let old: Tensor<2> = output.clone().narrow(1, 0, 30).mean_dim(1);
     for row in [30, 31] {
         let difference = (output.clone().narrow(1, row, 1) - old.clone()).abs().max();
-        assert!(
-            difference.into_scalar::<f32>() < 1e-6,
-            "new output rows are the mean of the old"
-        );
+        assert!(difference.into_scalar::<f32>() < 1e-6, "new output rows are the mean of the old");
     }
     assert_eq!(model.language_model.embed_tokens.weight.dims(), [32, 12]);
 
     let mut config = config;
-    let options = LoadOptions {
-        vocab_size: Some(40),
-        ..Default::default()
-    };
+    let options = LoadOptions { vocab_size: Some(40), ..Default::default() };
     match load_model(dir.path(), &mut config, options, &cpu) {
-        Err(
-            error @ CheckpointError::Vocabulary {
-                expected: 40,
-                found: 30,
-                ..
-            },
-        ) => {
+        Err(error @ CheckpointError::Vocabulary { expected: 40, found: 30, .. }) => {
             assert!(error.to_string().contains("40 tokens"), "{error}");
         }
         other => panic!("{:?}", other.map(|(_, report)| report)),
@@ -217,10 +152,7 @@ fn without_decoder(dir: &Path) {
     let path = dir.join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let kept = file
-        .tensors()
-        .into_iter()
-        .filter(|(name, _)| !name.starts_with("res_decoder."));
+    let kept = file.tensors().into_iter().filter(|(name, _)| !name.starts_with("res_decoder."));
     safetensors::serialize_to_file(kept, None, &path).unwrap();
 }
 
@@ -234,29 +166,15 @@ fn merged_adapters_give_the_same_masks() {
     assert_eq!(separate.report().lora_rank, Some(4));
     let mut model = separate.model().clone();
     model.language_model = model.language_model.merged();
-    save(
-        &model,
-        separate.config(),
-        out.path(),
-        SaveOptions::default(),
-    );
+    save(&model, separate.config(), out.path(), SaveOptions::default());
     separate.tokenizer().save(out.path()).unwrap();
     let names = WeightFiles::open(out.path()).unwrap();
-    assert!(
-        names
-            .shapes()
-            .all(|(name, _)| !name.contains("lora") && !name.contains("base_"))
-    );
+    assert!(names.shapes().all(|(name, _)| !name.contains("lora") && !name.contains("base_")));
 
     let merged = Segmenter::load(out.path(), &device::cpu()).unwrap();
     let image = read_image(case.join("image.png")).unwrap();
     let [a, b] = [&separate, &merged].map(|segmenter| {
-        segmenter
-            .encode(&image)
-            .unwrap()
-            .segment("umbrella")
-            .unwrap()
-            .probabilities
+        segmenter.encode(&image).unwrap().segment("umbrella").unwrap().probabilities
     });
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4));
 }

@@ -29,20 +29,11 @@ fn checkpoint() -> &'static Path {
 }
 
 fn mllmseg(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mllmseg"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_mllmseg")).args(arguments).output().unwrap()
 }
 
 fn segment(arguments: &[&str]) -> Output {
-    let fixed = [
-        "segment",
-        "--device",
-        "cpu",
-        "--checkpoint",
-        checkpoint().to_str().unwrap(),
-    ];
+    let fixed = ["segment", "--device", "cpu", "--checkpoint", checkpoint().to_str().unwrap()];
     mllmseg(&[&fixed, arguments].concat())
 }
 
@@ -54,10 +45,7 @@ fn stdout(output: &Output) -> String {
 fn failure(output: Output) -> String {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(
-        !text.contains("panicked") && !text.contains("please report"),
-        "{text}"
-    );
+    assert!(!text.contains("panicked") && !text.contains("please report"), "{text}");
     text
 }
 
@@ -82,18 +70,11 @@ fn one_picture_gives_masks_an_overlay_scores_and_json() {
         "--scores",
         scores.to_str().unwrap(),
     ]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_says(&String::from_utf8_lossy(&output.stderr), &["on cpu in f32"]);
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let image = &json["images"][0];
-    assert_eq!(
-        (image["width"].as_u64(), image["height"].as_u64()),
-        (Some(640), Some(427))
-    );
+    assert_eq!((image["width"].as_u64(), image["height"].as_u64()), (Some(640), Some(427)));
     assert!(image["timings"]["encode_s"].as_f64().unwrap() > 0.0);
 
     let bytes = std::fs::read(&scores).unwrap();
@@ -108,10 +89,7 @@ fn one_picture_gives_masks_an_overlay_scores_and_json() {
         assert!(mask.pixels().all(|pixel| [0, 255].contains(&pixel.0[0])));
         let area = mask.pixels().filter(|pixel| pixel.0[0] == 255).count() as u64;
         assert_eq!(result["area"].as_u64(), Some(area));
-        assert_eq!(
-            result["segmentation"]["size"],
-            serde_json::json!([427, 640])
-        );
+        assert_eq!(result["segmentation"]["size"], serde_json::json!([427, 640]));
     }
     let overlay = image::open(folder.join("image_overlay.png")).unwrap();
     assert!(overlay.width() >= 640 && overlay.height() > 427);
@@ -130,28 +108,17 @@ fn scores_equal_the_published_masks() {
         "--scores",
         scores.to_str().unwrap(),
     ]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let floats = |path: &Path, name: &str| -> Vec<f32> {
         let bytes = std::fs::read(path).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let (values, _) = file.tensor(name).unwrap().data().as_chunks::<4>();
         values.iter().map(|b| f32::from_le_bytes(*b)).collect()
     };
-    let published = floats(
-        &root().join("tests/reference/qwen2/expected.safetensors"),
-        "masks",
-    );
+    let published = floats(&root().join("tests/reference/qwen2/expected.safetensors"), "masks");
     let ours = floats(&scores, "scores");
     assert_eq!(ours.len(), published.len());
-    assert!(
-        ours.iter()
-            .zip(&published)
-            .all(|(a, b)| (a - b).abs() <= 1e-3)
-    );
+    assert!(ours.iter().zip(&published).all(|(a, b)| (a - b).abs() <= 1e-3));
 }
 
 #[test]
@@ -161,12 +128,8 @@ fn folders_are_answered_and_bad_pictures_named() {
     std::fs::write(pictures.path().join("bad.jpg"), b"\xff\xd8\xff\xe0 no more").unwrap();
     std::fs::write(pictures.path().join("notes.txt"), "not a picture").unwrap();
     let out = tempfile::tempdir().unwrap();
-    let output = segment(&[
-        pictures.path().to_str().unwrap(),
-        "dog",
-        "--out",
-        out.path().to_str().unwrap(),
-    ]);
+    let output =
+        segment(&[pictures.path().to_str().unwrap(), "dog", "--out", out.path().to_str().unwrap()]);
     assert_says(&stdout(&output), &["good.png", "dog: "]);
     assert!(out.path().join("good_overlay.png").exists());
     assert_says(&failure(output), &["bad.jpg", "1 of 2 pictures failed"]);
@@ -181,11 +144,7 @@ fn folders_are_answered_and_bad_pictures_named() {
 #[test]
 fn generation_prints_what_the_model_says() {
     let output = segment(&[picture().to_str().unwrap(), "dog", "--generate", "--json"]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(!json["images"][0]["answer"].as_str().unwrap().is_empty());
 }
@@ -200,25 +159,11 @@ fn what_cannot_be_done_is_said() {
     let inside_a_file = file.join("out");
     let unwritable = segment(&[picture, "dog", "--out", inside_a_file.to_str().unwrap()]);
     assert_says(&failure(unwritable), &["cannot write here", "--out"]);
-    assert_says(
-        &failure(segment(&["nowhere.png", "dog"])),
-        &["nowhere.png", "no such picture"],
-    );
+    assert_says(&failure(segment(&["nowhere.png", "dog"])), &["nowhere.png", "no such picture"]);
     assert_says(&failure(segment(&[picture, " "])), &["empty"]);
-    assert_says(
-        &failure(segment(&[picture, &"very ".repeat(3000)])),
-        &["512"],
-    );
+    assert_says(&failure(segment(&[picture, &"very ".repeat(3000)])), &["512"]);
     assert_says(&failure(segment(&[picture, "a [SEG]"])), &["[SEG]"]);
-    let device = mllmseg(&[
-        "segment",
-        picture,
-        "dog",
-        "--checkpoint",
-        ".",
-        "--device",
-        "wgpu:77",
-    ]);
+    let device = mllmseg(&["segment", picture, "dog", "--checkpoint", ".", "--device", "wgpu:77"]);
     assert_says(&failure(device), &["wgpu", "cpu"]);
     let scores = dir.path().join("no/such/folder/s.safetensors");
     let scores = segment(&[picture, "dog", "--scores", scores.to_str().unwrap()]);
@@ -226,16 +171,10 @@ fn what_cannot_be_done_is_said() {
 
     let wide = dir.path().join("wide.png");
     image::GrayImage::new(30_000, 2).save(&wide).unwrap();
-    assert_says(
-        &failure(segment(&[wide.to_str().unwrap(), "dog"])),
-        &["wide.png", "30000"],
-    );
+    assert_says(&failure(segment(&[wide.to_str().unwrap(), "dog"])), &["wide.png", "30000"]);
     let text = dir.path().join("text.png");
     std::fs::write(&text, "hello").unwrap();
-    assert_says(
-        &failure(segment(&[text.to_str().unwrap(), "dog"])),
-        &["text.png"],
-    );
+    assert_says(&failure(segment(&[text.to_str().unwrap(), "dog"])), &["text.png"]);
 }
 
 /// The paper's Table 4, as a program reads it.
@@ -262,8 +201,5 @@ fn info_counts_parameters() {
     let output = mllmseg(&["info", checkpoint().to_str().unwrap()]);
     assert_says(&stdout(&output), &["weights: 122 tensors"]);
     let unknown = mllmseg(&["info", "--preset", "huge"]);
-    assert_says(
-        &String::from_utf8_lossy(&unknown.stderr),
-        &["huge", "internvl2_5-1b"],
-    );
+    assert_says(&String::from_utf8_lossy(&unknown.stderr), &["huge", "internvl2_5-1b"]);
 }

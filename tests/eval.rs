@@ -105,20 +105,16 @@ fn interrupted_and_gone_on_with_is_the_same_as_uninterrupted() {
     let header = journal.len();
     for line in text.lines().filter(|line| line.starts_with('{')) {
         let line = line.trim_end_matches(',');
-        let entry = line
-            .split_once(",\"ref_id\"")
-            .map(|(_, rest)| format!("{{\"ref_id\"{rest}"));
+        let entry = line.split_once(",\"ref_id\"").map(|(_, rest)| format!("{{\"ref_id\"{rest}"));
         journal += &match line.starts_with("{\"mllmseg\"") {
             true => entry.unwrap(),
             false => line.to_owned(),
         };
         journal.push('\n');
     }
-    for (cut, at_least) in [
-        (header / 2, 0),
-        (header + (journal.len() - header) * 2 / 3, 1),
-        (journal.len() - 5, 4),
-    ] {
+    for (cut, at_least) in
+        [(header / 2, 0), (header + (journal.len() - header) * 2 / 3, 1), (journal.len() - 5, 4)]
+    {
         fs::write(&part, &journal.as_bytes()[..cut]).unwrap();
         let mut run = Run::new(&root, Some(&broken));
         run.resume = true;
@@ -177,27 +173,18 @@ fn another_runs_answers_are_not_gone_on_with() {
         .to_owned();
     fs::write(&file, text.replace(&fingerprint, "0123456789abcdef")).unwrap();
     let error = limited("refcoco", "val", Protocol::Standard, true).unwrap_err();
-    assert!(
-        error.to_string().contains("found 0123456789abcdef"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("found 0123456789abcdef"), "{error}");
     let foreign = fixtures().join("predictions/refcoco_val.json");
     fs::copy(foreign, &file).unwrap();
     let error = limited("refcoco", "val", Protocol::Standard, true).unwrap_err();
-    assert!(
-        error.to_string().contains("written by `mllmseg eval`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("written by `mllmseg eval`"), "{error}");
 
     // A journal is never overwritten unasked, and damage in its middle is not passed over.
     fs::write(&part, "{}\n{}\n{}\n").unwrap();
     let error = limited("refcoco", "val", Protocol::Standard, false).unwrap_err();
     assert!(matches!(error, EvalError::Unfinished { .. }), "{error}");
     let error = limited("refcoco", "val", Protocol::Standard, true).unwrap_err();
-    assert!(
-        matches!(error, EvalError::Journal { line: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, EvalError::Journal { line: 1, .. }), "{error}");
 }
 
 #[test]
@@ -215,16 +202,10 @@ fn images_must_be_there_whole_and_of_their_size() {
     assert!(error.to_string().contains("1000.jpg") && error.to_string().contains("incomplete"));
     fs::copy(image(1007), image(1000)).unwrap();
     let error = Run::new(root.path(), None).go().unwrap_err().to_string();
-    assert!(
-        error.contains("image 1000") && error.contains("annotated as"),
-        "{error}"
-    );
+    assert!(error.contains("image 1000") && error.contains("annotated as"), "{error}");
     fs::remove_file(image(1000)).unwrap();
     let error = Run::new(root.path(), None).go().unwrap_err().to_string();
-    assert!(
-        error.contains("image 1000 is missing") && error.contains("1000.jpg"),
-        "{error}"
-    );
+    assert!(error.contains("image 1000 is missing") && error.contains("1000.jpg"), "{error}");
 
     let mut run = Run::new(root.path(), None);
     run.skip_missing = true;
@@ -244,10 +225,8 @@ fn what_cannot_be_asked_counts_with_an_empty_mask() {
     fs::write(&path, refs.to_string()).unwrap();
     let file = root.path().join("p.json");
     let mut run = Run::new(root.path(), Some(&file));
-    run.options = BenchmarkOptions {
-        limit: Some(3),
-        ..BenchmarkOptions::new(Dataset::GRefCoco, Split::Val)
-    };
+    run.options =
+        BenchmarkOptions { limit: Some(3), ..BenchmarkOptions::new(Dataset::GRefCoco, Split::Val) };
     let (found, _) = run.go().unwrap();
     assert_eq!((found.summary.unasked, found.summary.numbers.n()), (2, 3));
     let entries: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
@@ -259,10 +238,7 @@ fn what_cannot_be_asked_counts_with_an_empty_mask() {
         );
         let counts = empty.unwrap().to_coco_string();
         assert_eq!(entry["segmentation"]["counts"], counts);
-        assert_eq!(
-            (&entry["unasked"], &entry["rejected"]),
-            (&json!(true), &json!(false))
-        );
+        assert_eq!((&entry["unasked"], &entry["rejected"]), (&json!(true), &json!(false)));
     }
 }
 
@@ -271,15 +247,7 @@ fn the_command_prints_numbers_and_writes_a_report() {
     let out = TempDir::new().unwrap();
     let file = out.path().join("p.json");
     let output = Command::new(env!("CARGO_BIN_EXE_mllmseg"))
-        .args([
-            "eval",
-            "--dataset",
-            "refcocog",
-            "--split",
-            "val",
-            "--protocol",
-            "released",
-        ])
+        .args(["eval", "--dataset", "refcocog", "--split", "val", "--protocol", "released"])
         .args(["--device", "cpu", "--json", "--data"])
         .arg(fixtures())
         .arg("--checkpoint")

@@ -11,16 +11,11 @@ use xtask::weights::{CheckpointOptions, write_checkpoint};
 #[test]
 fn gpus_agree_with_the_published_outputs() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let gpus: Vec<_> = device::available()
-        .into_iter()
-        .filter(|device| device.spelling != "cpu")
-        .collect();
+    let gpus: Vec<_> =
+        device::available().into_iter().filter(|device| device.spelling != "cpu").collect();
     if gpus.is_empty() {
         let required = std::env::var_os("MLLMSEG_REQUIRE_GPU").is_some();
-        assert!(
-            !required,
-            "no GPU or software Vulkan device; install mesa-vulkan-drivers"
-        );
+        assert!(!required, "no GPU or software Vulkan device; install mesa-vulkan-drivers");
         println!("skipped: no GPU or software Vulkan device on this machine");
         return;
     }
@@ -35,18 +30,10 @@ fn gpus_agree_with_the_published_outputs() {
             write_checkpoint(&case, checkpoint.path(), &CheckpointOptions::default()).unwrap();
             let dump = run(&case, checkpoint.path(), &device).unwrap();
             let rows = compare(&dump, &case, Tolerances::GPU).unwrap();
-            assert!(
-                rows.iter().any(|row| row.name == "masks"),
-                "masks were not compared"
-            );
+            assert!(rows.iter().any(|row| row.name == "masks"), "masks were not compared");
             for row in rows {
                 println!("{name} on {} ({}): {row}", device.spelling, device.name);
-                assert!(
-                    row.passes(),
-                    "{name} on {} ({}): {row}",
-                    device.spelling,
-                    device.name
-                );
+                assert!(row.passes(), "{name} on {} ({}): {row}", device.spelling, device.name);
             }
         }
     }

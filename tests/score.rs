@@ -100,23 +100,13 @@ fn the_command_prints_the_agreed_keys() {
         "prec@0.9",
         "rec_prec@0.5",
     ] {
-        let expected = expected["refcoco+ testA"]["standard"][key]
-            .as_f64()
-            .unwrap();
-        assert!(
-            (res[key].as_f64().unwrap() - expected).abs() < 0.005,
-            "{key}"
-        );
+        let expected = expected["refcoco+ testA"]["standard"][key].as_f64().unwrap();
+        assert!((res[key].as_f64().unwrap() - expected).abs() < 0.005, "{key}");
     }
     let gres = run("grefcoco", "testA");
     for key in ["n", "giou", "ciou", "n_acc", "t_acc"] {
-        let expected = expected["grefcoco testA"]["standard"][key]
-            .as_f64()
-            .unwrap();
-        assert!(
-            (gres[key].as_f64().unwrap() - expected).abs() < 0.005,
-            "{key}"
-        );
+        let expected = expected["grefcoco testA"]["standard"][key].as_f64().unwrap();
+        assert!((gres[key].as_f64().unwrap() - expected).abs() < 0.005, "{key}");
     }
     assert_eq!([&gres["protocol"], &gres["split_by"]], ["standard", "unc"]);
 }
@@ -134,44 +124,30 @@ fn missing_doubled_and_unknown_entries_are_named() {
     };
 
     let missing = complaint(&all[2..]);
-    assert!(
-        missing.contains("each of 9 expressions, but 2 have none"),
-        "{missing}"
-    );
+    assert!(missing.contains("each of 9 expressions, but 2 have none"), "{missing}");
     for entry in &all[..2] {
         assert!(missing.contains(&ids(entry).replace(',', "")), "{missing}");
     }
     let mut doubled = all.to_vec();
     doubled.push(all[3].clone());
     let doubled = complaint(&doubled);
-    assert!(
-        doubled.contains(&ids(&all[3])) && doubled.contains("a second entry"),
-        "{doubled}"
-    );
+    assert!(doubled.contains(&ids(&all[3])) && doubled.contains("a second entry"), "{doubled}");
     let mut unknown = all.to_vec();
     unknown[4]["sent_id"] = json!(4711);
     let unknown = complaint(&unknown);
-    assert!(
-        unknown.contains("sent_id 4711: refcoco val has no such expression"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("sent_id 4711: refcoco val has no such expression"), "{unknown}");
 
     // What is there can be scored when that is asked for.
     let file = folder.path().join("p.json");
     fs::write(&file, json!(&all[2..]).to_string()).unwrap();
     let benchmark = Benchmark::open(&fixtures(), refcoco_val()).unwrap();
-    let summary = score(&benchmark.selection().unwrap(), &file, true)
-        .unwrap()
-        .summary;
+    let summary = score(&benchmark.selection().unwrap(), &file, true).unwrap().summary;
     assert_eq!((summary.numbers.n(), summary.missing_predictions), (7, 2));
 }
 
 #[test]
 fn a_limit_takes_the_first_expressions_of_the_file() {
-    let options = BenchmarkOptions {
-        limit: Some(4),
-        ..refcoco_val()
-    };
+    let options = BenchmarkOptions { limit: Some(4), ..refcoco_val() };
     let benchmark = Benchmark::open(&fixtures(), options.clone()).unwrap();
     assert_eq!(benchmark.selection().unwrap().len(), 4);
     let found = scored(&fixtures(), options, &predictions("refcoco_val")).unwrap();
@@ -197,29 +173,17 @@ fn damaged_predictions_are_refused() {
     let named = format!("ref_id {ref_id}, sent_id {sent_id}");
 
     let sum = changed(&|e| e["segmentation"]["counts"] = json!([5, 6]));
-    assert!(
-        sum.contains(&named) && sum.contains("found a sum of 11"),
-        "{sum}"
-    );
+    assert!(sum.contains(&named) && sum.contains("found a sum of 11"), "{sum}");
     let size = changed(&|e| e["segmentation"]["size"] = json!([3, 4]));
-    assert!(
-        size.contains(&named) && size.contains("found 3 x 4"),
-        "{size}"
-    );
+    assert!(size.contains(&named) && size.contains("found 3 x 4"), "{size}");
     let huge = changed(&|e| e["segmentation"]["size"] = json!([4000000000u32, 4000000000u32]));
     assert!(huge.contains(&named), "{huge}");
     let garbled = changed(&|e| e["segmentation"]["counts"] = json!("~~~"));
-    assert!(
-        garbled.contains(&named) && garbled.contains("RLE string"),
-        "{garbled}"
-    );
+    assert!(garbled.contains(&named) && garbled.contains("RLE string"), "{garbled}");
     let field = changed(&|e| e["segmentation"] = json!(null));
     assert!(field.contains("predictions[1]"), "{field}");
     let text_id = changed(&|e| e["ref_id"] = json!("five"));
-    assert!(
-        text_id.contains("predictions[1]") && text_id.contains("five"),
-        "{text_id}"
-    );
+    assert!(text_id.contains("predictions[1]") && text_id.contains("five"), "{text_id}");
 
     text.truncate(text.len() / 2);
     assert!(complaint(&text).contains("cut short"));
@@ -243,13 +207,8 @@ fn damaged_data_sets_are_refused() {
     let pickle = complaint("refcoco/refs(unc).p", &halved);
     assert!(pickle.contains("refs(unc).p"), "{pickle}");
     // What `pickle.loads` would run: cos\nsystem\n(S'id'\ntR.
-    let malicious = complaint("refcoco/refs(unc).p", &|_| {
-        b"cos\nsystem\n(S'id'\ntR.".to_vec()
-    });
-    assert!(
-        malicious.contains("os.system") || malicious.contains("os system"),
-        "{malicious}"
-    );
+    let malicious = complaint("refcoco/refs(unc).p", &|_| b"cos\nsystem\n(S'id'\ntR.".to_vec());
+    assert!(malicious.contains("os.system") || malicious.contains("os system"), "{malicious}");
 
     let annotation = |change: &dyn Fn(&mut Value)| {
         complaint(instances, &|bytes| {
@@ -259,20 +218,11 @@ fn damaged_data_sets_are_refused() {
         })
     };
     let odd = annotation(&|a| a["segmentation"] = json!([[1, 2, 3, 4, 5, 6, 7]]));
-    assert!(
-        odd.contains("annotations[0]") && odd.contains("found 7 numbers"),
-        "{odd}"
-    );
+    assert!(odd.contains("annotations[0]") && odd.contains("found 7 numbers"), "{odd}");
     let sum = annotation(&|a| a["segmentation"] = json!({"size": [9, 9], "counts": [80]}));
-    assert!(
-        sum.contains("annotations[0]") && sum.contains("found 80"),
-        "{sum}"
-    );
+    assert!(sum.contains("annotations[0]") && sum.contains("found 80"), "{sum}");
     let compressed = annotation(&|a| a["segmentation"] = json!({"size": [9, 9], "counts": "5"}));
-    assert!(
-        compressed.contains("annotation 50 of image 1000"),
-        "{compressed}"
-    );
+    assert!(compressed.contains("annotation 50 of image 1000"), "{compressed}");
     let far = annotation(&|a| a["segmentation"] = json!([[1, 2, 1e300, 4, 5, 6]]));
     assert!(far.contains("annotation 50 of image 1000"), "{far}");
 }
@@ -300,10 +250,7 @@ fn a_contradiction_is_refused_and_the_way_out_is_named() {
     let output = command(&arguments);
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert!(
-        message.contains("ref 0") && message.contains("--skip-contradictions"),
-        "{message}"
-    );
+    assert!(message.contains("ref 0") && message.contains("--skip-contradictions"), "{message}");
 }
 
 /// Without images there are numbers and charts, and the page says why there are no pictures.
@@ -336,10 +283,7 @@ fn a_report_does_without_images() {
     let with = page(&fixtures());
     assert!(with.matches("<img src=\"data:image/jpeg;base64,").count() >= 3 * 9);
     assert!(!with.contains("src=\"http") && !with.contains("<script"));
-    assert!(
-        with.contains("&lt;b&gt;") && !with.contains("<b>"),
-        "words are no markup"
-    );
+    assert!(with.contains("&lt;b&gt;") && !with.contains("<b>"), "words are no markup");
 }
 
 fn copy_of_refcoco() -> TempDir {
@@ -352,8 +296,5 @@ fn copy_of_refcoco() -> TempDir {
 }
 
 fn command(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mllmseg"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_mllmseg")).args(arguments).output().unwrap()
 }

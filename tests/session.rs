@@ -7,16 +7,11 @@ use mllmseg::data::prompt::{evaluation_answer, evaluation_question};
 use mllmseg::{SegmentError, Segmenter, device};
 use xtask::weights::{CheckpointOptions, write_checkpoint};
 
-const EXPRESSIONS: [&str; 3] = [
-    "man in the red shirt on the left",
-    "small brown dog",
-    "the two horses facing away",
-];
+const EXPRESSIONS: [&str; 3] =
+    ["man in the red shirt on the left", "small brown dog", "the two horses facing away"];
 
 fn case(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/reference")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
 }
 
 /// The segmenter of a case; `edit` may change the text of its `config.json`.
@@ -68,13 +63,7 @@ fn the_short_path_equals_the_plain_forward_with_lora() {
 #[test]
 fn active_dynamic_rope_takes_the_plain_path() {
     let segmenter = segmenter("internlm2_lora", |text| text);
-    assert!(
-        segmenter
-            .model()
-            .language_model
-            .rope()
-            .depends_on_length(400)
-    );
+    assert!(segmenter.model().language_model.rope().depends_on_length(400));
     let difference = difference_to_plain(&segmenter, "internlm2_lora");
     assert!(difference <= 1e-6, "{difference}");
 }
@@ -122,10 +111,7 @@ fn masks_have_the_pictures_size_and_agree_with_their_boxes() {
     let segmenter = segmenter("qwen2", |text| text);
     let image = read_image(case("qwen2").join("image.png")).unwrap();
     let mask = segmenter.encode(&image).unwrap().segment("dog").unwrap();
-    assert_eq!(
-        mask.mask.size(),
-        [image.height() as usize, image.width() as usize]
-    );
+    assert_eq!(mask.mask.size(), [image.height() as usize, image.width() as usize]);
     assert_eq!(mask.bounding_box, mask.mask.bounding_box());
     assert_eq!(mask.rle().to_bitmap(), mask.mask);
     assert!((0.5..=1.0).contains(&mask.score));
@@ -147,15 +133,8 @@ fn generated_tokens_are_those_the_plain_pass_predicts() {
     let first: Vec<u32> = answer.iter().take(6).copied().collect();
     let mut longer = prompt.clone();
     longer.input_ids.extend(&first);
-    let hidden = segmenter
-        .forward_plain(segmenter.pixels(&image), &longer)
-        .last_hidden_state;
-    let best = segmenter
-        .model()
-        .language_model
-        .logits(hidden)
-        .argmax(2)
-        .into_data();
+    let hidden = segmenter.forward_plain(segmenter.pixels(&image), &longer).last_hidden_state;
+    let best = segmenter.model().language_model.logits(hidden).argmax(2).into_data();
     let best: Vec<u32> = best.iter::<i64>().map(|id| id as u32).collect();
     let start = prompt.input_ids.len() - 1;
     // Decoding and encoding again may merge tokens differently; the first ones must agree.

@@ -21,11 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let kept = if arguments.next().as_deref() == Some("all") {
         let refs = read_refs(&dataset.refs_file(&root, dataset.default_split_by())?)?;
-        println!(
-            "{} refs in {:.2} s",
-            refs.len(),
-            start.elapsed().as_secs_f64()
-        );
+        println!("{} refs in {:.2} s", refs.len(), start.elapsed().as_secs_f64());
         let instances = Instances::read(&dataset.instances_file(&root), &Keep::All)?;
         report(&instances) + refs_bytes(&refs)
     } else {
@@ -37,11 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Linux keeps the peak; elsewhere, ask `time`.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM")) {
-        let kibibytes: usize = peak
-            .split_whitespace()
-            .nth(1)
-            .ok_or("no number in VmHWM")?
-            .parse()?;
+        let kibibytes: usize =
+            peak.split_whitespace().nth(1).ok_or("no number in VmHWM")?.parse()?;
         println!(
             "peak memory {:.1} MiB: {:.2} times that",
             mebibytes(kibibytes * 1024),
@@ -57,21 +50,11 @@ fn mebibytes(bytes: usize) -> f64 {
 
 fn report(instances: &Instances) -> usize {
     let (images, annotations) = (instances.images(), instances.annotations());
-    println!(
-        "{} images and {} annotations kept",
-        images.len(),
-        annotations.len()
-    );
+    println!("{} images and {} annotations kept", images.len(), annotations.len());
     size_of_val(images)
-        + images
-            .iter()
-            .map(|image: &ImageInfo| image.file_name.len())
-            .sum::<usize>()
+        + images.iter().map(|image: &ImageInfo| image.file_name.len()).sum::<usize>()
         + size_of_val(annotations)
-        + annotations
-            .iter()
-            .map(|one: &Annotation| one.segmentation.heap_bytes())
-            .sum::<usize>()
+        + annotations.iter().map(|one: &Annotation| one.segmentation.heap_bytes()).sum::<usize>()
 }
 
 fn refs_bytes(refs: &[RefExpressions]) -> usize {

@@ -153,17 +153,13 @@ impl TokenizedPrompt {
 
     /// The ids as (prefix up to and including `</img>`, rest).
     pub fn split(&self) -> (&[u32], &[u32]) {
-        self.input_ids
-            .split_at(self.prefix_len().min(self.input_ids.len()))
+        self.input_ids.split_at(self.prefix_len().min(self.input_ids.len()))
     }
 }
 
 /// What stands for an image of `num_image_tokens` tokens in the text (256 for 448 x 448 pixels).
 pub fn image_placeholder(num_image_tokens: usize) -> String {
-    format!(
-        "{IMG_START}{}{IMG_END}",
-        IMG_CONTEXT.repeat(num_image_tokens)
-    )
+    format!("{IMG_START}{}{IMG_END}", IMG_CONTEXT.repeat(num_image_tokens))
 }
 
 /// Checks an expression that somebody typed, before it goes into a question.
@@ -177,10 +173,8 @@ pub fn check_expression(tokenizer: &Tokenizer, expression: &str) -> Result<(), P
     if expression.is_empty() {
         return Err(PromptError::EmptyExpression);
     }
-    let reserved = |token: &str| PromptError::ReservedToken {
-        token: token.to_owned(),
-        place: PLACE,
-    };
+    let reserved =
+        |token: &str| PromptError::ReservedToken { token: token.to_owned(), place: PLACE };
     if expression.contains(IMAGE) {
         return Err(reserved(IMAGE));
     }
@@ -225,10 +219,7 @@ pub fn tokenize_conversation(
 ) -> Result<TokenizedPrompt, PromptError> {
     if !(1..=MAX_IMAGE_TOKENS).contains(&num_image_tokens) {
         let limit = MAX_IMAGE_TOKENS;
-        return Err(PromptError::ImageTokens {
-            limit,
-            found: num_image_tokens,
-        });
+        return Err(PromptError::ImageTokens { limit, found: num_image_tokens });
     }
     for token in template.markers() {
         tokenizer.require(token)?;
@@ -240,10 +231,8 @@ pub fn tokenize_conversation(
     refuse(template, question, "question", &[SEG, REJ])?;
     let question = question.replacen(IMAGE, &image_placeholder(num_image_tokens), 1);
 
-    let turns = [
-        template.turn(Role::System, template.system_text()),
-        template.turn(Role::User, &question),
-    ];
+    let turns =
+        [template.turn(Role::System, template.system_text()), template.turn(Role::User, &question)];
     if let Some(answer) = answer {
         refuse(template, answer, "answer", &[IMAGE])?;
     }
@@ -262,20 +251,10 @@ pub fn tokenize_conversation(
         None => 0..0,
     };
     let label = |(index, &id)| {
-        if learned.contains(&index) {
-            i64::from(id)
-        } else {
-            NO_LOSS
-        }
+        if learned.contains(&index) { i64::from(id) } else { NO_LOSS }
     };
     let labels = input_ids.iter().enumerate().map(label).collect();
-    Ok(TokenizedPrompt {
-        input_ids,
-        labels,
-        image_start,
-        image_range,
-        answer_start,
-    })
+    Ok(TokenizedPrompt { input_ids, labels, image_start, image_range, answer_start })
 }
 
 /// The ids of the turns, and how many of them come before the answer. `answer` is the whole turn,
@@ -312,10 +291,7 @@ fn refuse(
     let image = [IMG_START, IMG_END, IMG_CONTEXT];
     let mut reserved = template.markers().iter().chain(&image).chain(also);
     match reserved.find(|token| text.contains(**token)) {
-        Some(token) => Err(PromptError::ReservedToken {
-            token: (*token).to_owned(),
-            place,
-        }),
+        Some(token) => Err(PromptError::ReservedToken { token: (*token).to_owned(), place }),
         None => Ok(()),
     }
 }

@@ -31,13 +31,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 fn file(name: &str) -> Vec<u8> {
-    bytes(
-        &cases()
-            .into_iter()
-            .find(|case| case.name == name)
-            .unwrap()
-            .file,
-    )
+    bytes(&cases().into_iter().find(|case| case.name == name).unwrap().file)
 }
 
 fn message(result: Result<RgbImage, ImageError>) -> String {
@@ -53,22 +47,12 @@ fn every_kind_of_file_reads_as_pillow_reads_it() {
         let decoded = decode_image(&bytes(&case.file), &case.name).unwrap();
         assert_eq!(decoded.dimensions(), case.size, "{}", case.name);
         let expected = bytes(&case.rgb);
-        let worst = decoded
-            .iter()
-            .zip(&expected)
-            .map(|(a, b)| a.abs_diff(*b))
-            .max()
-            .unwrap();
+        let worst = decoded.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         if worst > case.tolerance {
             failures.push(format!("{}: off by {worst}", case.name));
         }
         let stored = decode_image_with(&bytes(&case.file), &case.name, Orientation::Stored);
-        assert_eq!(
-            stored.unwrap().dimensions(),
-            case.stored_size,
-            "{}",
-            case.name
-        );
+        assert_eq!(stored.unwrap().dimensions(), case.stored_size, "{}", case.name);
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
@@ -76,35 +60,21 @@ fn every_kind_of_file_reads_as_pillow_reads_it() {
 #[test]
 fn of_16_bit_grey_the_upper_byte_is_kept() {
     let values = [0u16, 255, 256, 0x7FFF, 0x8000, 0xFFFF];
-    let native: Vec<u8> = values
-        .iter()
-        .flat_map(|value| value.to_ne_bytes())
-        .collect();
+    let native: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
     let mut png = Vec::new();
     let encoder = PngEncoder::new(&mut png);
-    encoder
-        .write_image(&native, 6, 1, ExtendedColorType::L16)
-        .unwrap();
+    encoder.write_image(&native, 6, 1, ExtendedColorType::L16).unwrap();
     let rgb = decode_image(&png, "grey").unwrap();
-    let expected: Vec<u8> = [0, 0, 1, 127, 128, 255]
-        .into_iter()
-        .flat_map(|v| [v; 3])
-        .collect();
+    let expected: Vec<u8> = [0, 0, 1, 127, 128, 255].into_iter().flat_map(|v| [v; 3]).collect();
     assert_eq!(rgb.into_raw(), expected);
 }
 
 #[test]
 fn what_is_not_a_picture_is_refused_by_name() {
     let text = message(decode_image(b"a caption", "notes.txt"));
-    assert!(
-        text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP picture"),
-        "{text}"
-    );
+    assert!(text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP picture"), "{text}");
     let empty = message(decode_image(b"", "empty.jpg"));
-    assert!(
-        empty.contains("empty.jpg") && empty.contains("an empty file"),
-        "{empty}"
-    );
+    assert!(empty.contains("empty.jpg") && empty.contains("an empty file"), "{empty}");
     let gif = message(decode_image(b"GIF89a\x01\0\x01\0\0\0\0", "a.gif"));
     assert!(gif.contains("found Gif"), "{gif}");
 }
@@ -116,10 +86,7 @@ fn a_missing_file_and_a_folder_are_named() {
     for path in [missing.as_path(), folder.path()] {
         let error = read_image(path).unwrap_err();
         assert!(matches!(error, ImageError::Unreadable { .. }), "{error}");
-        assert!(
-            error.to_string().starts_with(path.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with(path.to_str().unwrap()), "{error}");
     }
 }
 
@@ -127,10 +94,7 @@ fn a_missing_file_and_a_folder_are_named() {
 fn a_file_over_256_mib_is_refused_after_reading_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sparse.png");
-    std::fs::File::create(&path)
-        .unwrap()
-        .set_len((256 << 20) + 1)
-        .unwrap();
+    std::fs::File::create(&path).unwrap().set_len((256 << 20) + 1).unwrap();
     let error = read_image(&path).unwrap_err();
     assert!(matches!(error, ImageError::FileTooLarge { .. }), "{error}");
     assert!(error.to_string().contains("larger than 256 MiB"), "{error}");
@@ -149,14 +113,8 @@ fn bmp_header(width: i32, height: i32) -> Vec<u8> {
 #[test]
 fn too_many_pixels_are_refused_before_any_is_decoded() {
     let wide = message(decode_image(&bmp_header(30_000, 10), "wide.bmp"));
-    assert!(
-        wide.contains("wide.bmp: the picture is 30000 x 10 pixels"),
-        "{wide}"
-    );
-    assert!(
-        wide.contains("20000 a side") && wide.contains("scale it down"),
-        "{wide}"
-    );
+    assert!(wide.contains("wide.bmp: the picture is 30000 x 10 pixels"), "{wide}");
+    assert!(wide.contains("20000 a side") && wide.contains("scale it down"), "{wide}");
     let many = message(decode_image(&bmp_header(20_000, 5_001), "many.bmp"));
     assert!(many.contains("100 million in all"), "{many}");
 }
@@ -166,13 +124,8 @@ fn the_largest_side_is_read() {
     let mut png = Vec::new();
     let grey = vec![7u8; MAX_SIDE as usize];
     let encoder = PngEncoder::new(&mut png);
-    encoder
-        .write_image(&grey, MAX_SIDE, 1, ExtendedColorType::L8)
-        .unwrap();
-    assert_eq!(
-        decode_image(&png, "long.png").unwrap().dimensions(),
-        (MAX_SIDE, 1)
-    );
+    encoder.write_image(&grey, MAX_SIDE, 1, ExtendedColorType::L8).unwrap();
+    assert_eq!(decode_image(&png, "long.png").unwrap().dimensions(), (MAX_SIDE, 1));
 }
 
 #[test]
@@ -197,11 +150,7 @@ fn a_file_that_breaks_off_is_refused_wherever_it_does() {
         let whole = file(name);
         for length in 0..whole.len() - idle {
             let result = decode_image(&whole[..length], name);
-            assert!(
-                result.is_err(),
-                "{name}: read {length} bytes of {}",
-                whole.len()
-            );
+            assert!(result.is_err(), "{name}: read {length} bytes of {}", whole.len());
             let text = message(result);
             assert!(text.starts_with(name), "{text}");
         }
@@ -238,10 +187,7 @@ fn recompression_changes_little_at_quality_100_and_more_at_75() {
     let error = |quality| {
         let changed = jpeg_recompress(&picture, quality).unwrap();
         assert_eq!(changed.dimensions(), picture.dimensions());
-        let differences = changed
-            .iter()
-            .zip(picture.iter())
-            .map(|(a, b)| a.abs_diff(*b));
+        let differences = changed.iter().zip(picture.iter()).map(|(a, b)| a.abs_diff(*b));
         differences.map(f64::from).sum::<f64>() / picture.len() as f64
     };
     let (best, worst) = (error(100), error(75));

@@ -36,11 +36,7 @@ fn expression(index: u64) -> Expression {
         prediction.clear();
     }
     let has_target = r.below(4) != 0;
-    let rejected = if has_target {
-        r.below(3) == 0
-    } else {
-        r.below(3) != 0
-    };
+    let rejected = if has_target { r.below(3) == 0 } else { r.below(3) != 0 };
     let truth = rasterize(height, width, &[truth]).unwrap();
     let coco_box = Rle::from_bitmap(&truth).coco_box();
     Expression {
@@ -60,16 +56,9 @@ fn accumulate<'a>(
     let mut referring = ReferringMetrics::new(protocol);
     let mut generalized = GeneralizedMetrics::new(protocol);
     for e in expressions {
-        referring
-            .add(e.image, &e.prediction, &e.truth, Some(e.annotated_box))
-            .unwrap();
-        let answer = Answer {
-            mask: &e.prediction,
-            rejected: e.rejected,
-        };
-        generalized
-            .add(e.image, answer, e.has_target.then_some(&e.truth))
-            .unwrap();
+        referring.add(e.image, &e.prediction, &e.truth, Some(e.annotated_box)).unwrap();
+        let answer = Answer { mask: &e.prediction, rejected: e.rejected };
+        generalized.add(e.image, answer, e.has_target.then_some(&e.truth)).unwrap();
     }
     (referring, generalized)
 }
@@ -90,10 +79,7 @@ fn assert_same(found: Value, expected: &Value) {
 fn reports_are_the_oracles_in_any_order_and_in_parts() {
     let expected: Value = serde_json::from_str(include_str!("fixtures/mask/metrics.json")).unwrap();
     let expressions: Vec<_> = (0..EXPRESSIONS).map(expression).collect();
-    for (name, protocol) in [
-        ("standard", Protocol::Standard),
-        ("released", Protocol::Released),
-    ] {
+    for (name, protocol) in [("standard", Protocol::Standard), ("released", Protocol::Released)] {
         let (referring, generalized) = accumulate(protocol, expressions.iter());
         let report = serde_json::to_value(referring.report()).unwrap();
         assert_same(report, &expected[name]["referring"]);
@@ -105,11 +91,7 @@ fn reports_are_the_oracles_in_any_order_and_in_parts() {
         let (sooner, sooner_generalized) = accumulate(protocol, first.iter().rev());
         later.merge(&sooner).unwrap();
         later_generalized.merge(&sooner_generalized).unwrap();
-        assert_eq!(
-            later.report(),
-            referring.report(),
-            "the same to the last bit"
-        );
+        assert_eq!(later.report(), referring.report(), "the same to the last bit");
         assert_eq!(later_generalized.report(), generalized.report());
     }
 }

@@ -17,21 +17,13 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 fn records<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u32; N]> {
-    let words = bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&word| u32::from_le_bytes(word));
+    let words = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word));
     words.collect::<Vec<_>>().as_chunks().0.to_vec().into_iter()
 }
 
 #[test]
 fn every_polygon_has_pycocotools_pixels() {
-    assert_eq!(
-        crc32(b"123456789"),
-        0xCBF4_3926,
-        "the checksum's published check value"
-    );
+    assert_eq!(crc32(b"123456789"), 0xCBF4_3926, "the checksum's published check value");
     let mut wrong = Vec::new();
     let mut compared = [0u64; 2];
     for (index, [bitmap, string, measures]) in
@@ -42,11 +34,7 @@ fn every_polygon_has_pycocotools_pixels() {
         let rle = Rle::from_bitmap(&mask);
         let [x, y, w, h] = rle.coco_box();
         let text = format!("{} {x} {y} {w} {h}", rle.area());
-        let found = [
-            mask.to_bytes(1),
-            rle.to_coco_string().into_bytes(),
-            text.into_bytes(),
-        ];
+        let found = [mask.to_bytes(1), rle.to_coco_string().into_bytes(), text.into_bytes()];
         if found.each_ref().map(|bytes| crc32(bytes)) != [bitmap, string, measures] {
             wrong.push(index);
         }
@@ -58,16 +46,9 @@ fn every_polygon_has_pycocotools_pixels() {
         assert_eq!(again.to_bitmap(), mask);
         compared = [compared[0] + 1, compared[1] + u64::from(mask.area() > 0)];
     }
-    assert_eq!(
-        wrong, [0usize; 0],
-        "shapes whose pixels, string, area or box differ"
-    );
+    assert_eq!(wrong, [0usize; 0], "shapes whose pixels, string, area or box differ");
     assert_eq!(compared[0], 12_000);
-    assert!(
-        compared[1] > 9_000,
-        "only {} shapes hold a pixel",
-        compared[1]
-    );
+    assert!(compared[1] > 9_000, "only {} shapes hold a pixel", compared[1]);
 }
 
 #[test]
@@ -90,10 +71,7 @@ fn unions_intersections_and_ious_are_pycocotools() {
         ];
         assert_eq!(found, expected, "pair {index}");
         assert_eq!(first.union(&second).unwrap(), union.to_bitmap());
-        assert_eq!(
-            first.intersection(&second).unwrap(),
-            intersection.to_bitmap()
-        );
+        assert_eq!(first.intersection(&second).unwrap(), intersection.to_bitmap());
         assert_eq!(first.overlap(&second).unwrap(), overlap);
         let both = [a, b].map(|rle| serde_json::to_value(rle).unwrap());
         let both: Segmentation = serde_json::from_value(both.into()).unwrap();
@@ -119,21 +97,12 @@ const LARGE_STEP: usize = 97;
 
 #[test]
 fn probabilities_are_stretched_as_by_torch() {
-    let mut expected = include_bytes!("fixtures/mask/resize.bin")
-        .as_chunks()
-        .0
-        .iter();
+    let mut expected = include_bytes!("fixtures/mask/resize.bin").as_chunks().0.iter();
     for (index, (from, to)) in RESIZES.into_iter().enumerate() {
         let mut random = shapes::Random::new(2_000_000 + index as u64);
-        let source: Vec<_> = (0..from.0 * from.1)
-            .map(|_| random.uniform() as f32)
-            .collect();
+        let source: Vec<_> = (0..from.0 * from.1).map(|_| random.uniform() as f32).collect();
         let resized = resize_bilinear(&source, from, to).unwrap();
-        let step = if resized.len() > 100_000 {
-            LARGE_STEP
-        } else {
-            1
-        };
+        let step = if resized.len() > 100_000 { LARGE_STEP } else { 1 };
         for (place, &found) in resized.iter().enumerate().step_by(step) {
             let expected = f32::from_le_bytes(*expected.next().unwrap());
             assert_eq!(found, expected, "{from:?} -> {to:?}, value {place}");

@@ -23,16 +23,10 @@ fn open(dataset: Dataset) -> ReferDataset {
 
 /// A ref in the form of `expected.json`.
 fn as_json(entry: &RefExpressions) -> Json {
-    let ann_ids: Vec<_> = entry
-        .ann_ids
-        .iter()
-        .map(|id| id.to_string().trim_matches('`').to_owned())
-        .collect();
-    let sentences: Vec<_> = entry
-        .sentences
-        .iter()
-        .map(|s| serde_json::json!([s.sent_id, &*s.raw, &*s.sent]))
-        .collect();
+    let ann_ids: Vec<_> =
+        entry.ann_ids.iter().map(|id| id.to_string().trim_matches('`').to_owned()).collect();
+    let sentences: Vec<_> =
+        entry.sentences.iter().map(|s| serde_json::json!([s.sent_id, &*s.raw, &*s.sent])).collect();
     serde_json::json!({
         "ref_id": entry.ref_id, "image_id": entry.image_id, "split": &*entry.split,
         "file_name": &*entry.file_name, "ann_ids": ann_ids, "sentences": sentences,
@@ -49,11 +43,7 @@ fn refs_and_splits_are_those_that_cpython_reads() {
         assert_eq!(Json::from(refs), expected["refs"], "{dataset}");
         for split in Split::ALL {
             let ids: Vec<_> = read.refs(split).map(|entry| entry.ref_id).collect();
-            assert_eq!(
-                Json::from(ids),
-                expected["splits"][split.name()],
-                "{dataset} {split}"
-            );
+            assert_eq!(Json::from(ids), expected["splits"][split.name()], "{dataset} {split}");
         }
         assert_eq!(read.skipped(), &Skipped::default());
     }
@@ -66,58 +56,31 @@ fn python_2_bytes_are_utf8_or_latin1() {
         let sentences = &read.all_refs()[0].sentences;
         assert_eq!(&*sentences[1].sent, "café sign"); // e9 in the file
         assert_eq!(&*sentences[2].sent, "café bench"); // c3 a9 in the file
-        assert_eq!(
-            &*read.all_refs()[1].sentences[0].sent,
-            "a unicode 一 😀 string"
-        );
-        assert_eq!(
-            &*read.all_refs()[2].sentences[0].sent,
-            "it's a \"quoted\" \\ one\n"
-        );
+        assert_eq!(&*read.all_refs()[1].sentences[0].sent, "a unicode 一 😀 string");
+        assert_eq!(&*read.all_refs()[2].sentences[0].sent, "it's a \"quoted\" \\ one\n");
     }
 }
 
 #[test]
 fn instances_hold_every_kind_of_segmentation() {
     let read = open(Dataset::RefCoco);
-    assert_eq!(
-        read.instances().annotations().len(),
-        5,
-        "31 is named by no ref"
-    );
+    assert_eq!(read.instances().annotations().len(), 5, "31 is named by no ref");
     assert_eq!(read.instances().images().len(), 3);
     let square = vec![1.5, 1.5, 4.5, 1.5, 4.5, 4.5, 1.5, 4.5].into_boxed_slice();
     let by_id = |id: i64| read.annotations(&[id.into()]).unwrap()[0];
     let dog = by_id(1719310);
-    assert_eq!(
-        (dog.image_id, dog.category_id, dog.is_crowd),
-        (581857, 18, false)
-    );
+    assert_eq!((dog.image_id, dog.category_id, dog.is_crowd), (581857, 18, false));
     assert_eq!(dog.bbox, [1.0, 2.5, 3.0, 4.25]);
-    assert_eq!(
-        dog.segmentation,
-        RawSegmentation::Polygons(vec![square.clone()])
-    );
+    assert_eq!(dog.segmentation, RawSegmentation::Polygons(vec![square.clone()]));
     assert_eq!(read.instances().category(18), Some("dog"));
     assert_eq!(read.instances().category(3), Some("cár"));
     assert!(by_id(77).is_crowd);
-    let runs = |counts| {
-        RawSegmentation::RunLengths(vec![RawRunLengths {
-            size: [6, 8],
-            counts,
-        }])
-    };
-    assert_eq!(
-        by_id(77).segmentation,
-        runs(RawCounts::List([10, 5, 33].into()))
-    );
+    let runs = |counts| RawSegmentation::RunLengths(vec![RawRunLengths { size: [6, 8], counts }]);
+    assert_eq!(by_id(77).segmentation, runs(RawCounts::List([10, 5, 33].into())));
     assert_eq!(by_id(78).segmentation, runs(RawCounts::Text("R1<0".into())));
     let parts = vec![square, vec![0.0, 0.0, 9.0, 9.0].into()];
     assert_eq!(by_id(79).segmentation, RawSegmentation::Polygons(parts));
-    assert_eq!(
-        by_id(900100006700).segmentation,
-        RawSegmentation::Polygons(Vec::new())
-    );
+    assert_eq!(by_id(900100006700).segmentation, RawSegmentation::Polygons(Vec::new()));
     let dog_image = read.image(581857).unwrap();
     assert_eq!(&*dog_image.file_name, "COCO_train2014_000000581857.jpg");
     assert_eq!((dog_image.width, dog_image.height), (640, 427));
@@ -134,10 +97,7 @@ fn refclef_ids_are_text_and_run_lengths_come_in_a_list() {
     let counts = RawCounts::Text("014".into());
     assert_eq!(
         annotation.segmentation,
-        RawSegmentation::RunLengths(vec![RawRunLengths {
-            size: [3, 4],
-            counts
-        }])
+        RawSegmentation::RunLengths(vec![RawRunLengths { size: [3, 4], counts }])
     );
     assert_eq!(&*read.image(112).unwrap().file_name, "00/112.jpg");
 }
@@ -166,10 +126,7 @@ fn items_group_expressions_by_image() {
     let items = read.items(Split::TestA).unwrap();
     assert_eq!((items.len(), items[0].expressions[0].text), (1, "Only raw"));
     let error = read.items(Split::TestC).unwrap_err().to_string();
-    assert!(
-        error.contains("`testC`") && error.contains("testA (2), val (2)"),
-        "{error}"
-    );
+    assert!(error.contains("`testC`") && error.contains("testA (2), val (2)"), "{error}");
 }
 
 #[test]
@@ -182,19 +139,14 @@ fn every_pickle_protocol_decodes_alike() {
     }
     let bytes = fs::read(fixtures().join("protocols/bytes3.pickle")).unwrap();
     let pickle = Pickle::decode(&bytes, &PickleLimits::default()).unwrap();
-    assert_eq!(
-        to_json(pickle.root()),
-        serde_json::json!(["café", "z".repeat(300), "x"])
-    );
+    assert_eq!(to_json(pickle.root()), serde_json::json!(["café", "z".repeat(300), "x"]));
 }
 
 fn to_json(value: Value<'_>) -> Json {
     if let Some(items) = value.items() {
         items.map(to_json).collect()
     } else if let Some(entries) = value.entries() {
-        entries
-            .map(|(key, item)| (key.as_str().unwrap().to_owned(), to_json(item)))
-            .collect()
+        entries.map(|(key, item)| (key.as_str().unwrap().to_owned(), to_json(item))).collect()
     } else if let Some(flag) = value.as_bool() {
         flag.into()
     } else if let Some(number) = value.as_int() {
@@ -216,18 +168,9 @@ fn names_are_read_and_unknown_ones_list_the_known() {
         .collect();
     assert_eq!(parsed["refcoco+"], Dataset::RefCocoPlus);
     let error = "refcoco3".parse::<Dataset>().unwrap_err().to_string();
-    assert!(
-        error.contains("refcoco, refcoco+, refcocog, refclef, grefcoco"),
-        "{error}"
-    );
+    assert!(error.contains("refcoco, refcoco+, refcocog, refclef, grefcoco"), "{error}");
     assert_eq!("testB".parse::<Split>().unwrap(), Split::TestB);
-    assert!(
-        "testD"
-            .parse::<Split>()
-            .unwrap_err()
-            .to_string()
-            .contains("testA, testB, testC")
-    );
+    assert!("testD".parse::<Split>().unwrap_err().to_string().contains("testA, testB, testC"));
     assert_eq!(Dataset::RefCocoG.default_split_by(), "umd");
 }
 
@@ -235,10 +178,7 @@ fn names_are_read_and_unknown_ones_list_the_known() {
 fn a_missing_refs_file_lists_those_that_are_there() {
     let google = ReferDataset::open(&fixtures(), Dataset::RefCoco, Some("google"));
     let error = google.unwrap_err().to_string();
-    assert!(
-        error.contains("refs(google).p") && error.contains("refs(unc).p"),
-        "{error}"
-    );
+    assert!(error.contains("refs(google).p") && error.contains("refs(unc).p"), "{error}");
     let escape = ReferDataset::open(&fixtures(), Dataset::RefCoco, Some("../../x"));
     assert!(matches!(escape, Err(ReferError::BadSplitBy { .. })));
 }
@@ -257,26 +197,15 @@ fn missing_images_are_named_or_skipped_and_counted() {
     fs::write(folder.join("COCO_train2014_000000000009.jpg"), b"").unwrap();
     let read = ReferDataset::open(root.path(), Dataset::RefCoco, None).unwrap();
     let mut items = read.items(Split::Test).unwrap();
-    assert_eq!(
-        items.iter().map(|item| item.image.id).collect::<Vec<_>>(),
-        [9, 25]
-    );
+    assert_eq!(items.iter().map(|item| item.image.id).collect::<Vec<_>>(), [9, 25]);
     let gone = folder.join("COCO_train2014_000000000025.jpg");
     let error = read.image_path(items[1].image).unwrap_err();
-    assert!(
-        error.to_string().contains(gone.to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(gone.to_str().unwrap()), "{error}");
     assert_eq!(read.skip_missing_images(&mut items), [gone]);
     assert_eq!(items.len(), 1);
     assert!(read.image_path(items[0].image).is_ok());
     let image = items[0].image;
     assert!(ReferDataset::check_size(image, 8, 6).is_ok());
-    let error = ReferDataset::check_size(image, 6, 8)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("annotated as 8x6, but the file is 6x8"),
-        "{error}"
-    );
+    let error = ReferDataset::check_size(image, 6, 8).unwrap_err().to_string();
+    assert!(error.contains("annotated as 8x6, but the file is 6x8"), "{error}");
 }

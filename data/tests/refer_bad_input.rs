@@ -15,12 +15,7 @@ fn refusal(bytes: &[u8]) -> String {
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    fs::read(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fixtures/refer")
-            .join(name),
-    )
-    .unwrap()
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refer").join(name)).unwrap()
 }
 
 /// Opens a data set made of these two files.
@@ -37,10 +32,7 @@ fn open_with(
     fs::create_dir(root.path().join("grefcoco")).unwrap();
     fs::write(root.path().join("grefcoco").join(name), refs).unwrap();
     fs::write(root.path().join("grefcoco/instances.json"), instances).unwrap();
-    let options = OpenOptions {
-        contradictions,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { contradictions, ..OpenOptions::default() };
     ReferDataset::open_with(root.path(), Dataset::GRefCoco, options)
 }
 
@@ -51,44 +43,19 @@ const PICKLE: &str = "grefs(unc).p";
 fn globals_and_calls_are_refused_by_name_and_place() {
     // os.system, as an exploit writes it in protocol 0.
     let error = refusal(b"cos\nsystem\n(S'echo hi'\ntR.");
-    assert!(
-        error.contains("GLOBAL at byte 0") && error.contains("`os.system`"),
-        "{error}"
-    );
+    assert!(error.contains("GLOBAL at byte 0") && error.contains("`os.system`"), "{error}");
     let error = refusal(b"(S'echo hi'\nios\nsystem\n.");
-    assert!(
-        error.contains("INST at byte 12") && error.contains("`os.system`"),
-        "{error}"
-    );
+    assert!(error.contains("INST at byte 12") && error.contains("`os.system`"), "{error}");
     let error = refusal(b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02hi\x85R.");
-    assert!(
-        error.contains("STACK_GLOBAL at byte 14") && error.contains("`os.system`"),
-        "{error}"
-    );
+    assert!(error.contains("STACK_GLOBAL at byte 14") && error.contains("`os.system`"), "{error}");
     let error = refusal(&fixture("protocols/bytes_by_call.pickle"));
     assert!(error.contains("`_codecs.encode`"), "{error}");
-    for bytes in [
-        &b"NNR."[..],
-        b"NNb.",
-        b"(No.",
-        b"Pid\n.",
-        b"NQ.",
-        b"\x82\x01.",
-        b"\x8f.",
-        b"\x97.",
-    ] {
-        assert!(
-            matches!(decode(bytes), Err(PickleError::Forbidden { .. })),
-            "{bytes:?}"
-        );
+    for bytes in
+        [&b"NNR."[..], b"NNb.", b"(No.", b"Pid\n.", b"NQ.", b"\x82\x01.", b"\x8f.", b"\x97."]
+    {
+        assert!(matches!(decode(bytes), Err(PickleError::Forbidden { .. })), "{bytes:?}");
     }
-    assert_eq!(
-        decode(b"\x80\x02\xff"),
-        Err(PickleError::UnknownOpcode {
-            offset: 2,
-            byte: 0xff
-        })
-    );
+    assert_eq!(decode(b"\x80\x02\xff"), Err(PickleError::UnknownOpcode { offset: 2, byte: 0xff }));
 }
 
 #[test]
@@ -101,19 +68,10 @@ fn huge_lengths_allocate_nothing() {
         b"\x95\xff\xff\xff\xff\xff\xff\xff\x7fN.",
     ];
     for bytes in pickles {
-        assert!(
-            matches!(decode(bytes), Err(PickleError::Truncated { .. })),
-            "{bytes:?}"
-        );
+        assert!(matches!(decode(bytes), Err(PickleError::Truncated { .. })), "{bytes:?}");
     }
-    assert!(matches!(
-        decode(b"Nr\xff\xff\xff\xff."),
-        Err(PickleError::TooLarge { .. })
-    ));
-    assert!(matches!(
-        decode(b"Np99999999999\n."),
-        Err(PickleError::Malformed { .. })
-    ));
+    assert!(matches!(decode(b"Nr\xff\xff\xff\xff."), Err(PickleError::TooLarge { .. })));
+    assert!(matches!(decode(b"Np99999999999\n."), Err(PickleError::Malformed { .. })));
     let long = [&b"\x8a\x09"[..], &[1; 9], b"."].concat();
     assert!(refusal(&long).contains("at most 8 bytes"));
     assert!(refusal(b"L99999999999999999999L\n.").contains("64 bits"));
@@ -138,15 +96,9 @@ fn nests_cycles_and_bombs_are_bounded() {
     }
     laughs.push(b'.');
     decode(&laughs).unwrap(); // 40 lists: sharing stays sharing
-    let limits = PickleLimits {
-        max_values: 1000,
-        ..PickleLimits::default()
-    };
+    let limits = PickleLimits { max_values: 1000, ..PickleLimits::default() };
     let many = [b"(".to_vec(), vec![b'N'; 2000], b"l.".to_vec()].concat();
-    assert!(matches!(
-        Pickle::decode(&many, &limits),
-        Err(PickleError::TooLarge { .. })
-    ));
+    assert!(matches!(Pickle::decode(&many, &limits), Err(PickleError::TooLarge { .. })));
 }
 
 #[test]
@@ -166,11 +118,7 @@ fn shared_text_is_not_written_out_without_bound() {
 
 #[test]
 fn cut_short_or_changed_pickles_never_panic() {
-    for name in [
-        "refcoco/refs(unc).p",
-        "refcoco+/refs(unc).p",
-        "protocols/p4.pickle",
-    ] {
+    for name in ["refcoco/refs(unc).p", "refcoco+/refs(unc).p", "protocols/p4.pickle"] {
         let whole = fixture(name);
         for length in 0..whole.len() {
             assert!(decode(&whole[..length]).is_err(), "{name} cut to {length}");
@@ -180,9 +128,7 @@ fn cut_short_or_changed_pickles_never_panic() {
         for round in 0..whole.len().min(600) {
             let mut changed = whole.clone();
             for _ in 0..3 {
-                state = state
-                    .wrapping_mul(6364136223846793005)
-                    .wrapping_add(1442695040888963407);
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 let at = (state >> 33) as usize % changed.len();
                 changed[at] = (state >> 20) as u8;
             }
@@ -204,34 +150,21 @@ fn cut_short_or_changed_json_never_panics() {
         read_refs(file.path())
     };
     for length in 0..refs.len() {
-        assert!(
-            read_refs_of(&refs[..length]).is_err(),
-            "refs cut to {length}"
-        );
+        assert!(read_refs_of(&refs[..length]).is_err(), "refs cut to {length}");
     }
     let read_instances_of = |bytes: &[u8]| {
         fs::write(file.path(), bytes).unwrap();
         Instances::read(file.path(), &Keep::All)
     };
     for length in 0..instances.len() {
-        assert!(
-            read_instances_of(&instances[..length]).is_err(),
-            "instances cut to {length}"
-        );
+        assert!(read_instances_of(&instances[..length]).is_err(), "instances cut to {length}");
     }
-    let error = read_instances_of(&instances[..1000])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("cut short") && error.contains("byte 1000"),
-        "{error}"
-    );
+    let error = read_instances_of(&instances[..1000]).unwrap_err().to_string();
+    assert!(error.contains("cut short") && error.contains("byte 1000"), "{error}");
     let mut state = 1_u64;
     for _ in 0..1500 {
         let mut changed = instances.clone();
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let at = (state >> 33) as usize % changed.len();
         changed[at] = (state >> 20) as u8;
         let _ = read_instances_of(&changed);
@@ -245,21 +178,12 @@ fn deep_long_or_trailing_json_is_refused() {
     let fails = |instances: &[u8]| open((JSON, &refs), instances).unwrap_err().to_string();
     let deep = [br#"{"info": "#.to_vec(), vec![b'['; 1_000_000]].concat();
     assert!(fails(&deep).contains("nested more than 128"));
-    let long = [
-        br#"{"images": [{"file_name": ""#.to_vec(),
-        vec![b'x'; 80 << 20],
-    ]
-    .concat();
+    let long = [br#"{"images": [{"file_name": ""#.to_vec(), vec![b'x'; 80 << 20]].concat();
     assert!(fails(&long).contains("longer than"));
     assert!(fails(&[&instances[..], b" x"].concat()).contains("end of the file expected"));
     assert!(open((JSON, &refs), &[&instances[..], b" \n"].concat()).is_ok());
     // A value to skip may be longer than any record.
-    let skipped = [
-        br#"{"info": ["#.to_vec(),
-        vec![b' '; 80 << 20],
-        b"],".to_vec(),
-    ]
-    .concat();
+    let skipped = [br#"{"info": ["#.to_vec(), vec![b' '; 80 << 20], b"],".to_vec()].concat();
     open((JSON, &refs), &[&skipped, &instances[1..]].concat()).unwrap();
     assert!(fails(b"{}").contains("no list `images`"));
     assert!(fails(br#"{"images": [], "images": []}"#).contains("twice"));
@@ -287,41 +211,25 @@ fn contradictions_are_named_with_their_file_or_skipped_and_counted() {
     let instances = instances(&format!("{IMAGE}, {image2}"), ANNOTATION);
     let good = one_ref(1, "1", "[5]", 1);
     let cases = [
-        (
-            one_ref(2, "1", "[6]", 2),
-            "ref 2: names annotation 6, which",
-        ),
+        (one_ref(2, "1", "[6]", 2), "ref 2: names annotation 6, which"),
         (one_ref(2, "9", "[5]", 2), "ref 2: names image 9, which"),
         (one_ref(2, "2", "5", 2), "its annotation 5 is of image 1"),
-        (
-            one_ref(1, "1", "[5]", 2),
-            "an earlier ref has the same ref_id",
-        ),
+        (one_ref(1, "1", "[5]", 2), "an earlier ref has the same ref_id"),
         (one_ref(2, "1", "[5, -1]", 2), "ref 2: names annotation -1"),
     ];
     for (bad, message) in cases {
         let refs = format!("[{good}, {bad}]");
-        let error = open((JSON, refs.as_bytes()), &instances)
-            .unwrap_err()
-            .to_string();
+        let error = open((JSON, refs.as_bytes()), &instances).unwrap_err().to_string();
         assert!(error.contains(message) && error.contains(JSON), "{error}");
         let read = open_with((JSON, refs.as_bytes()), &instances, Contradictions::Skip).unwrap();
         assert_eq!((read.all_refs().len(), read.skipped().refs), (1, 1));
         assert!(read.skipped().examples[0].contains(message));
     }
     let refs = format!("[{good}, {}]", one_ref(2, "1", "[5]", 1));
-    let error = open((JSON, refs.as_bytes()), &instances)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("ref 2: sent_id 1 is used by an earlier sentence"),
-        "{error}"
-    );
+    let error = open((JSON, refs.as_bytes()), &instances).unwrap_err().to_string();
+    assert!(error.contains("ref 2: sent_id 1 is used by an earlier sentence"), "{error}");
     let read = open_with((JSON, refs.as_bytes()), &instances, Contradictions::Skip).unwrap();
-    assert_eq!(
-        (read.all_refs().len(), read.skipped().repeated_sentences),
-        (2, 1)
-    );
+    assert_eq!((read.all_refs().len(), read.skipped().repeated_sentences), (2, 1));
 }
 
 #[test]
@@ -331,53 +239,30 @@ fn odd_values_are_named_with_their_place() {
     let refs = format!("[{}]", one_ref(1, "1", "[5]", 1));
     open((JSON, refs.as_bytes()), &good).unwrap();
     let fails = |annotation: String| {
-        open((JSON, refs.as_bytes()), &instances_of(&annotation))
-            .unwrap_err()
-            .to_string()
+        open((JSON, refs.as_bytes()), &instances_of(&annotation)).unwrap_err().to_string()
     };
     let cases = [
         ("[[1, 2, 3]]", "x, y pairs expected, found 3 numbers"),
-        (
-            r#"{"size": [3, 4], "counts": [5]}"#,
-            "3 x 4 = 12 pixels expected, found 5",
-        ),
+        (r#"{"size": [3, 4], "counts": [5]}"#, "3 x 4 = 12 pixels expected, found 5"),
         (r#"{"size": [3, 4], "counts": "a~"}"#, "found '~'"),
         (r#"{"size": [3, -4], "counts": []}"#, "invalid value"),
-        (
-            r#"[[1, 2], {"size": [0, 0], "counts": []}]"#,
-            "polygons and run lengths",
-        ),
+        (r#"[[1, 2], {"size": [0, 0], "counts": []}]"#, "polygons and run lengths"),
         ("\"x\"", "a segmentation: a list of polygons"),
         ("[[1e999, 2]]", "out of range"),
     ];
     for (segmentation, message) in cases {
-        let annotation = ANNOTATION.replace(
-            "\"segmentation\": []",
-            &format!("\"segmentation\": {segmentation}"),
-        );
+        let annotation = ANNOTATION
+            .replace("\"segmentation\": []", &format!("\"segmentation\": {segmentation}"));
         let error = fails(annotation);
-        assert!(
-            error.contains(message) && error.contains("annotations[0]"),
-            "{error}"
-        );
+        assert!(error.contains(message) && error.contains("annotations[0]"), "{error}");
     }
     assert!(fails(ANNOTATION.replace("5,", "5.5,")).contains("5.5"));
-    let error = fails(format!(
-        "{ANNOTATION}, {}",
-        ANNOTATION.replace("1, 1]", "1, 2]")
-    ));
+    let error = fails(format!("{ANNOTATION}, {}", ANNOTATION.replace("1, 1]", "1, 2]")));
     assert!(error.contains("two different records with id 5"), "{error}");
-    open(
-        (JSON, refs.as_bytes()),
-        &instances_of(&format!("{ANNOTATION}, {ANNOTATION}")),
-    )
-    .unwrap();
+    open((JSON, refs.as_bytes()), &instances_of(&format!("{ANNOTATION}, {ANNOTATION}"))).unwrap();
     for id in ["\"1\"", "1.0", "1"] {
         let refs = format!("[{}]", one_ref(1, id, "\"5\"", 1));
-        assert_eq!(
-            open((JSON, refs.as_bytes()), &good).unwrap().all_refs()[0].image_id,
-            1
-        );
+        assert_eq!(open((JSON, refs.as_bytes()), &good).unwrap().all_refs()[0].image_id, 1);
     }
     let refs = br#"(lp0
 (dS'ref_id'
@@ -386,37 +271,20 @@ sS'image_id'
 F1.5
 sa."#;
     let error = open((PICKLE, refs), &good).unwrap_err().to_string();
-    assert!(
-        error.contains("refs[0].image_id") && error.contains("found 1.5"),
-        "{error}"
-    );
+    assert!(error.contains("refs[0].image_id") && error.contains("found 1.5"), "{error}");
     let flagged = one_ref(1, "1", "[5]", 1).replace("\"split\"", "\"no_target\": true, \"split\"");
-    let error = open((JSON, format!("[{flagged}]").as_bytes()), &good)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("no_target is true, but ann_id names 1"),
-        "{error}"
-    );
+    let error = open((JSON, format!("[{flagged}]").as_bytes()), &good).unwrap_err().to_string();
+    assert!(error.contains("no_target is true, but ann_id names 1"), "{error}");
 }
 
 #[test]
 fn image_names_cannot_leave_their_folder() {
     let refs = format!("[{}]", one_ref(1, "1", "[5]", 1));
-    for name in [
-        "../a.jpg",
-        "/etc/passwd",
-        "b/../../a.jpg",
-        "",
-        "C:\\\\a.jpg",
-        "a\\u0000.jpg",
-        "./a",
-    ] {
+    for name in
+        ["../a.jpg", "/etc/passwd", "b/../../a.jpg", "", "C:\\\\a.jpg", "a\\u0000.jpg", "./a"]
+    {
         let bad = instances(&IMAGE.replace("a.jpg", name), ANNOTATION);
         let error = open((JSON, refs.as_bytes()), &bad).unwrap_err();
-        assert!(
-            matches!(error, ReferError::UnsafeFileName { image_id: 1, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, ReferError::UnsafeFileName { image_id: 1, .. }), "{error}");
     }
 }

@@ -20,14 +20,7 @@ pub fn attend(
     value: Tensor<4>,
     mask: Option<Tensor<4, Bool>>,
 ) -> Tensor<4> {
-    attention(
-        query,
-        key,
-        value,
-        mask,
-        None,
-        AttentionModuleOptions::default(),
-    )
+    attention(query, key, value, mask, None, AttentionModuleOptions::default())
 }
 
 /// `softmax(q kᵀ / √d) v`, one operation a line. Shapes as in [`attend`].
@@ -52,8 +45,7 @@ pub fn attend_plain(
 /// `[b, t, heads * d]` to `[b, heads, t, d]`.
 pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, length, width] = x.dims();
-    x.reshape([batch, length, heads, width / heads])
-        .swap_dims(1, 2)
+    x.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
 }
 
 /// `[b, heads, t, d]` to `[b, t, heads * d]`.
@@ -72,14 +64,8 @@ mod tests {
         let device = crate::test_device();
         let random =
             |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        let (q, k, v) = (
-            random([2, 3, 5, 8]),
-            random([2, 3, 7, 8]),
-            random([2, 3, 7, 8]),
-        );
-        let hidden: Vec<bool> = (0..2 * 3 * 5 * 7)
-            .map(|i| i % 7 > 2 + (i / 7) % 5)
-            .collect();
+        let (q, k, v) = (random([2, 3, 5, 8]), random([2, 3, 7, 8]), random([2, 3, 7, 8]));
+        let hidden: Vec<bool> = (0..2 * 3 * 5 * 7).map(|i| i % 7 > 2 + (i / 7) % 5).collect();
         let hidden = burn::tensor::TensorData::new(hidden, [2, 3, 5, 7]);
         for mask in [None, Some(Tensor::<4, Bool>::from_data(hidden, &device))] {
             let plain = attend_plain(q.clone(), k.clone(), v.clone(), mask.clone(), |w| w);
@@ -98,7 +84,6 @@ mod tests {
         let v = Tensor::<4>::random([1, 2, 1, 8], Distribution::Normal(0.0, 3.0), &device);
         let out = attend_plain(q, k, v.clone(), None, |w| w);
         let expected = v.expand([1, 2, 4, 8]);
-        out.into_data()
-            .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-6));
+        out.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-6));
     }
 }

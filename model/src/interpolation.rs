@@ -25,12 +25,7 @@ impl Kernel {
                 const A: f64 = -0.75;
                 let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
                 let far = |x: f64| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
-                [
-                    far(fraction + 1.0),
-                    near(fraction),
-                    near(1.0 - fraction),
-                    far(2.0 - fraction),
-                ]
+                [far(fraction + 1.0), near(fraction), near(1.0 - fraction), far(2.0 - fraction)]
             }
         }
     }
@@ -82,10 +77,7 @@ mod tests {
     /// centres of 2 targets over 4 sources are at 0.5 and 2.5.
     #[test]
     fn bilinear_halving_averages_pairs() {
-        assert_eq!(
-            resize_matrix(Kernel::Bilinear, 4, 2),
-            [0.5, 0.5, 0., 0., 0., 0., 0.5, 0.5]
-        );
+        assert_eq!(resize_matrix(Kernel::Bilinear, 4, 2), [0.5, 0.5, 0., 0., 0., 0., 0.5, 0.5]);
     }
 
     #[test]
@@ -99,9 +91,6 @@ mod tests {
     #[test]
     fn bicubic_weights_at_one_half() {
         let row = &resize_matrix(Kernel::Bicubic, 8, 4)[8..16];
-        assert_eq!(
-            row,
-            [0.0, -0.09375, 0.59375, 0.59375, -0.09375, 0.0, 0.0, 0.0]
-        );
+        assert_eq!(row, [0.0, -0.09375, 0.59375, 0.59375, -0.09375, 0.0, 0.0, 0.0]);
     }
 }

@@ -23,11 +23,7 @@ pub struct LoraConfig {
 impl LoraConfig {
     /// The published choice for a rank: `alpha = 2 r`, dropout 0.05.
     pub fn published(rank: usize) -> Self {
-        Self {
-            rank,
-            alpha: 2.0 * rank as f64,
-            dropout: 0.05,
-        }
+        Self { rank, alpha: 2.0 * rank as f64, dropout: 0.05 }
     }
 }
 
@@ -69,12 +65,7 @@ pub struct LoraLinearConfig {
 impl LoraLinearConfig {
     /// The layer, its weights to be drawn at first use or loaded before.
     pub fn init(&self, device: &Device) -> LoraLinear {
-        let Self {
-            d_input,
-            d_output,
-            bias,
-            lora,
-        } = *self;
+        let Self { d_input, d_output, bias, lora } = *self;
         let xavier = Initializer::XavierUniform { gain: 1.0 };
         let init = |shape: [usize; 2]| {
             xavier.init_with::<2, _>(shape, Some(shape[0]), Some(shape[1]), device)
@@ -90,10 +81,7 @@ impl LoraLinearConfig {
 impl LoraFactors {
     /// Factors whose update is zero: A drawn at random, B zero (as PEFT starts them).
     pub fn new(d_input: usize, d_output: usize, config: LoraConfig, device: &Device) -> Self {
-        let kaiming = Initializer::KaimingUniform {
-            gain: 1.0 / 3f64.sqrt(),
-            fan_out_only: false,
-        };
+        let kaiming = Initializer::KaimingUniform { gain: 1.0 / 3f64.sqrt(), fan_out_only: false };
         let shape_a = [d_input, config.rank];
         Self {
             a: kaiming.init_with::<2, _>(shape_a, Some(d_input), Some(config.rank), device),
@@ -159,18 +147,10 @@ mod tests {
     /// x = [1, 1] gives x W = [4, 6] and 2 · (x A) B = 2 · 3 · [10, 20] = [60, 120].
     fn by_hand() -> LoraLinear {
         let device = crate::test_device();
-        let config = LoraConfig {
-            rank: 1,
-            alpha: 2.0,
-            dropout: 0.0,
-        };
-        let mut layer = LoraLinearConfig {
-            d_input: 2,
-            d_output: 2,
-            bias: false,
-            lora: Some(config),
-        }
-        .init(&device);
+        let config = LoraConfig { rank: 1, alpha: 2.0, dropout: 0.0 };
+        let mut layer =
+            LoraLinearConfig { d_input: 2, d_output: 2, bias: false, lora: Some(config) }
+                .init(&device);
         layer.weight = Param::from_data([[1.0, 2.0], [3.0, 4.0]], &device);
         let lora = layer.lora.as_mut().expect("made with an adapter");
         lora.a = Param::from_data([[1.0], [2.0]], &device);
@@ -182,29 +162,17 @@ mod tests {
     fn update_equals_the_hand_computation() {
         let x = Tensor::<3>::from_data([[[1.0, 1.0]]], &crate::test_device());
         let expected = TensorData::from([[[64.0, 126.0]]]);
-        by_hand()
-            .forward(x.clone())
-            .into_data()
-            .assert_eq(&expected, false);
+        by_hand().forward(x.clone()).into_data().assert_eq(&expected, false);
         let merged = by_hand().merged();
         assert!(merged.lora.is_none());
-        merged
-            .forward(x)
-            .into_data()
-            .assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-4));
+        merged.forward(x).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-4));
     }
 
     #[test]
     fn a_fresh_adapter_changes_nothing() {
         let device = crate::test_device();
         let lora = Some(LoraConfig::published(4));
-        let layer = LoraLinearConfig {
-            d_input: 3,
-            d_output: 5,
-            bias: true,
-            lora,
-        }
-        .init(&device);
+        let layer = LoraLinearConfig { d_input: 3, d_output: 5, bias: true, lora }.init(&device);
         let x = Tensor::<3>::ones([1, 2, 3], &device);
         let with = layer.forward(x.clone()).into_data();
         let without = linear(x, layer.weight.val(), layer.bias.map(|b| b.val())).into_data();

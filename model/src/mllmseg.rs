@@ -88,19 +88,10 @@ impl Mllmseg {
 
     /// The plain pass: Eq. 1-13 for whole conversations.
     pub fn forward(&self, batch: Conversations) -> ForwardOutput {
-        let Conversations {
-            pixels,
-            input_ids,
-            image_start,
-            seg_positions,
-        } = batch;
-        let [_, length] = input_ids.dims();
+        let Conversations { pixels, input_ids, image_start, seg_positions } = batch;
         let image_tokens = self.vision.forward(pixels.cast(self.dtype())); // [b, p, c], Eq. 1
         let projected = self.projector.forward(image_tokens.clone()); // [b, l, d]
-        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
-        let mut cache = self.language_model.new_cache();
-        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
-        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
+        let (hidden, language_tokens) = self.read(projected.clone(), input_ids, image_start);
         let masks = (!seg_positions.is_empty()).then(|| {
             // T_seg is the state that predicts [SEG]: one position earlier.
             let seg_tokens = seg_positions.iter().map(|&(row, position)| {
@@ -108,15 +99,28 @@ impl Mllmseg {
             });
             let seg_tokens = Tensor::cat(seg_tokens.collect(), 0); // [n, 1, d]
             let rows: Vec<_> = seg_positions.iter().map(|&(row, _)| row).collect();
-            self.mask_decoder
-                .forward(image_tokens.clone(), language_tokens, seg_tokens, &rows)
+            self.mask_decoder.forward(image_tokens.clone(), language_tokens, seg_tokens, &rows)
         });
-        ForwardOutput {
-            image_tokens,
-            projected,
-            last_hidden_state: hidden,
-            masks,
-        }
+        ForwardOutput { image_tokens, projected, last_hidden_state: hidden, masks }
+    }
+
+    /// Eq. 2-4: reads whole conversations about images that are already language tokens.
+    ///
+    /// # Shapes
+    /// - `projected`: `[b, l, d]`, `input_ids`: `[b, t]`
+    /// - output: hidden states after the final norm `[b, t, d]`, and T_img2 `[b, l, d]`
+    pub fn read(
+        &self,
+        projected: Tensor<3>,
+        input_ids: Tensor<2, Int>,
+        image_start: usize,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let [_, length] = input_ids.dims();
+        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
+        let mut cache = self.language_model.new_cache();
+        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
+        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
+        (hidden, language_tokens)
     }
 
     /// Reads one image and the prompt up to and including `</img>`.
@@ -149,16 +153,8 @@ impl Mllmseg {
         let mut cache = self.language_model.new_cache();
         let hidden = self.language_model.forward(embeddings, &mut cache, length); // [1, t, d]
         let language_tokens = language_tokens(&hidden, &projected, image_start);
-        let decoder = self
-            .mask_decoder
-            .encode(image_tokens.clone(), language_tokens.clone());
-        PrefixState {
-            image_tokens,
-            language_tokens,
-            projected,
-            cache,
-            decoder,
-        }
+        let decoder = self.mask_decoder.encode(image_tokens.clone(), language_tokens.clone());
+        PrefixState { image_tokens, language_tokens, projected, cache, decoder }
     }
 
     /// Reads further tokens after what the cache holds, appending to it.
@@ -168,8 +164,7 @@ impl Mllmseg {
     pub fn read_on(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let [_, length] = ids.dims();
         let total = cache.len() + length;
-        self.language_model
-            .forward(self.language_model.embed(ids), cache, total)
+        self.language_model.forward(self.language_model.embed(ids), cache, total)
     }
 
     /// Token embeddings with the image's tokens written over the `<IMG_CONTEXT>` positions.
@@ -201,11 +196,9 @@ fn language_tokens(hidden: &Tensor<3>, projected: &Tensor<3>, image_start: usize
 /// - output: `[b, t]`
 pub fn token_tensor(rows: &[&[u32]], pad: u32, device: &Device) -> Tensor<2, Int> {
     let length = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-    let padded = rows.iter().flat_map(|row| {
-        row.iter()
-            .copied()
-            .chain(std::iter::repeat_n(pad, length - row.len()))
-    });
+    let padded = rows
+        .iter()
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(pad, length - row.len())));
     let ids: Vec<i32> = padded.map(|id| id as i32).collect();
     Tensor::from_data(TensorData::new(ids, [rows.len(), length]), device)
 }
@@ -240,10 +233,7 @@ mod tests {
         let ids = token_tensor(&[&rest[..4], &rest[..2]], 0, &device);
         let hidden = model.read_on(ids, &mut state.cache.expand(2));
         let seg_token = hidden.narrow(0, 0, 1).narrow(1, 3, 1); // [1, 1, d]
-        let short = model
-            .mask_decoder
-            .segment(&state.decoder, seg_token)
-            .into_data();
+        let short = model.mask_decoder.segment(&state.decoder, seg_token).into_data();
         let plain = output.masks.expect("one [SEG]").into_data();
         short.assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
     }

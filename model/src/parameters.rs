@@ -27,10 +27,7 @@ impl ModuleVisitor for Counter {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let is_buffer = self
-            .path
-            .last()
-            .is_some_and(|name| name.starts_with("running_"));
+        let is_buffer = self.path.last().is_some_and(|name| name.starts_with("running_"));
         if !is_buffer {
             self.count += param.lazy_shape().num_elements();
         }

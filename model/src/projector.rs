@@ -26,9 +26,7 @@ impl Projector {
         let hidden_size = config.language.hidden_size;
         Self {
             // InternVL leaves PyTorch's default here, not the vision encoder's 1e-6.
-            norm: LayerNormConfig::new(d_input)
-                .with_epsilon(1e-5)
-                .init(device),
+            norm: LayerNormConfig::new(d_input).with_epsilon(1e-5).init(device),
             fc1: LinearConfig::new(d_input, hidden_size).init(device),
             fc2: LinearConfig::new(hidden_size, hidden_size).init(device),
             block,
@@ -43,8 +41,7 @@ impl Projector {
     /// - output: `[b, l, d]` with `l = p / block²`
     pub fn forward(&self, image_tokens: Tensor<3>) -> Tensor<3> {
         let x = space_to_depth(image_tokens, self.block, self.transposed); // [b, l, block² c]
-        self.fc2
-            .forward(gelu(self.fc1.forward(self.norm.forward(x)))) // [b, l, d]
+        self.fc2.forward(gelu(self.fc1.forward(self.norm.forward(x)))) // [b, l, d]
     }
 }
 
@@ -59,14 +56,8 @@ pub fn space_to_depth(x: Tensor<3>, block: usize, transposed: bool) -> Tensor<3>
     let [batch, patches, channels] = x.dims();
     let side = patches.isqrt();
     let out = side / block;
-    let squares = x
-        .reshape([batch, out, block, out, block, channels])
-        .permute([0, 1, 3, 2, 4, 5]); // [b, row, column, row in, column in, c]
-    let squares = if transposed {
-        squares.swap_dims(1, 2)
-    } else {
-        squares
-    };
+    let squares = x.reshape([batch, out, block, out, block, channels]).permute([0, 1, 3, 2, 4, 5]); // [b, row, column, row in, column in, c]
+    let squares = if transposed { squares.swap_dims(1, 2) } else { squares };
     squares.reshape([batch, out * out, block * block * channels])
 }
 
@@ -79,24 +70,14 @@ mod tests {
     fn squares_are_read_row_by_row() {
         let device = crate::test_device();
         // A 4 x 4 grid of one channel, numbered row by row.
-        let grid = Tensor::<1, Int>::arange(0..16, &device)
-            .float()
-            .reshape([1, 16, 1]);
+        let grid = Tensor::<1, Int>::arange(0..16, &device).float().reshape([1, 16, 1]);
         let v2 = space_to_depth(grid.clone(), 2, false).into_data();
-        let expected = [[
-            [0., 1., 4., 5.],
-            [2., 3., 6., 7.],
-            [8., 9., 12., 13.],
-            [10., 11., 14., 15.],
-        ]];
+        let expected =
+            [[[0., 1., 4., 5.], [2., 3., 6., 7.], [8., 9., 12., 13.], [10., 11., 14., 15.]]];
         v2.assert_eq(&TensorData::from(expected), false);
         let v1 = space_to_depth(grid, 2, true).into_data();
-        let expected = [[
-            [0., 1., 4., 5.],
-            [8., 9., 12., 13.],
-            [2., 3., 6., 7.],
-            [10., 11., 14., 15.],
-        ]];
+        let expected =
+            [[[0., 1., 4., 5.], [8., 9., 12., 13.], [2., 3., 6., 7.], [10., 11., 14., 15.]]];
         v1.assert_eq(&TensorData::from(expected), false);
     }
 }

@@ -29,17 +29,10 @@ pub struct DownloadArgs {
 pub fn run(args: DownloadArgs) -> Result<(), HubError> {
     let mut bars = Bars::default();
     let hub = Hub::from_env()?;
-    let folder = hub.download(
-        &args.repo,
-        args.revision.as_deref(),
-        args.out.as_deref(),
-        &mut bars,
-    )?;
+    let folder =
+        hub.download(&args.repo, args.revision.as_deref(), args.out.as_deref(), &mut bars)?;
     println!("{} is in {}", args.repo, folder.display());
-    println!(
-        "Next: mllmseg segment --checkpoint {} IMAGE \"words\"",
-        quoted(&folder)
-    );
+    println!("Next: mllmseg segment --checkpoint {} IMAGE \"words\"", quoted(&folder));
     Ok(())
 }
 

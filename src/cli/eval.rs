@@ -52,9 +52,7 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     }
     let report_dir = arguments.benchmark.report.as_deref();
     // The report's galleries are made from the predictions file; without one it keeps its own.
-    let predictions = arguments
-        .predictions
-        .or_else(|| Some(report_dir?.join("predictions.json")));
+    let predictions = arguments.predictions.or_else(|| Some(report_dir?.join("predictions.json")));
     if arguments.resume && predictions.is_none() {
         return Err("--resume goes on with a predictions file; name it by --predictions".into());
     }

@@ -33,11 +33,7 @@ pub fn run(arguments: InfoArgs) -> Result<(), CliError> {
         (_, Some(preset)) => (preset.name().to_string(), preset.config(), Value::Null),
         (Some(dir), None) => {
             let config = MllmsegConfig::from_dir(dir)?;
-            (
-                dir.display().to_string(),
-                config,
-                weights_json(&WeightFiles::open(dir)?),
-            )
+            (dir.display().to_string(), config, weights_json(&WeightFiles::open(dir)?))
         }
         (None, None) => return Err("name a checkpoint folder or a --preset".into()),
     };
@@ -93,19 +89,12 @@ fn print_tables(info: &Value) {
     let count = |value: &Value| grouped(value.as_u64().unwrap_or_default());
     println!("{}", info["name"].as_str().unwrap_or_default());
     println!("\nsizes");
-    let (vision, language) = (
-        &info["config"]["vision_config"],
-        &info["config"]["llm_config"],
-    );
+    let (vision, language) = (&info["config"]["vision_config"], &info["config"]["llm_config"]);
     for (part, sizes) in [("vision", vision), ("language", language)] {
         let kind = sizes["architectures"][0].as_str().unwrap_or_default();
-        let [layers, width, heads, mlp] = [
-            "num_hidden_layers",
-            "hidden_size",
-            "num_attention_heads",
-            "intermediate_size",
-        ]
-        .map(|key| sizes[key].to_string());
+        let [layers, width, heads, mlp] =
+            ["num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"]
+                .map(|key| sizes[key].to_string());
         println!("  {part:<10} {kind}: {layers} layers, {width} wide, {heads} heads, MLP {mlp}");
     }
     println!(
@@ -117,34 +106,18 @@ fn print_tables(info: &Value) {
         "image", info["image_size"], info["image_tokens"], info["mask_size"]
     );
     println!("\nparameters");
-    for part in [
-        "vision",
-        "projector",
-        "language_model",
-        "mask_decoder",
-        "total",
-    ] {
+    for part in ["vision", "projector", "language_model", "mask_decoder", "total"] {
         println!("  {part:<16} {:>16}", count(&info["parameters"][part]));
     }
     println!("\nmask decoder, by variant (the paper's Table 4)");
     for variant in ["vit", "llm", "concat", "dsff"] {
-        let mark = if info["mask_decoder_variant"] == variant {
-            "  <- this model"
-        } else {
-            ""
-        };
-        println!(
-            "  {variant:<16} {:>16}{mark}",
-            count(&info["mask_decoder_parameters"][variant])
-        );
+        let mark = if info["mask_decoder_variant"] == variant { "  <- this model" } else { "" };
+        println!("  {variant:<16} {:>16}{mark}", count(&info["mask_decoder_parameters"][variant]));
     }
     let weights = &info["weights"];
     if weights.is_object() {
         let tensors = count(&weights["tensors"]);
-        println!(
-            "\nweights: {tensors} tensors, {} bytes",
-            count(&weights["bytes"])
-        );
+        println!("\nweights: {tensors} tensors, {} bytes", count(&weights["bytes"]));
         if weights["has_mask_decoder"] == false {
             println!("  a base model: it has no mask decoder and must be trained first");
         }

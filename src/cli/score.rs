@@ -146,9 +146,7 @@ pub fn print_evaluation(
             "{:14}{:>9}  {}",
             "",
             "this run",
-            published::MODELS
-                .map(|model| format!("{model:>24}"))
-                .join("")
+            published::MODELS.map(|model| format!("{model:>24}")).join("")
         );
     }
     for (key, value) in summary.numbers.all() {
@@ -157,10 +155,7 @@ pub fn print_evaluation(
         let published = published.map_or(String::new(), |(_, values)| {
             values.map(|value| format!("{value:>24.1}")).join("")
         });
-        println!(
-            "{}",
-            format!("{:14}{ours:>9}  {published}", report::label(key)).trim_end()
-        );
+        println!("{}", format!("{:14}{ours:>9}  {published}", report::label(key)).trim_end());
     }
     for (count, what) in report::remarks(summary) {
         println!("{count} {what}");

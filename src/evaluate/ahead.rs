@@ -19,10 +19,7 @@ pub(super) struct ImagesAhead<I> {
 
 impl<I: Iterator<Item = (PathBuf, ImageInfo)>> ImagesAhead<I> {
     pub(super) fn new(images: I) -> Self {
-        let mut ahead = Self {
-            rest: images,
-            under_way: VecDeque::new(),
-        };
+        let mut ahead = Self { rest: images, under_way: VecDeque::new() };
         for _ in 0..rayon::current_num_threads() + 2 {
             ahead.start_one();
         }

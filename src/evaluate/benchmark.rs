@@ -44,9 +44,7 @@ impl BenchmarkOptions {
 
     /// Whose split it is.
     pub fn split_by(&self) -> &str {
-        self.split_by
-            .as_deref()
-            .unwrap_or(self.dataset.default_split_by())
+        self.split_by.as_deref().unwrap_or(self.dataset.default_split_by())
     }
 }
 
@@ -142,12 +140,7 @@ impl<'d> Selection<'d> {
             left -= asked;
         }
         items.retain(|item| !item.expressions.is_empty());
-        let mut selection = Self {
-            benchmark,
-            items,
-            places,
-            missing_images: Vec::new(),
-        };
+        let mut selection = Self { benchmark, items, places, missing_images: Vec::new() };
         selection.find_places();
         selection
     }
@@ -157,8 +150,7 @@ impl<'d> Selection<'d> {
         for (item, of_image) in self.items.iter().enumerate() {
             for (expression, asked) in of_image.expressions.iter().enumerate() {
                 let place = Place { item, expression };
-                self.places
-                    .insert((asked.ref_id, asked.sent_id), Some(place));
+                self.places.insert((asked.ref_id, asked.sent_id), Some(place));
             }
         }
     }
@@ -230,10 +222,7 @@ impl<'d> Selection<'d> {
     /// [`EvalError::Annotation`] for an annotation that is no mask of its image.
     pub fn truth(&self, item: &ReferItem, expression: &Expression) -> Result<Truth, EvalError> {
         if expression.no_target() {
-            return Ok(Truth {
-                mask: None,
-                annotated_box: None,
-            });
+            return Ok(Truth { mask: None, annotated_box: None });
         }
         let annotations = self.benchmark.data.annotations(expression.targets)?;
         let mut mask: Option<Bitmap> = None;

@@ -27,8 +27,7 @@ pub(super) fn write_whole(
     writer.flush().map_err(EvalError::io(path))?;
     drop(writer);
     file.as_file().sync_all().map_err(EvalError::io(path))?;
-    file.persist(path)
-        .map_err(|error| EvalError::io(path)(error.error))?;
+    file.persist(path).map_err(|error| EvalError::io(path)(error.error))?;
     Ok(())
 }
 

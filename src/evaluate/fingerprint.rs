@@ -29,22 +29,14 @@ pub(super) fn of_checkpoint(dir: &Path) -> Result<String, EvalError> {
                 None => block * BLOCK_BYTES,
                 Some(beyond) => block * BLOCK_BYTES + beyond * block / (BLOCKS - 1),
             };
-            file.seek(SeekFrom::Start(start))
-                .map_err(EvalError::io(&path))?;
+            file.seek(SeekFrom::Start(start)).map_err(EvalError::io(&path))?;
             let mut bytes = Vec::new();
-            (&mut file)
-                .take(BLOCK_BYTES)
-                .read_to_end(&mut bytes)
-                .map_err(EvalError::io(&path))?;
+            (&mut file).take(BLOCK_BYTES).read_to_end(&mut bytes).map_err(EvalError::io(&path))?;
             hash.update(&bytes);
         }
     }
     let digest = hash.finalize();
-    Ok(digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Weights, configuration and tokenizer, by name.

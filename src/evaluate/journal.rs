@@ -90,10 +90,7 @@ impl Journal {
                 let Some(place) = place.filter(|place| done.contains(&place.item)) else {
                     return Ok(());
                 };
-                let entry = Prediction {
-                    made_by: None,
-                    ..entry
-                };
+                let entry = Prediction { made_by: None, ..entry };
                 write_line(file, &path, &entry)?;
                 batch.push(place, entry, tally)
             })
@@ -110,12 +107,7 @@ impl Journal {
             let error = std::io::Error::other("another run is writing this file");
             return Err(EvalError::io(&path)(error));
         }
-        Ok(Self {
-            predictions: predictions.to_owned(),
-            path,
-            file,
-            synced: Instant::now(),
-        })
+        Ok(Self { predictions: predictions.to_owned(), path, file, synced: Instant::now() })
     }
 
     /// Keeps the answers of one image.
@@ -124,9 +116,7 @@ impl Journal {
         for entry in entries {
             write_line(&mut lines, &self.path, entry)?;
         }
-        self.file
-            .write_all(&lines)
-            .map_err(EvalError::io(&self.path))?;
+        self.file.write_all(&lines).map_err(EvalError::io(&self.path))?;
         if self.synced.elapsed() >= SYNC_EVERY {
             self.file.sync_data().map_err(EvalError::io(&self.path))?;
             self.synced = Instant::now();
@@ -175,12 +165,9 @@ fn done_items(
     let mut labelled = false;
     let same_run = |found: &MadeBy| match label.difference(found) {
         None => Ok(()),
-        Some((field, expected, found)) => Err(EvalError::OtherRun {
-            path: source.to_owned(),
-            field,
-            expected,
-            found,
-        }),
+        Some((field, expected, found)) => {
+            Err(EvalError::OtherRun { path: source.to_owned(), field, expected, found })
+        }
     };
     if let Earlier::Journal = earlier
         && let Some(found) = Lines::open(source)?.header()?
@@ -249,20 +236,14 @@ struct Lines<'p> {
 impl<'p> Lines<'p> {
     fn open(path: &'p Path) -> Result<Self, EvalError> {
         let file = File::open(path).map_err(EvalError::io(path))?;
-        Ok(Self {
-            path,
-            file: BufReader::new(file),
-            line: 0,
-        })
+        Ok(Self { path, file: BufReader::new(file), line: 0 })
     }
 
     /// The next line with its end; `None` at the end of the file or before a torn line.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, EvalError> {
         let mut line = Vec::new();
         let mut limited = (&mut self.file).take(MAX_LINE);
-        limited
-            .read_until(b'\n', &mut line)
-            .map_err(EvalError::io(self.path))?;
+        limited.read_until(b'\n', &mut line).map_err(EvalError::io(self.path))?;
         self.line += 1;
         if line.len() as u64 == MAX_LINE {
             return Err(self.error(format!("longer than {MAX_LINE} bytes")));
@@ -296,18 +277,12 @@ impl<'p> Lines<'p> {
     }
 
     fn error(&self, detail: String) -> EvalError {
-        EvalError::Journal {
-            path: self.path.to_owned(),
-            line: self.line,
-            detail,
-        }
+        EvalError::Journal { path: self.path.to_owned(), line: self.line, detail }
     }
 }
 
 fn write_header(file: &mut impl Write, path: &Path, label: &MadeBy) -> Result<(), EvalError> {
-    let header = Header {
-        mllmseg: label.clone(),
-    };
+    let header = Header { mllmseg: label.clone() };
     write_json_line(file, path, &header)
 }
 

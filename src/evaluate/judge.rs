@@ -129,10 +129,7 @@ impl Selection<'_> {
         let mut scores = self.empty_scores();
         let image = item.image.id as u64; // any number that tells images apart
         let wrong_size = |source| EvalError::Annotation {
-            annotation: format!(
-                "of ref_id {}, sent_id {}",
-                expression.ref_id, expression.sent_id
-            ),
+            annotation: format!("of ref_id {}, sent_id {}", expression.ref_id, expression.sent_id),
             image_id: item.image.id,
             source,
         };
@@ -175,11 +172,7 @@ fn judge_referring(
     truth: &Truth,
 ) -> Result<Option<f64>, MaskError> {
     let empty = Bitmap::new(mask.height(), mask.width())?;
-    let prediction = if rejected && protocol == Protocol::Standard {
-        &empty
-    } else {
-        mask
-    };
+    let prediction = if rejected && protocol == Protocol::Standard { &empty } else { mask };
     let target = truth.mask.as_ref().unwrap_or(&empty);
     sums.add(image, prediction, target, truth.annotated_box)?;
     Ok(sums.report().miou)

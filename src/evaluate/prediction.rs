@@ -75,11 +75,7 @@ impl MadeBy {
             ("split", &self.split, &found.split),
             ("protocol", protocol, other_protocol),
             ("dtype", &self.dtype, &found.dtype),
-            (
-                "checkpoint fingerprint",
-                &self.checkpoint,
-                &found.checkpoint,
-            ),
+            ("checkpoint fingerprint", &self.checkpoint, &found.checkpoint),
         ];
         let (field, expected, found) = fields.into_iter().find(|(_, a, b)| a != b)?;
         Some((field, expected.clone(), found.clone()))

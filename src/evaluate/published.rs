@@ -37,21 +37,15 @@ pub fn numbers(dataset: Dataset, split_by: &str, split: Split) -> Vec<PublishedN
         (Dataset::RefCocoG, Split::Test) => {
             &[("ciou", [78.6, 80.8]), ("rec_prec@0.5", [88.9, 91.3])]
         }
-        (Dataset::GRefCoco, Split::Val) => &[
-            ("giou", [73.2, 75.1]),
-            ("ciou", [70.0, 71.6]),
-            ("n_acc", [71.1, 73.2]),
-        ],
-        (Dataset::GRefCoco, Split::TestA) => &[
-            ("giou", [75.2, 77.0]),
-            ("ciou", [75.4, 76.9]),
-            ("n_acc", [68.5, 72.4]),
-        ],
-        (Dataset::GRefCoco, Split::TestB) => &[
-            ("giou", [67.9, 69.7]),
-            ("ciou", [67.1, 68.5]),
-            ("n_acc", [63.1, 65.5]),
-        ],
+        (Dataset::GRefCoco, Split::Val) => {
+            &[("giou", [73.2, 75.1]), ("ciou", [70.0, 71.6]), ("n_acc", [71.1, 73.2])]
+        }
+        (Dataset::GRefCoco, Split::TestA) => {
+            &[("giou", [75.2, 77.0]), ("ciou", [75.4, 76.9]), ("n_acc", [68.5, 72.4])]
+        }
+        (Dataset::GRefCoco, Split::TestB) => {
+            &[("giou", [67.9, 69.7]), ("ciou", [67.1, 68.5]), ("n_acc", [63.1, 65.5])]
+        }
         _ => &[],
     };
     row.to_vec()

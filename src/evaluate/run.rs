@@ -62,26 +62,16 @@ pub fn evaluate(
         .collect::<Result<_, _>>()?;
     let mut tally = Tally::new(selection);
     let (mut journal, done) = open_journal(segmenter, selection, options, &mut tally)?;
-    let pending: Vec<usize> = (0..paths.len())
-        .filter(|item| !done.contains(item))
-        .collect();
-    let images = pending
-        .iter()
-        .map(|&item| (paths[item].clone(), selection.items()[item].image.clone()));
+    let pending: Vec<usize> = (0..paths.len()).filter(|item| !done.contains(item)).collect();
+    let images =
+        pending.iter().map(|&item| (paths[item].clone(), selection.items()[item].image.clone()));
     watch.begin(tally.outcomes.len(), selection.len());
     let (answers, receiver) = sync_channel(WAITING);
     thread::scope(|scope| {
-        let scorer = Scorer {
-            selection,
-            tally: &mut tally,
-            journal: journal.as_mut(),
-            watch,
-        };
+        let scorer = Scorer { selection, tally: &mut tally, journal: journal.as_mut(), watch };
         let scoring = scope.spawn(move || scorer.run(receiver));
         let asked = ask_all(segmenter, selection, &pending, images, answers);
-        let scored = scoring
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let scored = scoring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // When scoring fails, asking merely stops.
         scored.and(asked)
     })?;
@@ -132,11 +122,7 @@ fn ask_all(
 ) -> Result<(), EvalError> {
     for (&item, image) in pending.iter().zip(ImagesAhead::new(images)) {
         let of_image = &selection.items()[item];
-        let texts: Vec<&str> = of_image
-            .expressions
-            .iter()
-            .map(|asked| asked.text)
-            .collect();
+        let texts: Vec<&str> = of_image.expressions.iter().map(|asked| asked.text).collect();
         let masks = ask(segmenter, &image?, &texts).map_err(|source| EvalError::Segment {
             image_id: of_image.image.id,
             file_name: of_image.image.file_name.to_string(),
@@ -154,20 +140,12 @@ fn ask(
     image: &RgbImage,
     texts: &[&str],
 ) -> Result<Vec<Option<MaskPrediction>>, SegmentError> {
-    let askable: Vec<bool> = texts
-        .iter()
-        .map(|text| check_expression(segmenter.tokenizer(), text).is_ok())
-        .collect();
-    let asked: Vec<&str> = texts
-        .iter()
-        .zip(&askable)
-        .filter_map(|(text, askable)| askable.then_some(*text))
-        .collect();
+    let askable: Vec<bool> =
+        texts.iter().map(|text| check_expression(segmenter.tokenizer(), text).is_ok()).collect();
+    let asked: Vec<&str> =
+        texts.iter().zip(&askable).filter_map(|(text, askable)| askable.then_some(*text)).collect();
     let mut masks = segmenter.encode(image)?.segment_all(&asked)?.into_iter();
-    Ok(askable
-        .into_iter()
-        .map(|askable| if askable { masks.next() } else { None })
-        .collect())
+    Ok(askable.into_iter().map(|askable| if askable { masks.next() } else { None }).collect())
 }
 
 /// What follows the device: masks, run lengths, scores, the journal.

@@ -34,16 +34,11 @@ pub fn score(
         check_label(selection, predictions, entry.made_by.as_ref())?;
         let Some(asked) = selection.find(entry.ref_id, entry.sent_id) else {
             let options = selection.benchmark().options();
-            let detail = format!(
-                "{} {} has no such expression",
-                options.dataset, options.split
-            );
+            let detail = format!("{} {} has no such expression", options.dataset, options.split);
             return Err(complain(detail));
         };
         if !seen.insert((entry.ref_id, entry.sent_id)) {
-            return Err(complain(
-                "a second entry for this expression; remove one".into(),
-            ));
+            return Err(complain("a second entry for this expression; remove one".into()));
         }
         match asked {
             Some(place) => batch.push(place, entry, &mut tally),
@@ -68,12 +63,7 @@ pub(super) struct Batch<'s> {
 
 impl<'s> Batch<'s> {
     pub(super) fn new(selection: &'s Selection<'s>, path: &'s Path) -> Self {
-        Self {
-            selection,
-            path,
-            entries: Vec::new(),
-            lacks_rejected_masks: false,
-        }
+        Self { selection, path, entries: Vec::new(), lacks_rejected_masks: false }
     }
 
     pub(super) fn push(
@@ -107,11 +97,7 @@ impl<'s> Batch<'s> {
         for one in judged {
             tally.add(one?); // the first of the file that fails
         }
-        tally.unasked += self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.unasked)
-            .count();
+        tally.unasked += self.entries.iter().filter(|(_, entry)| entry.unasked).count();
         self.entries.clear();
         Ok(())
     }
@@ -190,17 +176,10 @@ fn check_complete(
         .take(EXAMPLES)
         .map(|place| {
             let (_, expression) = selection.expression(place);
-            format!(
-                "ref_id {} sent_id {}",
-                expression.ref_id, expression.sent_id
-            )
+            format!("ref_id {} sent_id {}", expression.ref_id, expression.sent_id)
         })
         .collect();
-    let more = if missing > examples.len() {
-        ", ..."
-    } else {
-        ""
-    };
+    let more = if missing > examples.len() { ", ..." } else { "" };
     Err(EvalError::Missing {
         path: path.to_owned(),
         asked,

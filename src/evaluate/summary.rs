@@ -48,11 +48,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(selection: &Selection) -> Self {
-        Self {
-            scores: selection.empty_scores(),
-            outcomes: Vec::new(),
-            unasked: 0,
-        }
+        Self { scores: selection.empty_scores(), outcomes: Vec::new(), unasked: 0 }
     }
 
     pub(super) fn add(&mut self, (scores, outcome): (Scores, Outcome)) {

@@ -83,49 +83,29 @@ pub fn fetch(hub: &Hub, repo: &str, revision: &str) -> Result<Listing, HubError>
     let url = format!("{endpoint}/api/models/{repo}/revision/{escaped}?blobs=true");
     let mut response = hub.get(&url, 0).map_err(|source| match source {
         ureq::Error::TooManyRedirects => HubError::Redirects { url: url.clone() },
-        source => HubError::Unreachable {
-            endpoint: endpoint.clone(),
-            source: Box::new(source),
-        },
+        source => HubError::Unreachable { endpoint: endpoint.clone(), source: Box::new(source) },
     })?;
     match response.status().as_u16() {
         200 => {}
         status @ (401 | 403) => {
             let (endpoint, repo) = (endpoint.clone(), repo.to_owned());
-            return Err(HubError::Refused {
-                endpoint,
-                repo,
-                status,
-            });
+            return Err(HubError::Refused { endpoint, repo, status });
         }
         404 => {
             let (repo, revision) = (repo.to_owned(), revision.to_owned());
-            return Err(HubError::RepoNotFound {
-                endpoint: endpoint.clone(),
-                repo,
-                revision,
-            });
+            return Err(HubError::RepoNotFound { endpoint: endpoint.clone(), repo, revision });
         }
         status => return Err(HubError::Status { url, status }),
     }
-    let text = response
-        .body_mut()
-        .with_config()
-        .limit(MAX_LISTING_BYTES)
-        .read_to_vec();
+    let text = response.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
     let text = match text {
         Ok(text) => text,
         Err(source) => {
-            return Err(HubError::Listing {
-                url,
-                source: source.into(),
-            });
+            return Err(HubError::Listing { url, source: source.into() });
         }
     };
-    let listing: Listing = serde_json::from_slice(&text).map_err(|source| HubError::Listing {
-        url: url.clone(),
-        source: source.into(),
-    })?;
+    let listing: Listing = serde_json::from_slice(&text)
+        .map_err(|source| HubError::Listing { url: url.clone(), source: source.into() })?;
     let is_commit = listing.sha.len() >= 12 && listing.sha.bytes().all(|b| b.is_ascii_hexdigit());
     match is_commit {
         true => Ok(listing),
@@ -146,16 +126,9 @@ pub fn checkpoint_files<'a>(
         check_path(repo, &file.name)?;
     }
     let chosen = |wanted: &dyn Fn(&str) -> bool| -> Vec<&'a RemoteFile> {
-        listing
-            .siblings
-            .iter()
-            .filter(|file| wanted(&file.name))
-            .collect()
+        listing.siblings.iter().filter(|file| wanted(&file.name)).collect()
     };
-    let missing = |missing| HubError::NotACheckpoint {
-        repo: repo.to_owned(),
-        missing,
-    };
+    let missing = |missing| HubError::NotACheckpoint { repo: repo.to_owned(), missing };
 
     let mut files = chosen(&|name| SIDE_FILES.contains(&name));
     if !files.iter().any(|file| file.name == "config.json") {
@@ -184,16 +157,11 @@ pub fn checkpoint_files<'a>(
 /// Refuses a list with a path that leads elsewhere, and a weight file whose name is not plain.
 /// Files in subfolders are legal on the hub; they are not fetched.
 fn check_path(repo: &str, path: &str) -> Result<(), HubError> {
-    let leaves = path
-        .split(['/', '\\'])
-        .any(|part| part.is_empty() || part == "..")
+    let leaves = path.split(['/', '\\']).any(|part| part.is_empty() || part == "..")
         || path.contains([':', '\0']);
     let odd_weights = !path.contains('/') && path.contains(".safetensors") && !is_plain_name(path);
     match leaves || odd_weights {
-        true => Err(HubError::UnsafeName {
-            repo: repo.to_owned(),
-            name: path.to_owned(),
-        }),
+        true => Err(HubError::UnsafeName { repo: repo.to_owned(), name: path.to_owned() }),
         false => Ok(()),
     }
 }

@@ -36,9 +36,7 @@ impl Hub {
                 301 | 302 | 303 | 307 | 308 => response.headers().get("Location"),
                 _ => return Ok(response),
             };
-            let location = location
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default();
+            let location = location.and_then(|value| value.to_str().ok()).unwrap_or_default();
             address = resolve(&address, location).ok_or_else(|| bad_address(location))?;
         }
         Err(ureq::Error::TooManyRedirects)
@@ -57,9 +55,7 @@ fn resolve(base: &Uri, location: &str) -> Option<Uri> {
         return format!("{scheme}:{location}").parse().ok();
     }
     if location.starts_with('/') {
-        return format!("{scheme}://{}{location}", base.authority()?)
-            .parse()
-            .ok();
+        return format!("{scheme}://{}{location}", base.authority()?).parse().ok();
     }
     let address: Uri = location.parse().ok()?;
     (address.scheme().is_some() && address.host().is_some()).then_some(address)
@@ -74,15 +70,9 @@ mod tests {
         let base: Uri = "https://hub.test:8080/owner/model?x=1".parse().unwrap();
         let resolved = |location| resolve(&base, location).map(|uri| uri.to_string());
         let expected = [
-            (
-                "https://cdn.test/a?b=c%2F#d",
-                Some("https://cdn.test/a?b=c%2F"),
-            ),
+            ("https://cdn.test/a?b=c%2F#d", Some("https://cdn.test/a?b=c%2F")),
             ("//cdn.test/a", Some("https://cdn.test/a")),
-            (
-                "/renamed/model?y",
-                Some("https://hub.test:8080/renamed/model?y"),
-            ),
+            ("/renamed/model?y", Some("https://hub.test:8080/renamed/model?y")),
             ("model", None),
             ("", None),
             ("https://", None),

@@ -88,11 +88,7 @@ fn is_present(file: &RemoteFile, target: &Path, of_this_commit: bool) -> Result<
 fn sha256(contents: &mut File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(contents, &mut hasher)?;
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What arrived of a file so far. The lock ends with the value.
@@ -118,17 +114,12 @@ impl Part {
     }
 
     fn length(&self) -> Result<u64, HubError> {
-        let facts = self
-            .file
-            .metadata()
-            .map_err(|source| HubError::io(&self.path, source))?;
+        let facts = self.file.metadata().map_err(|source| HubError::io(&self.path, source))?;
         Ok(facts.len())
     }
 
     fn clear(&mut self) -> Result<(), HubError> {
-        self.file
-            .set_len(0)
-            .map_err(|source| HubError::io(&self.path, source))
+        self.file.set_len(0).map_err(|source| HubError::io(&self.path, source))
     }
 
     /// Without a digest from the hub there is nothing to compare with.
@@ -146,18 +137,12 @@ impl Part {
         }
         self.clear()?;
         let (file, expected) = (file.name.clone(), expected.to_owned());
-        Err(HubError::Digest {
-            file,
-            expected,
-            found,
-        })
+        Err(HubError::Digest { file, expected, found })
     }
 
     /// On disk first and then under its name, so that a power cut leaves no half file there.
     fn name(&self, target: &Path) -> Result<(), HubError> {
-        self.file
-            .sync_all()
-            .map_err(|source| HubError::io(&self.path, source))?;
+        self.file.sync_all().map_err(|source| HubError::io(&self.path, source))?;
         fs::rename(&self.path, target).map_err(|source| HubError::io(target, source))
     }
 }
@@ -184,20 +169,11 @@ impl Transfer<'_> {
                 Err(Failure::Broken(source)) => source,
             };
             let received = self.part.length()?;
-            failed = if received >= best + WORTHWHILE_BYTES {
-                0
-            } else {
-                failed + 1
-            };
+            failed = if received >= best + WORTHWHILE_BYTES { 0 } else { failed + 1 };
             best = best.max(received);
             if failed >= limits.attempts {
                 let file = self.file.name.clone();
-                return Err(HubError::Interrupted {
-                    file,
-                    received,
-                    attempts: failed,
-                    source,
-                });
+                return Err(HubError::Interrupted { file, received, attempts: failed, source });
             }
             thread::sleep(limits.pause * 2_u32.pow(failed.min(5)));
         }
@@ -214,20 +190,14 @@ impl Transfer<'_> {
             return Ok(()); // all had arrived when the last run ended
         }
         let url = self.url();
-        let response = self
-            .source
-            .hub
-            .get(&url, start)
-            .map_err(|source| match source {
-                ureq::Error::TooManyRedirects => HubError::Redirects { url: url.clone() }.into(),
-                source => Failure::Broken(source.into()),
-            })?;
+        let response = self.source.hub.get(&url, start).map_err(|source| match source {
+            ureq::Error::TooManyRedirects => HubError::Redirects { url: url.clone() }.into(),
+            source => Failure::Broken(source.into()),
+        })?;
         self.check_status(&url, &response)?;
         if response.status() == 416 {
             self.part.clear()?;
-            return Err(Failure::Broken(
-                "the hub cannot go on from where it stopped".into(),
-            ));
+            return Err(Failure::Broken("the hub cannot go on from where it stopped".into()));
         }
         if response.status() == 200 && start > 0 {
             self.part.clear()?; // the server knows no ranges and sends it all
@@ -239,48 +209,26 @@ impl Transfer<'_> {
     }
 
     fn url(&self) -> String {
-        let Source {
-            hub, repo, commit, ..
-        } = self.source;
-        format!(
-            "{}/{repo}/resolve/{commit}/{}",
-            hub.endpoint, self.file.name
-        )
+        let Source { hub, repo, commit, .. } = self.source;
+        format!("{}/{repo}/resolve/{commit}/{}", hub.endpoint, self.file.name)
     }
 
     fn check_status(&self, url: &str, response: &Response<Body>) -> Result<(), Failure> {
-        let Source {
-            hub,
-            repo,
-            revision,
-            ..
-        } = self.source;
+        let Source { hub, repo, revision, .. } = self.source;
         let repo = (*repo).to_owned();
         Err(match response.status().as_u16() {
             200 | 206 | 416 => return Ok(()),
-            status @ (401 | 403) => HubError::Refused {
-                endpoint: hub.endpoint.clone(),
-                repo,
-                status,
+            status @ (401 | 403) => {
+                HubError::Refused { endpoint: hub.endpoint.clone(), repo, status }.into()
             }
-            .into(),
             404 => {
                 let (revision, file) = ((*revision).to_owned(), self.file.name.clone());
-                HubError::FileNotFound {
-                    repo,
-                    revision,
-                    file,
-                }
-                .into()
+                HubError::FileNotFound { repo, revision, file }.into()
             }
             status @ (408 | 429 | 500..=599) => {
                 Failure::Broken(format!("the hub answered with status {status}").into())
             }
-            status => HubError::Status {
-                url: url.to_owned(),
-                status,
-            }
-            .into(),
+            status => HubError::Status { url: url.to_owned(), status }.into(),
         })
     }
 
@@ -291,16 +239,10 @@ impl Transfer<'_> {
         response: &Response<Body>,
         start: u64,
     ) -> Result<u64, HubError> {
-        let by_length = response
-            .body()
-            .content_length()
-            .map(|length| length.saturating_add(start));
+        let by_length = response.body().content_length().map(|length| length.saturating_add(start));
         let mut announced = by_length;
         if response.status() == 206 {
-            let range = response
-                .headers()
-                .get("Content-Range")
-                .and_then(|v| v.to_str().ok());
+            let range = response.headers().get("Content-Range").and_then(|v| v.to_str().ok());
             let (first, total) = range.and_then(parse_content_range).unwrap_or((start, None));
             if first != start {
                 let found = format!("them from byte {first} instead of {start}");
@@ -309,9 +251,7 @@ impl Transfer<'_> {
             announced = total.or(by_length);
         }
         let Some(size) = self.size.or(announced) else {
-            return Err(HubError::NoSize {
-                url: url.to_owned(),
-            });
+            return Err(HubError::NoSize { url: url.to_owned() });
         };
         for found in [announced, by_length].into_iter().flatten() {
             if found != size {
@@ -324,11 +264,7 @@ impl Transfer<'_> {
 
     fn wrong_size<T>(&mut self, expected: u64, found: String) -> Result<T, HubError> {
         self.part.clear()?;
-        Err(HubError::Size {
-            file: self.file.name.clone(),
-            expected,
-            found,
-        })
+        Err(HubError::Size { file: self.file.name.clone(), expected, found })
     }
 
     /// Appends the body to the part, which holds `start` bytes.
@@ -340,10 +276,7 @@ impl Transfer<'_> {
         progress: &mut dyn Progress,
     ) -> Result<(), Failure> {
         let path = &self.part.path;
-        self.part
-            .file
-            .seek(SeekFrom::Start(start))
-            .map_err(|e| HubError::io(path, e))?;
+        self.part.file.seek(SeekFrom::Start(start)).map_err(|e| HubError::io(path, e))?;
         let mut reader = body.into_reader();
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut position = start;
@@ -360,21 +293,15 @@ impl Transfer<'_> {
             if end > size {
                 return Ok(self.wrong_size(size, format!("more than {size}"))?);
             }
-            self.part
-                .file
-                .write_all(&buffer[..count])
-                .map_err(|source| {
-                    let path = self.part.path.clone();
-                    match source.kind() {
-                        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                            HubError::DiskFull {
-                                path,
-                                missing: size - position,
-                            }
-                        }
-                        _ => HubError::Io { path, source },
+            self.part.file.write_all(&buffer[..count]).map_err(|source| {
+                let path = self.part.path.clone();
+                match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        HubError::DiskFull { path, missing: size - position }
                     }
-                })?;
+                    _ => HubError::Io { path, source },
+                }
+            })?;
             position = end;
             progress.position(position);
         }

@@ -55,35 +55,23 @@ impl Layout {
     }
 
     fn entry(&self, index: usize, item: &OverlayItem) -> Entry {
-        let found = item
-            .mask
-            .is_some_and(|mask| mask.iter().any(|&value| value != 0));
+        let found = item.mask.is_some_and(|mask| mask.iter().any(|&value| value != 0));
         let note = match (item.rejected, found) {
             (true, _) => Some("not in the picture"),
             (false, false) => Some("empty mask"),
             (false, true) => None,
         };
-        let chip = Chip {
-            colour: colour(index),
-            crossed_out: note.is_some(),
-        };
+        let chip = Chip { colour: colour(index), crossed_out: note.is_some() };
         let mut lines = self.letters.wrap(item.caption, self.text_width, MAX_LINES);
         if lines.is_empty() {
             lines.push("(no words)".into());
         }
-        Entry {
-            chip: Some(chip),
-            lines,
-            note,
-        }
+        Entry { chip: Some(chip), lines, note }
     }
 
     /// Where the note goes: how far right, and whether it needs a line of its own.
     fn note_place(&self, entry: &Entry, note: &str) -> (f32, bool) {
-        let before = entry
-            .lines
-            .last()
-            .map_or(0.0, |line| self.letters.width(line));
+        let before = entry.lines.last().map_or(0.0, |line| self.letters.width(line));
         let left = before + self.letters.height * 0.5;
         match left + self.letters.width(note) <= self.text_width {
             true => (left, false),
@@ -92,22 +80,14 @@ impl Layout {
     }
 
     fn height(&self, entry: &Entry) -> f32 {
-        let own_line = entry
-            .note
-            .is_some_and(|note| self.note_place(entry, note).1);
+        let own_line = entry.note.is_some_and(|note| self.note_place(entry, note).1);
         self.line * (entry.lines.len() + usize::from(own_line)) as f32
     }
 
     fn draw(&self, canvas: &mut RgbImage, top: f32, entry: &Entry) {
         if let Some(chip) = entry.chip {
             let down = (self.letters.height - self.chip) / 2.0;
-            draw_chip(
-                canvas,
-                self.margin as u32,
-                (top + down) as u32,
-                self.chip as u32,
-                chip,
-            );
+            draw_chip(canvas, self.margin as u32, (top + down) as u32, self.chip as u32, chip);
         }
         let mut y = top;
         for line in &entry.lines {
@@ -117,8 +97,7 @@ impl Layout {
         if let Some(note) = entry.note {
             let (right, own_line) = self.note_place(entry, note);
             let y = if own_line { y } else { y - self.line };
-            self.letters
-                .draw(canvas, self.text_left + right, y, note, FAINT_INK);
+            self.letters.draw(canvas, self.text_left + right, y, note, FAINT_INK);
         }
     }
 }
@@ -131,11 +110,7 @@ pub(super) fn add_below(picture: RgbImage, items: &[OverlayItem]) -> RgbImage {
         .map(|(index, item)| layout.entry(index, item))
         .collect();
     if let Some(more @ 1..) = items.len().checked_sub(MAX_ENTRIES) {
-        entries.push(Entry {
-            chip: None,
-            lines: vec![format!("and {more} more")],
-            note: None,
-        });
+        entries.push(Entry { chip: None, lines: vec![format!("and {more} more")], note: None });
     }
     let mut band = 0;
     if !entries.is_empty() {

@@ -88,11 +88,7 @@ pub fn draw_overlay(image: &RgbImage, items: &[OverlayItem]) -> Result<RgbImage,
     let masks = || {
         items.iter().enumerate().filter_map(|(index, item)| {
             let values = item.mask.filter(|_| !item.rejected)?;
-            let mask = Mask {
-                values,
-                width: width as usize,
-                factor: factor as usize,
-            };
+            let mask = Mask { values, width: width as usize, factor: factor as usize };
             Some((mask, colour(index)))
         })
     };
@@ -123,12 +119,7 @@ fn check_mask(mask: &[u8], width: u32, height: u32, caption: &str) -> Result<(),
     if mask.len() as u64 == u64::from(width) * u64::from(height) {
         return Ok(());
     }
-    Err(OverlayError::MaskSize {
-        caption: caption.into(),
-        width,
-        height,
-        found: mask.len(),
-    })
+    Err(OverlayError::MaskSize { caption: caption.into(), width, height, found: mask.len() })
 }
 
 /// The colour of the item at `index`: the palette, then a lighter and a darker round of it.
@@ -147,12 +138,7 @@ fn enlarge(image: &RgbImage, factor: u32) -> RgbImage {
         1 => image.clone(),
         _ => {
             let (width, height) = image.dimensions();
-            imageops::resize(
-                image,
-                width * factor,
-                height * factor,
-                imageops::FilterType::Nearest,
-            )
+            imageops::resize(image, width * factor, height * factor, imageops::FilterType::Nearest)
         }
     }
 }
@@ -167,11 +153,7 @@ struct Mask<'a> {
 impl Mask<'_> {
     fn contains(&self, x: u32, y: u32) -> bool {
         let (column, row) = (x as usize / self.factor, y as usize / self.factor);
-        column < self.width
-            && self
-                .values
-                .get(row * self.width + column)
-                .is_some_and(|&v| v != 0)
+        column < self.width && self.values.get(row * self.width + column).is_some_and(|&v| v != 0)
     }
 
     /// Whether a pixel at most `reach` steps left, right, above or below of (x, y) is inside, or outside, as asked.

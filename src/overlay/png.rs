@@ -46,14 +46,8 @@ pub fn write_png_atomic(path: impl AsRef<Path>, image: &DynamicImage) -> Result<
     let mut bytes = Vec::new();
     image
         .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
-        .map_err(|source| PngError::Encode {
-            path: path.into(),
-            source,
-        })?;
-    replace_file(path, &bytes).map_err(|source| PngError::Write {
-        path: path.into(),
-        source,
-    })
+        .map_err(|source| PngError::Encode { path: path.into(), source })?;
+    replace_file(path, &bytes).map_err(|source| PngError::Write { path: path.into(), source })
 }
 
 fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -72,10 +66,7 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path does not end in a file name",
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a file name")
     })?;
     let mut temporary = OsString::from(".");
     temporary.push(name);
@@ -92,9 +83,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Flushes the new name itself. The file is whole either way, and not every system can do this, so failure is no error.
 fn sync_folder(path: &Path) {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
         let _ = folder.sync_all();
     }

@@ -24,8 +24,7 @@ pub(super) struct Type {
 
 impl Type {
     fn advance(self, character: char) -> f32 {
-        FONT.as_scaled(self.height)
-            .h_advance(FONT.glyph_id(character))
+        FONT.as_scaled(self.height).h_advance(FONT.glyph_id(character))
     }
 
     /// Width of a line of `text` in pixels.
@@ -83,8 +82,7 @@ impl Type {
             let position = Point { x, y: baseline };
             draw_glyph(
                 canvas,
-                FONT.glyph_id(character)
-                    .with_scale_and_position(scale, position),
+                FONT.glyph_id(character).with_scale_and_position(scale, position),
                 colour,
             );
             x += self.advance(character);
@@ -98,10 +96,7 @@ fn draw_glyph(canvas: &mut RgbImage, glyph: Glyph, Rgb(colour): Rgb<u8>) {
     };
     let corner = outline.px_bounds().min;
     outline.draw(|x, y, coverage| {
-        let (x, y) = (
-            corner.x as i64 + i64::from(x),
-            corner.y as i64 + i64::from(y),
-        );
+        let (x, y) = (corner.x as i64 + i64::from(x), corner.y as i64 + i64::from(y));
         let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else {
             return;
         };

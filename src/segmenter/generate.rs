@@ -55,14 +55,8 @@ impl ImageSession<'_> {
             let ids = token_tensor(&[unread], 0, &segmenter.device.device);
             let hidden = segmenter.model.read_on(ids, &mut cache); // [1, t, d]
             let state = hidden.narrow(1, unread.len() - 1, 1); // [1, 1, d]
-            let best = segmenter
-                .model
-                .language_model
-                .logits(state.clone())
-                .argmax(2); // [1, 1, 1]
-            let best = best
-                .try_into_data()
-                .map_err(|error| self.read_back(error))?;
+            let best = segmenter.model.language_model.logits(state.clone()).argmax(2); // [1, 1, 1]
+            let best = best.try_into_data().map_err(|error| self.read_back(error))?;
             let id = best.iter::<i64>().next().unwrap_or_default() as u32;
             if Some(id) == end || Some(id) == special.eos {
                 truncated = false;
@@ -78,11 +72,7 @@ impl ImageSession<'_> {
         }
         let marks = self.marks(&answer, states, mark_positions)?;
         let text = segmenter.tokenizer.decode(&answer, false)?;
-        Ok(Generated {
-            text,
-            marks,
-            truncated,
-        })
+        Ok(Generated { text, marks, truncated })
     }
 
     fn marks(
@@ -99,24 +89,15 @@ impl ImageSession<'_> {
         let masks = decoder.segment(&self.state.decoder, seg_tokens.clone());
         let answers = self.collect(seg_tokens, masks, &["a generated answer"])?;
         let mut start = 0;
-        let marks = positions
-            .into_iter()
-            .zip(answers)
-            .map(|(position, answer_of_mark)| {
-                let words = self
-                    .segmenter
-                    .tokenizer
-                    .decode(&answer[start..position], true)?;
-                start = position + 1;
-                let rejected = answer[position] == self.segmenter.special.rej;
-                let answer_of_mark = Answer {
-                    rejected,
-                    ..answer_of_mark
-                };
-                let words = words.trim().to_string();
-                let prediction = self.prediction(words.clone(), answer_of_mark)?;
-                Ok(Mark { words, prediction })
-            });
+        let marks = positions.into_iter().zip(answers).map(|(position, answer_of_mark)| {
+            let words = self.segmenter.tokenizer.decode(&answer[start..position], true)?;
+            start = position + 1;
+            let rejected = answer[position] == self.segmenter.special.rej;
+            let answer_of_mark = Answer { rejected, ..answer_of_mark };
+            let words = words.trim().to_string();
+            let prediction = self.prediction(words.clone(), answer_of_mark)?;
+            Ok(Mark { words, prediction })
+        });
         marks.collect()
     }
 }

@@ -57,33 +57,18 @@ impl Segmenter {
         let mut config = MllmsegConfig::from_dir(dir)?;
         let template = Template::from_name(&config.template)?;
         let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let is_base_model = !WeightFiles::open(dir)?
-            .shapes()
-            .any(|(name, _)| name.starts_with("res_decoder."));
-        let lacks_tokens = [SEG, REJ]
-            .iter()
-            .any(|token| tokenizer.token_id(token).is_none());
+        let is_base_model =
+            !WeightFiles::open(dir)?.shapes().any(|(name, _)| name.starts_with("res_decoder."));
+        let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
         if is_base_model && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
-        let options = LoadOptions {
-            dtype,
-            vocab_size: Some(tokenizer.vocab_size()),
-            new_lora: None,
-        };
+        let options =
+            LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora: None };
         let (model, report) = load_model(dir, &mut config, options, &device.device)?;
         let (device, dir) = (device.clone(), dir.to_path_buf());
-        Ok(Self {
-            model,
-            config,
-            tokenizer,
-            template,
-            special,
-            device,
-            report,
-            dir,
-        })
+        Ok(Self { model, config, tokenizer, template, special, device, report, dir })
     }
 
     /// Writes a checkpoint folder that [`Segmenter::load`] and the published Python code read.
@@ -106,10 +91,7 @@ impl Segmenter {
     /// Masks come for every [SEG] of the answer, in order. The fast path of [`ImageSession`] gives
     /// the same probabilities.
     pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
-        let seg_positions = self
-            .seg_positions(prompt)
-            .map(|position| (0, position))
-            .collect();
+        let seg_positions = self.seg_positions(prompt).map(|position| (0, position)).collect();
         self.model.forward(Conversations {
             pixels,
             input_ids: token_tensor(&[&prompt.input_ids], 0, &self.device.device),
@@ -125,13 +107,7 @@ impl Segmenter {
         answer: Option<&str>,
     ) -> Result<TokenizedPrompt, SegmentError> {
         let image_tokens = self.config.num_image_tokens();
-        Ok(tokenize_conversation(
-            &self.tokenizer,
-            self.template,
-            question,
-            answer,
-            image_tokens,
-        )?)
+        Ok(tokenize_conversation(&self.tokenizer, self.template, question, answer, image_tokens)?)
     }
 
     /// The picture as the model sees it.
@@ -147,14 +123,8 @@ impl Segmenter {
     /// Positions of [SEG] in the answer.
     fn seg_positions(&self, prompt: &TokenizedPrompt) -> impl Iterator<Item = usize> {
         let seg = self.special.seg;
-        let answer = prompt
-            .input_ids
-            .iter()
-            .enumerate()
-            .skip(prompt.answer_start);
-        answer
-            .filter(move |(_, id)| **id == seg)
-            .map(|(position, _)| position)
+        let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);
+        answer.filter(move |(_, id)| **id == seg).map(|(position, _)| position)
     }
 
     /// The network.

@@ -37,15 +37,7 @@ impl MaskPrediction {
         };
         let bounding_box = mask.bounding_box();
         let score = mean_foreground(&probabilities);
-        Ok(Self {
-            expression,
-            probabilities,
-            size,
-            mask,
-            bounding_box,
-            score,
-            rejected,
-        })
+        Ok(Self { expression, probabilities, size, mask, bounding_box, score, rejected })
     }
 
     /// The mask as COCO run-length encoding.
@@ -57,11 +49,7 @@ impl MaskPrediction {
 fn mean_foreground(probabilities: &[f32]) -> f32 {
     let foreground = probabilities.iter().filter(|&&p| p >= THRESHOLD);
     let (sum, count) = foreground.fold((0f64, 0u64), |(sum, n), &p| (sum + p as f64, n + 1));
-    if count == 0 {
-        0.0
-    } else {
-        (sum / count as f64) as f32
-    }
+    if count == 0 { 0.0 } else { (sum / count as f64) as f32 }
 }
 
 #[cfg(test)]

@@ -37,16 +37,9 @@ impl<'a> ImageSession<'a> {
         let pixels = segmenter.pixels(image);
         let prefix_ids = token_tensor(&[prefix], 0, &segmenter.device.device);
         let image_start = prompt.image_range.start;
-        let state = segmenter
-            .model
-            .encode_prefix(pixels.clone(), prefix_ids, image_start);
+        let state = segmenter.model.encode_prefix(pixels.clone(), prefix_ids, image_start);
         let picture = (image.height() as usize, image.width() as usize);
-        Ok(Self {
-            segmenter,
-            state,
-            pixels,
-            picture,
-        })
+        Ok(Self { segmenter, state, pixels, picture })
     }
 
     /// The mask of one expression, by the published evaluation prompt and its forced answer.
@@ -115,17 +108,8 @@ impl<'a> ImageSession<'a> {
         answer: Answer,
     ) -> Result<MaskPrediction, SegmentError> {
         let size = self.segmenter.config.mask_size();
-        let Answer {
-            probabilities,
-            rejected,
-        } = answer;
-        Ok(MaskPrediction::new(
-            expression,
-            probabilities,
-            size,
-            rejected,
-            self.picture,
-        )?)
+        let Answer { probabilities, rejected } = answer;
+        Ok(MaskPrediction::new(expression, probabilities, size, rejected, self.picture)?)
     }
 
     /// Probabilities for every [SEG] of some forced answers, prompt by prompt.
@@ -134,11 +118,7 @@ impl<'a> ImageSession<'a> {
         prompts: &[TokenizedPrompt],
         expressions: &[&str],
     ) -> Result<Vec<Answer>, SegmentError> {
-        let longest = prompts
-            .iter()
-            .map(|prompt| prompt.input_ids.len())
-            .max()
-            .unwrap_or(0);
+        let longest = prompts.iter().map(|prompt| prompt.input_ids.len()).max().unwrap_or(0);
         let rope = self.segmenter.model.language_model.rope();
         let (seg_tokens, masks) = if rope.depends_on_length(longest) {
             self.answer_by_plain_path(prompts)
@@ -162,10 +142,7 @@ impl<'a> ImageSession<'a> {
             let segs: Vec<_> = self.segmenter.seg_positions(prompt).collect();
             let end = segs.last().copied().unwrap_or(prompt.input_ids.len());
             rests.push(&prompt.input_ids[prefix..end]);
-            positions.extend(
-                segs.into_iter()
-                    .map(|position| (row, position - 1 - prefix)),
-            );
+            positions.extend(segs.into_iter().map(|position| (row, position - 1 - prefix)));
         }
         let ids = token_tensor(&rests, 0, &self.segmenter.device.device);
         let hidden = model.read_on(ids, &mut self.state.cache.expand(prompts.len())); // [rows, t, d]
@@ -173,9 +150,7 @@ impl<'a> ImageSession<'a> {
             .into_iter()
             .map(|(row, position)| hidden.clone().narrow(0, row, 1).narrow(1, position, 1));
         let seg_tokens = Tensor::cat(states.collect(), 0); // [n, 1, d]
-        let masks = model
-            .mask_decoder
-            .segment(&self.state.decoder, seg_tokens.clone());
+        let masks = model.mask_decoder.segment(&self.state.decoder, seg_tokens.clone());
         (seg_tokens, masks)
     }
 
@@ -212,25 +187,15 @@ impl<'a> ImageSession<'a> {
         }
         let maps = values.chunks(height * width).map(<[f32]>::to_vec);
         let answers = maps.zip(rejected);
-        Ok(answers
-            .map(|(probabilities, rejected)| Answer {
-                probabilities,
-                rejected,
-            })
-            .collect())
+        Ok(answers.map(|(probabilities, rejected)| Answer { probabilities, rejected }).collect())
     }
 
     /// Whether the arg-max at the position that predicts [SEG] or [REJ] is [REJ].
     fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
         let logits = self.segmenter.model.language_model.logits(seg_tokens); // [n, 1, v]
         let best = logits.argmax(2).reshape([-1]); // [n]
-        let best = best
-            .try_into_data()
-            .map_err(|error| self.read_back(error))?;
-        Ok(best
-            .iter::<i64>()
-            .map(|id| id == self.segmenter.special.rej as i64)
-            .collect())
+        let best = best.try_into_data().map_err(|error| self.read_back(error))?;
+        Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }
 
     fn read(&self, x: Tensor<1>) -> Result<Vec<f32>, SegmentError> {
@@ -240,9 +205,6 @@ impl<'a> ImageSession<'a> {
 
     pub(super) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
         let device = self.segmenter.device.spelling.clone();
-        SegmentError::ReadBack {
-            device,
-            message: format!("{error:?}"),
-        }
+        SegmentError::ReadBack { device, message: format!("{error:?}") }
     }
 }

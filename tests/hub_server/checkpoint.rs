@@ -15,9 +15,7 @@ pub const WEIGHTS: &str = "model.safetensors";
 pub const WEIGHTS_SHA256: &str = "6ba4692bb1d46d4e96288fae575945dfcb6f2e019ef92499b248f6a69e4c1913";
 
 pub fn weights() -> Vec<u8> {
-    (0..3_000_000_u32)
-        .map(|i| (i * 7 + i / 256) as u8)
-        .collect()
+    (0..3_000_000_u32).map(|i| (i * 7 + i / 256) as u8).collect()
 }
 
 pub fn listing(files: &[(&str, Option<usize>, Option<&str>)]) -> Reply {
@@ -43,11 +41,7 @@ pub fn checkpoint_server(answer: impl Fn(&Request) -> Reply + Send + Sync + 'sta
     Server::start(move |request| {
         if is_listing(request) {
             let large = (WEIGHTS, Some(3_000_000), Some(WEIGHTS_SHA256));
-            listing(&[
-                ("README.md", Some(10), None),
-                ("config.json", Some(2), None),
-                large,
-            ])
+            listing(&[("README.md", Some(10), None), ("config.json", Some(2), None), large])
         } else if request.path == format!("/{REPO}/resolve/{COMMIT}/config.json") {
             Reply::file(request, b"{}")
         } else if request.path == format!("/{REPO}/resolve/{COMMIT}/{WEIGHTS}") {
@@ -74,25 +68,16 @@ pub fn hub(endpoint: &str, home: &Path, attempts: u32) -> Hub {
 pub fn download(endpoint: &str, home: &Path, attempts: u32) -> Result<PathBuf, HubError> {
     let begun = Instant::now();
     let result = hub(endpoint, home, attempts).download(REPO, None, None, &mut ());
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "took {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
     result
 }
 
 /// The message of a download that must fail.
 pub fn failure(server: &Server, attempts: u32) -> String {
     let home = tempfile::tempdir().unwrap();
-    let message = download(&server.address, home.path(), attempts)
-        .unwrap_err()
-        .to_string();
+    let message = download(&server.address, home.path(), attempts).unwrap_err().to_string();
     assert!(!message.contains("hf_secret"));
-    assert!(
-        !snapshot(home.path()).join(WEIGHTS).exists(),
-        "a file that is not whole has its name"
-    );
+    assert!(!snapshot(home.path()).join(WEIGHTS).exists(), "a file that is not whole has its name");
     message
 }
 
@@ -102,9 +87,8 @@ pub fn snapshot(home: &Path) -> PathBuf {
 
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

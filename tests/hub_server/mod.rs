@@ -24,12 +24,7 @@ pub struct Request {
 impl Request {
     /// The first byte of `Range: bytes=FIRST-`.
     pub fn range(&self) -> Option<usize> {
-        self.headers
-            .get("range")?
-            .strip_prefix("bytes=")?
-            .strip_suffix('-')?
-            .parse()
-            .ok()
+        self.headers.get("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 }
 
@@ -42,11 +37,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn new(head: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            head: head.into(),
-            body: body.into(),
-            hang: false,
-        }
+        Self { head: head.into(), body: body.into(), hang: false }
     }
 
     pub fn status(status: &str) -> Self {
@@ -58,10 +49,7 @@ impl Reply {
     }
 
     pub fn redirect(to: String) -> Self {
-        Self::new(
-            format!("302 Found\r\nLocation: {to}\r\nContent-Length: 0"),
-            "",
-        )
+        Self::new(format!("302 Found\r\nLocation: {to}\r\nContent-Length: 0"), "")
     }
 
     /// `contents`, or what the request's range wants of it.
@@ -112,12 +100,7 @@ impl Server {
                 thread::spawn(move || serve(stream.unwrap(), &log, &stopped, &*answer));
             }
         });
-        Self {
-            address,
-            requests,
-            stop,
-            thread: Some(thread),
-        }
+        Self { address, requests, stop, thread: Some(thread) }
     }
 
     /// How many requests came so far.
@@ -128,11 +111,7 @@ impl Server {
     /// The requests whose path ends in `file`, in order.
     pub fn requests_for(&self, file: &str) -> Vec<Request> {
         let requests = self.requests.lock().unwrap();
-        requests
-            .iter()
-            .filter(|request| request.path.ends_with(file))
-            .cloned()
-            .collect()
+        requests.iter().filter(|request| request.path.ends_with(file)).cloned().collect()
     }
 }
 
@@ -150,39 +129,23 @@ fn serve(
     stopped: &AtomicBool,
     answer: &dyn Fn(&Request) -> Reply,
 ) {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap())
-        .lines()
-        .map_while(Result::ok);
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let Some(first) = lines.next() else { return };
     let path = first.split(' ').nth(1).unwrap().to_owned();
     let headers = lines
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| {
-            line.split_once(": ")
-                .map(|(k, v)| (k.to_lowercase(), v.to_owned()))
-        })
+        .filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.to_owned())))
         .collect();
     let mut requests = log.lock().unwrap();
-    let earlier = requests
-        .iter()
-        .filter(|request| request.path == path)
-        .count();
-    let request = Request {
-        path,
-        headers,
-        earlier,
-    };
+    let earlier = requests.iter().filter(|request| request.path == path).count();
+    let request = Request { path, headers, earlier };
     requests.push(request.clone());
     drop(requests);
 
     let reply = answer(&request);
     let head = format!("HTTP/1.1 {}\r\nConnection: close\r\n\r\n", reply.head);
-    let _ = stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(&reply.body));
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&reply.body));
     let begun = Instant::now();
     while reply.hang && !stopped.load(Ordering::SeqCst) && begun.elapsed().as_secs() < 5 {
         thread::sleep(Duration::from_millis(20));

@@ -81,10 +81,7 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
             logits.argmax(2).into_data()
         });
         parts.time("mask decoder", || {
-            model
-                .mask_decoder
-                .segment(&state.decoder, seg_token.clone())
-                .into_data()
+            model.mask_decoder.segment(&state.decoder, seg_token.clone()).into_data()
         });
         parts
     });
@@ -140,12 +137,7 @@ pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
     let (model, report) = load_model(checkpoint, &mut config, LoadOptions::default(), &cpu)?;
     let seconds = start.elapsed().as_secs_f64();
     let model = 4 * parameter_count(&model) as u64;
-    Ok(LoadCost {
-        seconds,
-        disk: report.bytes as u64,
-        model,
-        peak: peak_memory(),
-    })
+    Ok(LoadCost { seconds, disk: report.bytes as u64, model, peak: peak_memory() })
 }
 
 /// The high-water mark of the resident set, as Linux tells it.
@@ -164,14 +156,5 @@ pub fn draw(config: &MllmsegConfig, out: &Path, dtype: FloatType) -> Result<(), 
         FloatType::Bf16 => DType::BF16,
         FloatType::F16 => DType::F16,
     };
-    save_model(
-        &model,
-        config,
-        None,
-        out,
-        SaveOptions {
-            dtype,
-            ..Default::default()
-        },
-    )
+    save_model(&model, config, None, out, SaveOptions { dtype, ..Default::default() })
 }

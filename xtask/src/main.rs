@@ -38,9 +38,12 @@ enum Chore {
         /// Checkpoint of the case; without it the weights are drawn into a temporary folder
         #[arg(long, value_name = "DIR")]
         checkpoint: Option<PathBuf>,
-        /// Write everything that was computed, in full
-        #[arg(long, value_name = "FILE.safetensors")]
+        /// Write everything that was computed, in full, and OUT.grad_norms.json
+        #[arg(long, value_name = "OUT.safetensors")]
         dump: Option<PathBuf>,
+        /// Leave out losses, gradients and the six steps of AdamW
+        #[arg(long)]
+        no_train: bool,
         /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
         #[arg(long, default_value = "cpu")]
         device: DeviceChoice,
@@ -86,21 +89,13 @@ fn main() -> ExitCode {
 
 fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match chore {
-        Chore::Weights {
-            case,
-            out,
-            shards,
-            dtype,
-        } => {
+        Chore::Weights { case, out, shards, dtype } => {
             write_checkpoint(&case, &out, &CheckpointOptions { shards, dtype })?;
             Ok(ExitCode::SUCCESS)
         }
-        Chore::Parity {
-            case,
-            checkpoint,
-            dump,
-            device,
-        } => parity(case, checkpoint, dump, device),
+        Chore::Parity { case, checkpoint, dump, no_train, device } => {
+            parity(case, checkpoint, dump, !no_train, device)
+        }
         Chore::Draw { sizes, out, dtype } => {
             let preset = sizes.parse::<Preset>().map(|preset| preset.config());
             let config = preset.or_else(|_| MllmsegConfig::from_dir(Path::new(&sizes)))?;
@@ -108,11 +103,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Chore::BenchLoad { checkpoint } => bench_load(&checkpoint),
-        Chore::Bench {
-            preset,
-            device,
-            runs,
-        } => bench(preset, device, runs),
+        Chore::Bench { preset, device, runs } => bench(preset, device, runs),
     }
 }
 
@@ -120,6 +111,7 @@ fn parity(
     case: PathBuf,
     checkpoint: Option<PathBuf>,
     dump: Option<PathBuf>,
+    train: bool,
     device: DeviceChoice,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let device = device.select()?;
@@ -131,36 +123,23 @@ fn parity(
             drawn.path().to_path_buf()
         }
     };
-    let computed = xtask::parity::run(&case, &checkpoint, &device)?;
+    let mut computed = xtask::parity::run(&case, &checkpoint, &device)?;
+    if train && !xtask::parity::train::run(&case, &checkpoint, &device, &mut computed)? {
+        println!("expected.safetensors has no gt_masks: training is left out");
+    }
     if let Some(path) = dump {
         computed.write(&path)?;
     }
-    let tolerances = if device.spelling == "cpu" {
-        Tolerances::CPU
-    } else {
-        Tolerances::GPU
-    };
+    let tolerances = if device.spelling == "cpu" { Tolerances::CPU } else { Tolerances::GPU };
     let rows = compare(&computed, &case, tolerances)?;
-    println!(
-        "{} on {} ({})",
-        case.display(),
-        device.spelling,
-        device.name
-    );
-    println!(
-        "{:<20} {:>12} {:>10} {:>12}",
-        "tensor", "difference", "tolerance", "largest"
-    );
+    println!("{} on {} ({})", case.display(), device.spelling, device.name);
+    println!("{:<32} {:>12} {:>10} {:>12}", "tensor", "difference", "tolerance", "largest");
     rows.iter().for_each(|row| println!("{row}"));
     if rows.is_empty() {
         println!("expected.safetensors holds nothing to compare with");
     }
     let passed = rows.iter().all(|row| row.passes());
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn bench_load(checkpoint: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -173,10 +152,7 @@ fn bench_load(checkpoint: &Path) -> Result<ExitCode, Box<dyn std::error::Error>>
     match cost.peak {
         Some(peak) => {
             println!("peak of the process     {:>10.1} MB", megabytes(peak));
-            println!(
-                "peak / weights          {:>10.3}",
-                peak as f64 / cost.model as f64
-            );
+            println!("peak / weights          {:>10.3}", peak as f64 / cost.model as f64);
         }
         None => println!("this system does not tell the peak of a process"),
     }
@@ -190,20 +166,13 @@ fn bench(
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let device = device.select()?;
     let cost = xtask::bench::session(&preset.config(), &device, runs);
-    println!(
-        "{} on {} ({}), f32, drawn weights",
-        preset.name(),
-        device.spelling,
-        device.name
-    );
+    println!("{} on {} ({}), f32, drawn weights", preset.name(), device.spelling, device.name);
     for (title, parts, total) in [
         ("encode an image", &cost.encode, cost.encode_seconds()),
         ("one more expression", &cost.segment, cost.segment_seconds()),
     ] {
         println!("{title:<24}{total:>10.3} s");
-        parts
-            .iter()
-            .for_each(|(name, seconds)| println!("  {name:<22}{seconds:>10.3} s"));
+        parts.iter().for_each(|(name, seconds)| println!("  {name:<22}{seconds:>10.3} s"));
     }
     println!("{:<24}{:>10.1}", "(encode + one) / one", cost.ratio());
     Ok(ExitCode::SUCCESS)

@@ -7,11 +7,7 @@ use std::process::Command;
 fn block_after<'a>(readme: &'a str, heading: &str) -> Vec<&'a str> {
     let after = readme.split_once(heading).expect("the heading is there").1;
     let block = after.split("```").nth(1).expect("a fenced block follows");
-    block
-        .lines()
-        .skip(1)
-        .filter(|line| !line.is_empty())
-        .collect()
+    block.lines().skip(1).filter(|line| !line.is_empty()).collect()
 }
 
 fn root() -> &'static Path {
@@ -31,28 +27,13 @@ fn the_main_command_runs_as_written() {
     }
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let mllmseg = xtask.with_file_name("mllmseg");
-    assert!(
-        mllmseg.exists(),
-        "run with --workspace, which builds the mllmseg command"
-    );
+    assert!(mllmseg.exists(), "run with --workspace, which builds the mllmseg command");
     let command = lines[0]
         .replace("cargo xtask", &format!("'{}'", xtask.display()))
-        .replace(
-            "cargo run --release --",
-            &format!("'{}'", mllmseg.display()),
-        );
+        .replace("cargo run --release --", &format!("'{}'", mllmseg.display()));
     assert!(!command.contains("cargo"), "{command}");
-    let output = Command::new("sh")
-        .arg("-c")
-        .arg(&command)
-        .current_dir(&work)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("sh").arg("-c").arg(&command).current_dir(&work).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let overlay = image::open(work.path().join("mllmseg-out/cat_overlay.png")).unwrap();
     assert_eq!(overlay.width(), 451);
 }
@@ -63,8 +44,5 @@ fn ci_runs_the_test_command_of_the_readme() {
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let lines = block_after(&readme, "## Test it");
     let script = std::fs::read_to_string(root.join(".ci/run")).unwrap();
-    assert!(
-        script.lines().any(|line| line.trim() == lines[0]),
-        "{lines:?}"
-    );
+    assert!(script.lines().any(|line| line.trim() == lines[0]), "{lines:?}");
 }

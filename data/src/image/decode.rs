@@ -48,16 +48,11 @@ pub fn read_image_with(
 ) -> Result<RgbImage, ImageError> {
     let path = path.as_ref();
     let name = path.display().to_string();
-    let unreadable = |source| ImageError::Unreadable {
-        name: name.clone(),
-        source,
-    };
+    let unreadable = |source| ImageError::Unreadable { name: name.clone(), source };
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     // One byte more than allowed, so that a longer file is told from one of exactly this size.
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     decode_image_with(&bytes, &name, orientation)
 }
 
@@ -89,11 +84,8 @@ pub fn decode_image_with(
         return Err(ImageError::FileTooLarge { name: name.into() });
     }
     let (format, format_name) = recognise(bytes, name)?;
-    let damaged = |reason: String| ImageError::Damaged {
-        name: name.into(),
-        format: format_name,
-        reason,
-    };
+    let damaged =
+        |reason: String| ImageError::Damaged { name: name.into(), format: format_name, reason };
     let complete = match format {
         ImageFormat::Jpeg => jpeg::is_complete(bytes),
         ImageFormat::WebP => webp_is_complete(bytes),
@@ -107,9 +99,7 @@ pub fn decode_image_with(
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
-    let mut decoder = reader
-        .into_decoder()
-        .map_err(|error| damaged(error.to_string()))?;
+    let mut decoder = reader.into_decoder().map_err(|error| damaged(error.to_string()))?;
     check_size(decoder.dimensions(), name)?;
     let turn = match orientation {
         Orientation::Upright => exif_turn(&mut decoder),
@@ -123,10 +113,8 @@ pub fn decode_image_with(
 }
 
 fn recognise(bytes: &[u8], name: &str) -> Result<(ImageFormat, &'static str), ImageError> {
-    let unknown = |found: &str| ImageError::UnknownFormat {
-        name: name.into(),
-        found: found.into(),
-    };
+    let unknown =
+        |found: &str| ImageError::UnknownFormat { name: name.into(), found: found.into() };
     if bytes.is_empty() {
         return Err(unknown("an empty file"));
     }
@@ -157,17 +145,9 @@ fn webp_is_complete(bytes: &[u8]) -> bool {
 fn check_size((width, height): (u32, u32), name: &str) -> Result<(), ImageError> {
     let name = name.into();
     if width == 0 || height == 0 {
-        Err(ImageError::NoPixels {
-            name,
-            width,
-            height,
-        })
+        Err(ImageError::NoPixels { name, width, height })
     } else if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        Err(ImageError::TooManyPixels {
-            name,
-            width,
-            height,
-        })
+        Err(ImageError::TooManyPixels { name, width, height })
     } else {
         Ok(())
     }
@@ -200,11 +180,7 @@ fn into_rgb(image: DynamicImage) -> RgbImage {
 fn upper_bytes<const CHANNELS: usize>(values: &[u16]) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(values.len() / CHANNELS * 3);
     for pixel in values.as_chunks::<CHANNELS>().0 {
-        let colour = if CHANNELS < 3 {
-            [pixel[0]; 3]
-        } else {
-            [pixel[0], pixel[1], pixel[2]]
-        };
+        let colour = if CHANNELS < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
         rgb.extend(colour.map(|value| (value >> 8) as u8));
     }
     rgb

@@ -22,11 +22,7 @@ pub fn preprocess(image: &RgbImage, size: usize) -> Vec<f32> {
     let levels = normalised_levels();
     let mut planes = Vec::with_capacity(resized.len());
     for (channel, level) in levels.iter().enumerate() {
-        planes.extend(
-            resized
-                .pixels()
-                .map(|pixel| level[usize::from(pixel.0[channel])]),
-        );
+        planes.extend(resized.pixels().map(|pixel| level[usize::from(pixel.0[channel])]));
     }
     planes
 }
@@ -54,13 +50,7 @@ mod tests {
         let tensor = tensors.tensor("pixel_values").unwrap();
         assert_eq!(tensor.shape(), [1, 3, 28, 28]);
         assert_eq!(tensor.dtype(), safetensors::Dtype::F16);
-        tensor
-            .data()
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|&b| f16(u16::from_le_bytes(b)))
-            .collect()
+        tensor.data().as_chunks::<2>().0.iter().map(|&b| f16(u16::from_le_bytes(b))).collect()
     }
 
     /// A finite half-precision number.
@@ -76,9 +66,7 @@ mod tests {
     #[test]
     fn equals_the_input_of_the_published_model() {
         for name in ["qwen2", "internlm2_lora"] {
-            let case = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../tests/reference")
-                .join(name);
+            let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference").join(name);
             let input = preprocess(&read_image(case.join("image.png")).unwrap(), 448);
             assert_eq!(input.len(), 3 * 448 * 448);
             let expected = reference_values(&case);
@@ -101,10 +89,7 @@ mod tests {
         // (0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0 - 0.406) / 0.225
         for (channel, expected) in [-2.117_904, 2.428_571_4, -1.804_444_4].iter().enumerate() {
             for value in &input[channel * 4..][..4] {
-                assert!(
-                    (value - expected).abs() < 1e-6,
-                    "channel {channel}: {value}"
-                );
+                assert!((value - expected).abs() < 1e-6, "channel {channel}: {value}");
             }
         }
     }

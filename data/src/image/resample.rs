@@ -88,13 +88,9 @@ fn to_level(sum: i32) -> u8 {
 
 /// Changes the width: every output pixel is a weighted sum along its row.
 fn resize_columns(from: &RgbImage, weights: &Weights, to: &mut RgbImage) {
-    let (from_stride, to_stride) = (
-        from.width() as usize * CHANNELS,
-        to.width() as usize * CHANNELS,
-    );
-    let rows = from
-        .chunks_exact(from_stride)
-        .zip(to.chunks_exact_mut(to_stride));
+    let (from_stride, to_stride) =
+        (from.width() as usize * CHANNELS, to.width() as usize * CHANNELS);
+    let rows = from.chunks_exact(from_stride).zip(to.chunks_exact_mut(to_stride));
     for (source, target) in rows {
         for (pixel, (first, window)) in target.chunks_exact_mut(CHANNELS).zip(&weights.windows) {
             let mut sum = [HALF; CHANNELS];
@@ -117,10 +113,7 @@ fn resize_rows(from: &RgbImage, weights: &Weights, to: &mut RgbImage) {
     let mut sums = vec![HALF; stride];
     for (target, (first, window)) in to.chunks_exact_mut(stride).zip(&weights.windows) {
         sums.fill(HALF);
-        for (source, &weight) in from.as_raw()[first * stride..]
-            .chunks_exact(stride)
-            .zip(window)
-        {
+        for (source, &weight) in from.as_raw()[first * stride..].chunks_exact(stride).zip(window) {
             for (sum, &level) in sums.iter_mut().zip(source) {
                 *sum += i32::from(level) * weight;
             }
@@ -171,11 +164,7 @@ mod tests {
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0, |crc, &byte| {
             (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-                if crc & 1 == 1 {
-                    (crc >> 1) ^ 0xEDB8_8320
-                } else {
-                    crc >> 1
-                }
+                if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
             })
         })
     }

@@ -19,11 +19,7 @@ impl Rle {
     pub fn to_coco_string(&self) -> String {
         let mut text = String::new();
         for (i, &run) in self.counts.iter().enumerate() {
-            let before = if i < FIRST_DIFFERENCE {
-                0
-            } else {
-                i64::from(self.counts[i - 2])
-            };
+            let before = if i < FIRST_DIFFERENCE { 0 } else { i64::from(self.counts[i - 2]) };
             push_groups(&mut text, i64::from(run) - before);
         }
         text
@@ -39,11 +35,7 @@ impl Rle {
         while let Some(&(position, _)) = groups.peek() {
             let number = read_groups(&mut groups, text.len())?;
             let i = counts.len();
-            let before = if i < FIRST_DIFFERENCE {
-                0
-            } else {
-                i64::from(counts[i - 2])
-            };
+            let before = if i < FIRST_DIFFERENCE { 0 } else { i64::from(counts[i - 2]) };
             let run = number + before;
             counts.push(u32::try_from(run).map_err(|_| MaskError::RleString {
                 position,
@@ -61,9 +53,7 @@ fn push_groups(text: &mut String, mut number: i64) {
         number >>= 5;
         // Done when the rest is all sign bits and this group's own top bit already shows the sign.
         let done = number == if group & 16 == 0 { 0 } else { -1 };
-        text.push(char::from(
-            FIRST_CHARACTER + (group | if done { 0 } else { 32 }),
-        ));
+        text.push(char::from(FIRST_CHARACTER + (group | if done { 0 } else { 32 })));
         if done {
             return;
         }
@@ -79,39 +69,23 @@ fn read_groups(
     for place in 0..MAX_GROUPS {
         let Some((position, byte)) = bytes.next() else {
             let (expected, found) = ("the rest of a number", "the end of the string".to_owned());
-            return Err(MaskError::RleString {
-                position: length,
-                expected,
-                found,
-            });
+            return Err(MaskError::RleString { position: length, expected, found });
         };
         let group = byte.wrapping_sub(FIRST_CHARACTER);
         if group > 63 {
             let expected = "a character from '0' to 'o'";
             let found = format!("'{}'", byte.escape_ascii());
-            return Err(MaskError::RleString {
-                position,
-                expected,
-                found,
-            });
+            return Err(MaskError::RleString { position, expected, found });
         }
         number |= i64::from(group & 31) << (5 * place);
         if group & 32 == 0 {
-            let sign = if group & 16 == 0 {
-                0
-            } else {
-                -1i64 << (5 * (place + 1))
-            };
+            let sign = if group & 16 == 0 { 0 } else { -1i64 << (5 * (place + 1)) };
             return Ok(number | sign);
         }
         last = position;
     }
     let expected = "a number of at most 7 characters";
-    Err(MaskError::RleString {
-        position: last,
-        expected,
-        found: "a longer one".to_owned(),
-    })
+    Err(MaskError::RleString { position: last, expected, found: "a longer one".to_owned() })
 }
 
 #[cfg(test)]
@@ -121,55 +95,17 @@ mod tests {
     #[test]
     fn strings_are_checked() {
         let wrong = |text: &str| Rle::from_coco_string([4, 5], text).unwrap_err();
-        assert!(matches!(
-            wrong("0 1"),
-            MaskError::RleString { position: 1, .. }
-        ));
-        assert!(matches!(
-            wrong("0P"),
-            MaskError::RleString { position: 2, .. }
-        ));
-        assert!(matches!(
-            wrong("oooooooo"),
-            MaskError::RleString { position: 6, .. }
-        ));
-        assert!(matches!(
-            wrong("O"),
-            MaskError::RleString { position: 0, .. }
-        ));
-        assert!(matches!(
-            wrong("é"),
-            MaskError::RleString { position: 0, .. }
-        ));
-        assert!(matches!(
-            wrong("oooooo7"),
-            MaskError::RleString { position: 0, .. }
-        ));
-        assert!(matches!(
-            wrong(""),
-            MaskError::RunTotal {
-                expected: 20,
-                found: 0,
-                ..
-            }
-        ));
-        assert!(matches!(
-            wrong("11"),
-            MaskError::RunTotal {
-                expected: 20,
-                found: 2,
-                ..
-            }
-        ));
+        assert!(matches!(wrong("0 1"), MaskError::RleString { position: 1, .. }));
+        assert!(matches!(wrong("0P"), MaskError::RleString { position: 2, .. }));
+        assert!(matches!(wrong("oooooooo"), MaskError::RleString { position: 6, .. }));
+        assert!(matches!(wrong("O"), MaskError::RleString { position: 0, .. }));
+        assert!(matches!(wrong("é"), MaskError::RleString { position: 0, .. }));
+        assert!(matches!(wrong("oooooo7"), MaskError::RleString { position: 0, .. }));
+        assert!(matches!(wrong(""), MaskError::RunTotal { expected: 20, found: 0, .. }));
+        assert!(matches!(wrong("11"), MaskError::RunTotal { expected: 20, found: 2, .. }));
         let huge = Rle::from_coco_string([u32::MAX, u32::MAX], "11");
         assert!(matches!(huge, Err(MaskError::ImageSize { .. })));
         let sum = Rle::new([4, 5], vec![u32::MAX; 9]);
-        assert!(matches!(
-            sum,
-            Err(MaskError::RunTotal {
-                found: 38_654_705_655,
-                ..
-            })
-        ));
+        assert!(matches!(sum, Err(MaskError::RunTotal { found: 38_654_705_655, .. })));
     }
 }

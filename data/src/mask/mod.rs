@@ -35,11 +35,7 @@ pub struct Overlap {
 impl Overlap {
     /// Intersection over union; two empty masks have 0 (MLLMSeg's and pycocotools' convention).
     pub fn iou(self) -> f64 {
-        if self.union == 0 {
-            0.0
-        } else {
-            self.intersection as f64 / self.union as f64
-        }
+        if self.union == 0 { 0.0 } else { self.intersection as f64 / self.union as f64 }
     }
 }
 
@@ -60,11 +56,7 @@ impl Bitmap {
     /// [`MaskError::ImageSize`] for no pixels or more than [`MAX_PIXELS`].
     pub fn new(height: usize, width: usize) -> Result<Self, MaskError> {
         let count = checked_pixel_count(height, width)?;
-        Ok(Self {
-            height,
-            width,
-            pixels: vec![false; count],
-        })
+        Ok(Self { height, width, pixels: vec![false; count] })
     }
 
     /// A mask from its pixels, row by row.
@@ -74,11 +66,7 @@ impl Bitmap {
     /// pixels.
     pub fn from_pixels(height: usize, width: usize, pixels: Vec<bool>) -> Result<Self, MaskError> {
         check_buffer(height, width, pixels.len())?;
-        Ok(Self {
-            height,
-            width,
-            pixels,
-        })
+        Ok(Self { height, width, pixels })
     }
 
     /// A mask from bytes, row by row; every byte but 0 is foreground.
@@ -87,11 +75,7 @@ impl Bitmap {
     /// As [`Bitmap::from_pixels`].
     pub fn from_bytes(height: usize, width: usize, bytes: &[u8]) -> Result<Self, MaskError> {
         check_buffer(height, width, bytes.len())?;
-        Ok(Self {
-            height,
-            width,
-            pixels: bytes.iter().map(|&byte| byte != 0).collect(),
-        })
+        Ok(Self { height, width, pixels: bytes.iter().map(|&byte| byte != 0).collect() })
     }
 
     /// Rows.
@@ -116,10 +100,7 @@ impl Bitmap {
 
     /// All pixels, row by row, as bytes 0 and `foreground` (1 for arithmetic, 255 for an image).
     pub fn to_bytes(&self, foreground: u8) -> Vec<u8> {
-        self.pixels
-            .iter()
-            .map(|&pixel| if pixel { foreground } else { 0 })
-            .collect()
+        self.pixels.iter().map(|&pixel| if pixel { foreground } else { 0 }).collect()
     }
 
     /// The rows from top to bottom, each `width` pixels.
@@ -132,9 +113,7 @@ impl Bitmap {
         if column >= self.width {
             return None;
         }
-        self.pixels
-            .get(row.checked_mul(self.width)?.checked_add(column)?)
-            .copied()
+        self.pixels.get(row.checked_mul(self.width)?.checked_add(column)?).copied()
     }
 
     /// Foreground pixels.
@@ -198,17 +177,8 @@ impl Bitmap {
 
     fn combine(&self, other: &Self, of: impl Fn(bool, bool) -> bool) -> Result<Self, MaskError> {
         check_same_size(self.size(), other.size())?;
-        let pixels = self
-            .pixels
-            .iter()
-            .zip(&other.pixels)
-            .map(|(&a, &b)| of(a, b))
-            .collect();
-        Ok(Self {
-            height: self.height,
-            width: self.width,
-            pixels,
-        })
+        let pixels = self.pixels.iter().zip(&other.pixels).map(|(&a, &b)| of(a, b)).collect();
+        Ok(Self { height: self.height, width: self.width, pixels })
     }
 }
 
@@ -227,12 +197,7 @@ pub(crate) fn checked_pixel_count(height: usize, width: usize) -> Result<usize, 
 fn check_buffer(height: usize, width: usize, found: usize) -> Result<(), MaskError> {
     let expected = checked_pixel_count(height, width)?;
     if expected != found {
-        return Err(MaskError::PixelCount {
-            height,
-            width,
-            expected,
-            found,
-        });
+        return Err(MaskError::PixelCount { height, width, expected, found });
     }
     Ok(())
 }
@@ -266,13 +231,7 @@ mod tests {
         let a = Bitmap::from_bytes(1, 4, &[1, 1, 1, 0]).unwrap();
         let b = Bitmap::from_bytes(1, 4, &[0, 1, 1, 1]).unwrap();
         let overlap = a.overlap(&b).unwrap();
-        assert_eq!(
-            overlap,
-            Overlap {
-                intersection: 2,
-                union: 4
-            }
-        );
+        assert_eq!(overlap, Overlap { intersection: 2, union: 4 });
         assert_eq!(overlap.iou(), 0.5);
         assert_eq!(a.union(&b).unwrap().to_bytes(255), [255; 4]);
         assert_eq!(a.intersection(&b).unwrap().to_bytes(1), [0, 1, 1, 0]);
@@ -281,31 +240,15 @@ mod tests {
 
     #[test]
     fn sizes_are_checked() {
-        assert!(matches!(
-            Bitmap::new(0, 3),
-            Err(MaskError::ImageSize { .. })
-        ));
-        assert!(matches!(
-            Bitmap::new(10_001, 10_000),
-            Err(MaskError::ImageSize { .. })
-        ));
-        assert!(matches!(
-            Bitmap::new(usize::MAX, 2),
-            Err(MaskError::ImageSize { .. })
-        ));
+        assert!(matches!(Bitmap::new(0, 3), Err(MaskError::ImageSize { .. })));
+        assert!(matches!(Bitmap::new(10_001, 10_000), Err(MaskError::ImageSize { .. })));
+        assert!(matches!(Bitmap::new(usize::MAX, 2), Err(MaskError::ImageSize { .. })));
         assert!(matches!(
             Bitmap::from_pixels(2, 2, vec![true; 3]),
-            Err(MaskError::PixelCount {
-                expected: 4,
-                found: 3,
-                ..
-            })
+            Err(MaskError::PixelCount { expected: 4, found: 3, .. })
         ));
         let (tall, wide) = (Bitmap::new(3, 2).unwrap(), Bitmap::new(2, 3).unwrap());
-        let expected = MaskError::SizeMismatch {
-            expected: [3, 2],
-            found: [2, 3],
-        };
+        let expected = MaskError::SizeMismatch { expected: [3, 2], found: [2, 3] };
         assert_eq!(tall.overlap(&wide), Err(expected.clone()));
         assert_eq!(tall.union(&wide), Err(expected));
         assert_eq!(tall.get(2, 1), Some(false));

@@ -58,9 +58,7 @@ pub fn rasterize(
         }
         let ends = points.iter().skip(1).chain(points.first());
         for (&start, &end) in points.iter().zip(ends) {
-            trace_edge(start, end, width, |column, fine_row| {
-                crossings.add(column, fine_row)
-            });
+            trace_edge(start, end, width, |column, fine_row| crossings.add(column, fine_row));
         }
         crossings.fill(&mut mask);
     }
@@ -69,33 +67,18 @@ pub fn rasterize(
 
 fn check_coordinates(part: usize, coordinates: &[f64]) -> Result<(), MaskError> {
     if !coordinates.len().is_multiple_of(2) {
-        return Err(MaskError::OddCoordinates {
-            part,
-            found: coordinates.len(),
-        });
+        return Err(MaskError::OddCoordinates { part, found: coordinates.len() });
     }
     // NaN is within nothing.
-    match coordinates
-        .iter()
-        .position(|value| !(-MAX_COORDINATE..=MAX_COORDINATE).contains(value))
-    {
-        Some(index) => Err(MaskError::Coordinate {
-            part,
-            index,
-            value: coordinates[index],
-        }),
+    match coordinates.iter().position(|value| !(-MAX_COORDINATE..=MAX_COORDINATE).contains(value)) {
+        Some(index) => Err(MaskError::Coordinate { part, index, value: coordinates[index] }),
         None => Ok(()),
     }
 }
 
 fn fine_points(coordinates: &[f64]) -> Vec<Point> {
     let fine = |value: f64| (SCALE as f64 * value + 0.5) as i64;
-    coordinates
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&[x, y]| (fine(x), fine(y)))
-        .collect()
+    coordinates.as_chunks().0.iter().map(|&[x, y]| (fine(x), fine(y))).collect()
 }
 
 /// Visits the (pixel column, fine row) of every crossing of one edge within the image's columns.
@@ -107,11 +90,7 @@ fn trace_edge(start: Point, end: Point, width: usize, mut visit: impl FnMut(usiz
     let columns = first..past.min(width as i64);
     let (run, rise) = ((end.0 - start.0).abs(), (end.1 - start.1).abs());
     if run >= rise {
-        let (from, to) = if start.0 > end.0 {
-            (end, start)
-        } else {
-            (start, end)
-        };
+        let (from, to) = if start.0 > end.0 { (end, start) } else { (start, end) };
         let slope = (to.1 - from.1) as f64 / run as f64;
         let row_at = |x: i64| (from.1 as f64 + slope * (x - from.0) as f64 + 0.5) as i64;
         for column in columns {
@@ -119,11 +98,7 @@ fn trace_edge(start: Point, end: Point, width: usize, mut visit: impl FnMut(usiz
             visit(column as usize, row_at(x).min(row_at(x + 1)));
         }
     } else {
-        let (from, to) = if start.1 > end.1 {
-            (end, start)
-        } else {
-            (start, end)
-        };
+        let (from, to) = if start.1 > end.1 { (end, start) } else { (start, end) };
         let slope = (to.0 - from.0) as f64 / rise as f64;
         let column_at = |step: i64| (from.0 as f64 + slope * step as f64 + 0.5) as i64;
         for column in columns {
@@ -161,23 +136,14 @@ struct Crossings {
 impl Crossings {
     /// No crossing; the size has been checked.
     fn new(height: usize, width: usize) -> Self {
-        let odd = Bitmap {
-            height,
-            width,
-            pixels: vec![false; height * width],
-        };
-        Self {
-            odd,
-            columns: (width, 0),
-            rows: (height, 0),
-        }
+        let odd = Bitmap { height, width, pixels: vec![false; height * width] };
+        Self { odd, columns: (width, 0), rows: (height, 0) }
     }
 
     fn add(&mut self, column: usize, fine_row: i64) {
         let Bitmap { height, width, .. } = self.odd;
-        let row = (fine_row + SCALE - 1 - CENTRE)
-            .div_euclid(SCALE)
-            .clamp(0, height as i64) as usize;
+        let row =
+            (fine_row + SCALE - 1 - CENTRE).div_euclid(SCALE).clamp(0, height as i64) as usize;
         self.columns = (self.columns.0.min(column), self.columns.1.max(column + 1));
         self.rows = (self.rows.0.min(row), self.rows.1.max(row));
         // A crossing below the last row closes nothing within the image.
@@ -227,11 +193,7 @@ mod tests {
     fn nothing_is_drawn_without_three_points() {
         let none: [Vec<f64>; 0] = [];
         assert!(rasterize(3, 3, &none).unwrap().is_empty());
-        assert!(
-            rasterize(3, 3, &[vec![], vec![0.0, 0.0, 3.0, 3.0]])
-                .unwrap()
-                .is_empty()
-        );
+        assert!(rasterize(3, 3, &[vec![], vec![0.0, 0.0, 3.0, 3.0]]).unwrap().is_empty());
     }
 
     #[test]
@@ -240,14 +202,7 @@ mod tests {
         assert_eq!(odd, Err(MaskError::OddCoordinates { part: 1, found: 7 }));
         for value in [f64::INFINITY, f64::NEG_INFINITY, 1.1e6, -1e300, f64::NAN] {
             let found = rasterize(3, 3, &[vec![0.0, 0.0, 3.0, value, 1.0, 1.0]]);
-            assert!(matches!(
-                found,
-                Err(MaskError::Coordinate {
-                    part: 0,
-                    index: 3,
-                    ..
-                })
-            ));
+            assert!(matches!(found, Err(MaskError::Coordinate { part: 0, index: 3, .. })));
         }
         let size = rasterize(usize::MAX, 3, &[vec![0.0; 6]]);
         assert!(matches!(size, Err(MaskError::ImageSize { .. })));

@@ -41,9 +41,7 @@ pub fn mask_from_probabilities(
     from: (usize, usize),
     to: (usize, usize),
 ) -> Result<Bitmap, MaskError> {
-    let pixels = resize_map(probabilities, from, to, |probability| {
-        probability >= THRESHOLD
-    })?;
+    let pixels = resize_map(probabilities, from, to, |probability| probability >= THRESHOLD)?;
     Bitmap::from_pixels(to.0, to.1, pixels)
 }
 
@@ -57,25 +55,22 @@ fn resize_map<T: Clone + Default + Send>(
     let mut output = vec![T::default(); checked_pixel_count(to.0, to.1)?];
     let (rows, columns) = (Taps::new(from.0, to.0), Taps::new(from.1, to.1));
     let task = ROWS_PER_TASK * to.1;
-    output
-        .par_chunks_mut(task)
-        .enumerate()
-        .for_each(|(index, chunk)| {
-            let mut upper = Stretched::new(to.1);
-            let mut lower = Stretched::new(to.1);
-            for (row, line) in (index * ROWS_PER_TASK..).zip(chunk.chunks_exact_mut(to.1)) {
-                let tap = rows.at(row);
-                // Going down the image, the lower source row often becomes the upper one.
-                if lower.row == Some(tap.first) {
-                    std::mem::swap(&mut upper, &mut lower);
-                }
-                upper.load(source, from.1, tap.first, &columns);
-                lower.load(source, from.1, tap.second, &columns);
-                for ((pixel, &above), &below) in line.iter_mut().zip(&upper.line).zip(&lower.line) {
-                    *pixel = map((1.0 - tap.weight) * above + tap.weight * below);
-                }
+    output.par_chunks_mut(task).enumerate().for_each(|(index, chunk)| {
+        let mut upper = Stretched::new(to.1);
+        let mut lower = Stretched::new(to.1);
+        for (row, line) in (index * ROWS_PER_TASK..).zip(chunk.chunks_exact_mut(to.1)) {
+            let tap = rows.at(row);
+            // Going down the image, the lower source row often becomes the upper one.
+            if lower.row == Some(tap.first) {
+                std::mem::swap(&mut upper, &mut lower);
             }
-        });
+            upper.load(source, from.1, tap.first, &columns);
+            lower.load(source, from.1, tap.second, &columns);
+            for ((pixel, &above), &below) in line.iter_mut().zip(&upper.line).zip(&lower.line) {
+                *pixel = map((1.0 - tap.weight) * above + tap.weight * below);
+            }
+        }
+    });
     Ok(output)
 }
 
@@ -97,21 +92,14 @@ struct Taps {
 
 impl Taps {
     fn new(from: usize, to: usize) -> Self {
-        Self {
-            scale: from as f32 / to as f32,
-            last: from.saturating_sub(1),
-        }
+        Self { scale: from as f32 / to as f32, last: from.saturating_sub(1) }
     }
 
     fn at(&self, output: usize) -> Tap {
         let place = (self.scale * (output as f32 + 0.5) - 0.5).max(0.0);
         let first = (place as usize).min(self.last);
         let weight = (place - first as f32).min(1.0);
-        Tap {
-            first,
-            second: (first + 1).min(self.last),
-            weight,
-        }
+        Tap { first, second: (first + 1).min(self.last), weight }
     }
 }
 
@@ -123,10 +111,7 @@ struct Stretched {
 
 impl Stretched {
     fn new(width: usize) -> Self {
-        Self {
-            row: None,
-            line: vec![0.0; width],
-        }
+        Self { row: None, line: vec![0.0; width] }
     }
 
     fn load(&mut self, source: &[f32], width: usize, row: usize, columns: &Taps) {
@@ -166,14 +151,7 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         let short = resize_bilinear(&[0.0; 3], (2, 2), (4, 4));
-        assert!(matches!(
-            short,
-            Err(MaskError::PixelCount {
-                expected: 4,
-                found: 3,
-                ..
-            })
-        ));
+        assert!(matches!(short, Err(MaskError::PixelCount { expected: 4, found: 3, .. })));
         for to in [(0, 4), (usize::MAX, usize::MAX), (20_000, 20_000)] {
             let found = mask_from_probabilities(&[0.0; 4], (2, 2), to);
             assert!(matches!(found, Err(MaskError::ImageSize { .. })));

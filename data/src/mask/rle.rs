@@ -26,16 +26,9 @@ impl Rle {
     pub fn new(size: [u32; 2], counts: Vec<u32>) -> Result<Self, MaskError> {
         let [height, width] = size.map(|side| side as usize);
         let expected = checked_pixel_count(height, width)? as u64;
-        let found = counts
-            .iter()
-            .fold(0u64, |sum, &run| sum.saturating_add(u64::from(run)));
+        let found = counts.iter().fold(0u64, |sum, &run| sum.saturating_add(u64::from(run)));
         if expected != found {
-            return Err(MaskError::RunTotal {
-                height,
-                width,
-                expected,
-                found,
-            });
+            return Err(MaskError::RunTotal { height, width, expected, found });
         }
         Ok(Self { size, counts })
     }
@@ -49,20 +42,13 @@ impl Rle {
             }
         }
         // A bitmap's sides never exceed MAX_PIXELS.
-        Self {
-            size: bitmap.size().map(|side| side as u32),
-            counts: runs.finish(),
-        }
+        Self { size: bitmap.size().map(|side| side as u32), counts: runs.finish() }
     }
 
     /// The pixels.
     pub fn to_bitmap(&self) -> Bitmap {
         let [height, width] = self.image_size();
-        let mut bitmap = Bitmap {
-            height,
-            width,
-            pixels: vec![false; height * width],
-        };
+        let mut bitmap = Bitmap { height, width, pixels: vec![false; height * width] };
         self.paint(&mut bitmap);
         bitmap
     }
@@ -76,11 +62,7 @@ impl Rle {
             while place < end {
                 let (column, top) = (place / height, place % height);
                 let length = (end - place).min(height - top);
-                let column = bitmap
-                    .pixels
-                    .iter_mut()
-                    .skip(top * width + column)
-                    .step_by(width);
+                let column = bitmap.pixels.iter_mut().skip(top * width + column).step_by(width);
                 column.take(length).for_each(|pixel| *pixel = true);
                 place += length;
             }
@@ -99,12 +81,7 @@ impl Rle {
 
     /// Foreground pixels.
     pub fn area(&self) -> u64 {
-        self.counts
-            .iter()
-            .skip(1)
-            .step_by(2)
-            .map(|&run| u64::from(run))
-            .sum()
+        self.counts.iter().skip(1).step_by(2).map(|&run| u64::from(run)).sum()
     }
 
     /// COCO's box `[x, y, width, height]` in pixels; all 0 for an empty mask.
@@ -115,11 +92,8 @@ impl Rle {
             let (left, right) = (start / height, (end - 1) / height);
             // A run that goes on into the next column holds the bottom of one and the top of the
             // other.
-            let (top, bottom) = if left == right {
-                (start % height, (end - 1) % height)
-            } else {
-                (0, height - 1)
-            };
+            let (top, bottom) =
+                if left == right { (start % height, (end - 1) % height) } else { (0, height - 1) };
             corners = Some(match corners {
                 None => [left, top, right, bottom],
                 Some([l, t, r, b]) => [l.min(left), t.min(top), r.max(right), b.max(bottom)],
@@ -174,11 +148,7 @@ impl Rle {
 
     /// The runs that are not empty, with their values.
     fn runs(&self) -> impl Iterator<Item = (bool, u32)> {
-        let runs = self
-            .counts
-            .iter()
-            .enumerate()
-            .map(|(i, &run)| (i % 2 == 1, run));
+        let runs = self.counts.iter().enumerate().map(|(i, &run)| (i % 2 == 1, run));
         runs.filter(|&(_, run)| run > 0)
     }
 
@@ -186,10 +156,7 @@ impl Rle {
         check_same_size(self.image_size(), other.image_size())?;
         let mut runs = RunWriter::default();
         self.walk_together(other, |a, b, length| runs.push(of(a, b), length));
-        Ok(Self {
-            size: self.size,
-            counts: runs.finish(),
-        })
+        Ok(Self { size: self.size, counts: runs.finish() })
     }
 
     /// Visits the stretches over which neither mask changes: both values, and the length.
@@ -199,16 +166,8 @@ impl Rle {
         while let (Some((value_a, left_a)), Some((value_b, left_b))) = (a, b) {
             let length = left_a.min(left_b);
             visit(value_a, value_b, length);
-            a = if left_a > length {
-                Some((value_a, left_a - length))
-            } else {
-                of_a.next()
-            };
-            b = if left_b > length {
-                Some((value_b, left_b - length))
-            } else {
-                of_b.next()
-            };
+            a = if left_a > length { Some((value_a, left_a - length)) } else { of_a.next() };
+            b = if left_b > length { Some((value_b, left_b - length)) } else { of_b.next() };
         }
     }
 }
@@ -251,13 +210,7 @@ mod tests {
         let plain = Rle::from_bitmap(&padded.to_bitmap());
         assert_eq!(plain.counts(), [3, 2, 1]);
         assert_eq!(padded.union(&padded).unwrap(), plain);
-        assert_eq!(
-            padded.overlap(&plain).unwrap(),
-            Overlap {
-                intersection: 2,
-                union: 2
-            }
-        );
+        assert_eq!(padded.overlap(&plain).unwrap(), Overlap { intersection: 2, union: 2 });
     }
 
     /// `Xo0h0` is what pycocotools 2.0.11 writes for these runs.

@@ -83,10 +83,7 @@ impl TryFrom<EncodedRle> for Rle {
 
 impl From<Rle> for EncodedRle {
     fn from(rle: Rle) -> Self {
-        Self {
-            size: rle.size(),
-            counts: RleCounts::Compressed(rle.to_coco_string()),
-        }
+        Self { size: rle.size(), counts: RleCounts::Compressed(rle.to_coco_string()) }
     }
 }
 
@@ -234,9 +231,7 @@ mod tests {
     }
 
     fn complaint(json: &str) -> String {
-        serde_json::from_str::<Segmentation>(json)
-            .unwrap_err()
-            .to_string()
+        serde_json::from_str::<Segmentation>(json).unwrap_err().to_string()
     }
 
     /// A 2 x 2 square in the corner of a 3 x 4 image in every form; `02106` is pycocotools' string
@@ -252,11 +247,7 @@ mod tests {
             r#"[{"size": [3, 4], "counts": [0, 2, 10]}, {"counts": [3, 2, 7], "size": [3, 4]}]"#,
         ] {
             let segmentation = read(json);
-            assert_eq!(
-                segmentation.to_bitmap(3, 4).unwrap().to_bytes(1),
-                expected,
-                "{json}"
-            );
+            assert_eq!(segmentation.to_bitmap(3, 4).unwrap().to_bytes(1), expected, "{json}");
             let written = serde_json::to_string(&segmentation).unwrap();
             assert_eq!(read(&written), segmentation);
         }
@@ -266,18 +257,10 @@ mod tests {
     #[test]
     fn the_content_is_checked_against_the_image() {
         let rle = read(r#"{"size": [3, 4], "counts": [12]}"#);
-        let expected = MaskError::SizeMismatch {
-            expected: [4, 3],
-            found: [3, 4],
-        };
+        let expected = MaskError::SizeMismatch { expected: [4, 3], found: [3, 4] };
         assert_eq!(rle.to_bitmap(4, 3), Err(expected));
         let short = read(r#"{"size": [3, 4], "counts": [5, 6]}"#);
-        let expected = MaskError::RunTotal {
-            height: 3,
-            width: 4,
-            expected: 12,
-            found: 11,
-        };
+        let expected = MaskError::RunTotal { height: 3, width: 4, expected: 12, found: 11 };
         assert_eq!(short.to_bitmap(3, 4), Err(expected));
         let huge = read(r#"{"size": [4000000000, 4000000000], "counts": [1]}"#);
         let found = huge.to_bitmap(4_000_000_000, 4_000_000_000);
@@ -299,16 +282,10 @@ mod tests {
         let mixed = complaint(r#"[[1, 2, 3, 4, 5, 6], {"size": [3, 4], "counts": [12]}]"#);
         assert!(mixed.contains("found both in one list"), "{mixed}");
         let negative = complaint(r#"{"size": [3, 4], "counts": [-1, 13]}"#);
-        assert!(
-            negative.contains("integer `-1`, expected u32"),
-            "{negative}"
-        );
+        assert!(negative.contains("integer `-1`, expected u32"), "{negative}");
         let missing = complaint(r#"{"size": [3, 4]}"#);
         assert!(missing.contains("missing field `counts`"), "{missing}");
         let null = complaint("null");
-        assert!(
-            null.contains("null, expected a segmentation: a list of polygons"),
-            "{null}"
-        );
+        assert!(null.contains("null, expected a segmentation: a list of polygons"), "{null}");
     }
 }

@@ -78,20 +78,10 @@ impl GeneralizedMetrics {
     ) -> Result<(), MaskError> {
         let (overlap, iou) = match truth {
             None if answer.rejected => (Overlap::default(), 1.0),
-            None => (
-                Overlap {
-                    intersection: 0,
-                    union: answer.mask.area(),
-                },
-                0.0,
-            ),
-            Some(truth) if answer.rejected && self.protocol == Protocol::Standard => (
-                Overlap {
-                    intersection: 0,
-                    union: truth.area(),
-                },
-                0.0,
-            ),
+            None => (Overlap { intersection: 0, union: answer.mask.area() }, 0.0),
+            Some(truth) if answer.rejected && self.protocol == Protocol::Standard => {
+                (Overlap { intersection: 0, union: truth.area() }, 0.0)
+            }
             Some(truth) => {
                 let overlap = truth.overlap(answer.mask)?;
                 (overlap, overlap.iou())
@@ -166,46 +156,10 @@ mod tests {
     fn four_cases(protocol: Protocol) -> GeneralizedReport {
         let (truth, half) = (row(&[1, 1, 0, 0]), row(&[0, 1, 0, 0]));
         let mut metrics = GeneralizedMetrics::new(protocol);
-        metrics
-            .add(
-                0,
-                Answer {
-                    mask: &half,
-                    rejected: true,
-                },
-                None,
-            )
-            .unwrap();
-        metrics
-            .add(
-                0,
-                Answer {
-                    mask: &half,
-                    rejected: false,
-                },
-                None,
-            )
-            .unwrap();
-        metrics
-            .add(
-                0,
-                Answer {
-                    mask: &half,
-                    rejected: false,
-                },
-                Some(&truth),
-            )
-            .unwrap();
-        metrics
-            .add(
-                1,
-                Answer {
-                    mask: &half,
-                    rejected: true,
-                },
-                Some(&truth),
-            )
-            .unwrap();
+        metrics.add(0, Answer { mask: &half, rejected: true }, None).unwrap();
+        metrics.add(0, Answer { mask: &half, rejected: false }, None).unwrap();
+        metrics.add(0, Answer { mask: &half, rejected: false }, Some(&truth)).unwrap();
+        metrics.add(1, Answer { mask: &half, rejected: true }, Some(&truth)).unwrap();
         metrics.report()
     }
 
@@ -226,16 +180,7 @@ mod tests {
     fn accuracies_without_a_sample_are_null() {
         let mask = row(&[1, 0]);
         let mut metrics = GeneralizedMetrics::new(Protocol::Standard);
-        metrics
-            .add(
-                7,
-                Answer {
-                    mask: &mask,
-                    rejected: false,
-                },
-                Some(&mask),
-            )
-            .unwrap();
+        metrics.add(7, Answer { mask: &mask, rejected: false }, Some(&mask)).unwrap();
         assert_eq!(
             serde_json::to_string(&metrics.report()).unwrap(),
             r#"{"protocol":"standard","n":1,"giou":100.0,"ciou":100.0,"n_acc":null,"t_acc":100.0}"#

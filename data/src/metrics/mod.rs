@@ -101,10 +101,7 @@ impl MeanIou {
             Self::OverExpressions(mean) => mean.value(),
             Self::OverImages(images) => {
                 let mut over_images = Mean::default();
-                images
-                    .values()
-                    .filter_map(|image| image.value())
-                    .for_each(|v| over_images.add(v));
+                images.values().filter_map(|image| image.value()).for_each(|v| over_images.add(v));
                 over_images.value()
             }
         }
@@ -125,11 +122,7 @@ pub struct ProtocolMismatch {
 }
 
 fn check_same_protocol(expected: Protocol, found: Protocol) -> Result<(), ProtocolMismatch> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(ProtocolMismatch { expected, found })
-    }
+    if expected == found { Ok(()) } else { Err(ProtocolMismatch { expected, found }) }
 }
 
 /// `part` of `whole` in percent, or `None` when there is no whole.

@@ -148,19 +148,10 @@ fn predicted_box(mask: &Bitmap, protocol: Protocol) -> Option<[f64; 4]> {
 /// IoU of two boxes given by their corners; 0 when the union is empty or no number.
 fn box_iou(a: [f64; 4], b: [f64; 4]) -> f64 {
     let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1).max(0.0) * (y2 - y1).max(0.0);
-    let shared = [
-        a[0].max(b[0]),
-        a[1].max(b[1]),
-        a[2].min(b[2]),
-        a[3].min(b[3]),
-    ];
+    let shared = [a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])];
     let intersection = area(shared);
     let union = area(a) + area(b) - intersection;
-    if union > 0.0 {
-        intersection / union
-    } else {
-        0.0
-    }
+    if union > 0.0 { intersection / union } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -176,22 +167,8 @@ mod tests {
     fn hand_computed() {
         let mut metrics = ReferringMetrics::new(Protocol::Standard);
         let truth = row(&[1, 1, 1, 1, 1]);
-        metrics
-            .add(
-                0,
-                &row(&[1, 1, 1, 0, 0]),
-                &truth,
-                Some([0.0, 0.0, 5.0, 1.0]),
-            )
-            .unwrap();
-        metrics
-            .add(
-                1,
-                &row(&[0, 1, 0]),
-                &row(&[0, 1, 1]),
-                Some([1.0, 0.0, 2.0, 1.0]),
-            )
-            .unwrap();
+        metrics.add(0, &row(&[1, 1, 1, 0, 0]), &truth, Some([0.0, 0.0, 5.0, 1.0])).unwrap();
+        metrics.add(1, &row(&[0, 1, 0]), &row(&[0, 1, 1]), Some([1.0, 0.0, 2.0, 1.0])).unwrap();
         let report = metrics.report();
         assert_eq!(report.n, 2);
         assert!((report.ciou.unwrap() - 400.0 / 7.0).abs() < 1e-12);
@@ -217,50 +194,30 @@ mod tests {
     #[test]
     fn an_empty_union_counts_as_zero() {
         let mut metrics = ReferringMetrics::new(Protocol::Standard);
-        metrics
-            .add(0, &row(&[0, 0]), &row(&[0, 0]), Some([0.0, 0.0, 1.0, 1.0]))
-            .unwrap();
+        metrics.add(0, &row(&[0, 0]), &row(&[0, 0]), Some([0.0, 0.0, 1.0, 1.0])).unwrap();
         let report = metrics.report();
         let zero = Some(0.0);
-        assert_eq!(
-            [report.ciou, report.miou, report.prec_50, report.rec_prec_50],
-            [zero; 4]
-        );
+        assert_eq!([report.ciou, report.miou, report.prec_50, report.rec_prec_50], [zero; 4]);
     }
 
     #[test]
     fn masks_of_other_sizes_are_not_counted() {
         let mut metrics = ReferringMetrics::new(Protocol::Standard);
         let found = metrics.add(0, &row(&[0, 0, 0]), &row(&[0, 0]), None);
-        assert_eq!(
-            found,
-            Err(MaskError::SizeMismatch {
-                expected: [1, 2],
-                found: [1, 3]
-            })
-        );
+        assert_eq!(found, Err(MaskError::SizeMismatch { expected: [1, 2], found: [1, 3] }));
         assert_eq!(metrics.report().n, 0);
     }
 
     #[test]
     fn protocols_do_not_mix() {
         let mut metrics = ReferringMetrics::new(Protocol::Standard);
-        assert!(
-            metrics
-                .merge(&ReferringMetrics::new(Protocol::Released))
-                .is_err()
-        );
+        assert!(metrics.merge(&ReferringMetrics::new(Protocol::Released)).is_err());
     }
 
     #[test]
     fn boxes_that_are_no_boxes_are_not_found() {
         let good = [0.0, 0.0, 2.0, 2.0];
-        for bad in [
-            [f64::NAN; 4],
-            [2.0, 2.0, 0.0, 0.0],
-            [f64::INFINITY; 4],
-            [0.0; 4],
-        ] {
+        for bad in [[f64::NAN; 4], [2.0, 2.0, 0.0, 0.0], [f64::INFINITY; 4], [0.0; 4]] {
             assert!(box_iou(good, bad) <= BOX_THRESHOLD);
         }
     }

@@ -34,30 +34,19 @@ const SYSTEM_EARLIER: &str = "你是由上海人工智能实验室联合商汤�
 
 impl Template {
     /// Every template.
-    pub const ALL: [Self; 4] = [
-        Self::InternVl2_5,
-        Self::InternLm2Chat,
-        Self::Hermes2,
-        Self::Phi3Chat,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::InternVl2_5, Self::InternLm2Chat, Self::Hermes2, Self::Phi3Chat];
 
     /// The template of this name in `config.json`.
     ///
     /// # Errors
     /// [`PromptError::UnknownTemplate`], which lists the known names.
     pub fn from_name(name: &str) -> Result<Self, PromptError> {
-        let known = || {
-            Self::ALL
-                .map(|template| format!("`{}`", template.name()))
-                .join(", ")
-        };
+        let known = || Self::ALL.map(|template| format!("`{}`", template.name())).join(", ");
         Self::ALL
             .into_iter()
             .find(|template| template.name() == name)
-            .ok_or_else(|| PromptError::UnknownTemplate {
-                name: name.to_owned(),
-                known: known(),
-            })
+            .ok_or_else(|| PromptError::UnknownTemplate { name: name.to_owned(), known: known() })
     }
 
     /// The name in `config.json`.
@@ -125,11 +114,7 @@ impl Template {
     /// One turn as it is written.
     pub fn turn(self, role: Role, text: &str) -> String {
         // The published preparation for `internlm2-chat` trims what is said, the others do not.
-        let text = if self == Self::InternLm2Chat {
-            text.trim()
-        } else {
-            text
-        };
+        let text = if self == Self::InternLm2Chat { text.trim() } else { text };
         format!("{}{text}{}", self.header(role), self.separator())
     }
 }

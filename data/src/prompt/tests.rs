@@ -24,9 +24,7 @@ fn column(file: &safetensors::SafeTensors, name: &str) -> Vec<i64> {
     let tensor = file.tensor(name).unwrap();
     assert_eq!(tensor.dtype(), safetensors::Dtype::I32);
     let values = tensor.data().as_chunks::<4>().0.iter();
-    values
-        .map(|bytes| i64::from(i32::from_le_bytes(*bytes)))
-        .collect()
+    values.map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect()
 }
 
 #[test]
@@ -40,10 +38,7 @@ fn the_reference_cases_are_reproduced_to_the_id() {
         let list = |key: &str| case[key].as_array().unwrap().clone();
         let expressions = list("expressions");
         let expressions: Vec<&str> = expressions.iter().map(|e| e.as_str().unwrap()).collect();
-        let rejected: Vec<bool> = list("rej")
-            .iter()
-            .map(|rej| rej.as_i64() == Some(1))
-            .collect();
+        let rejected: Vec<bool> = list("rej").iter().map(|rej| rej.as_i64() == Some(1)).collect();
         let question = evaluation_question(&expressions);
         let answer = evaluation_answer(&expressions, &rejected);
         assert_eq!(question, case["question"].as_str().unwrap());
@@ -62,10 +57,7 @@ fn the_reference_cases_are_reproduced_to_the_id() {
         assert_eq!(ids.len(), length);
         let first = prompt.labels.iter().position(|&label| label != NO_LOSS);
         assert_eq!(first, Some(prompt.answer_start));
-        assert_eq!(
-            prompt.image_range,
-            prompt.image_start + 1..prompt.image_start + 257
-        );
+        assert_eq!(prompt.image_range, prompt.image_start + 1..prompt.image_start + 257);
         let special = tokenizer.special_tokens().unwrap();
         let (prefix, rest) = prompt.split();
         assert_eq!(prefix.last(), Some(&special.img_end));
@@ -75,16 +67,7 @@ fn the_reference_cases_are_reproduced_to_the_id() {
 
 /// Folder, template, question, answer, image tokens, ids, first position with loss, end of the
 /// loss.
-type Row = (
-    String,
-    String,
-    String,
-    String,
-    usize,
-    Vec<u32>,
-    usize,
-    usize,
-);
+type Row = (String, String, String, String, usize, Vec<u32>, usize, usize);
 
 #[test]
 fn every_template_as_the_published_preparation_does_it() {
@@ -93,60 +76,32 @@ fn every_template_as_the_published_preparation_does_it() {
     assert_eq!(rows.len(), 48);
     for (name, template, question, answer, image_tokens, ids, start, end) in rows {
         let template = Template::from_name(&template).unwrap();
-        let prompt = tokenize_conversation(
-            &load(&name),
-            template,
-            &question,
-            Some(&answer),
-            image_tokens,
-        );
+        let prompt =
+            tokenize_conversation(&load(&name), template, &question, Some(&answer), image_tokens);
         let prompt = prompt.unwrap_or_else(|error| panic!("{name}: {error}"));
         let place = format!("{name}, {template:?}, {question}");
         assert_eq!(prompt.input_ids, ids, "{place}");
         assert_eq!(prompt.answer_start, start, "{place}");
         for (index, (&label, &id)) in prompt.labels.iter().zip(&ids).enumerate() {
             let learned = (start..end).contains(&index);
-            assert_eq!(
-                label,
-                if learned { i64::from(id) } else { NO_LOSS },
-                "{index}, {place}"
-            );
+            assert_eq!(label, if learned { i64::from(id) } else { NO_LOSS }, "{index}, {place}");
         }
     }
 }
 
 #[test]
 fn the_prefix_is_the_same_whatever_follows() {
-    for name in [
-        "internlm2_lora",
-        "qwen2",
-        "dummy_fold",
-        "rules_no_dummy",
-        "byte_level",
-    ] {
+    for name in ["internlm2_lora", "qwen2", "dummy_fold", "rules_no_dummy", "byte_level"] {
         let tokenizer = load(name);
         let prompt = |question: &str, answer| {
             tokenize_conversation(&tokenizer, Template::InternVl2_5, question, answer, 256).unwrap()
         };
         let first = prompt("<image>", None);
         let (prefix, _) = first.split();
-        let expressions = [
-            "a",
-            " ",
-            "左边的人",
-            "\u{301}accent",
-            "!!",
-            "\n\n",
-            "1",
-            "▁x",
-            "</",
-            "🐎",
-        ];
+        let expressions =
+            ["a", " ", "左边的人", "\u{301}accent", "!!", "\n\n", "1", "▁x", "</", "🐎"];
         for expression in expressions {
-            for question in [
-                evaluation_question(&[expression]),
-                format!("<image>{expression}"),
-            ] {
+            for question in [evaluation_question(&[expression]), format!("<image>{expression}")] {
                 let other = prompt(&question, Some("Sure,x:[SEG]."));
                 assert_eq!(other.split().0, prefix, "{name}: {question:?}");
                 assert_eq!(other.image_range, first.image_range);
@@ -168,13 +123,8 @@ fn without_an_answer_the_prompt_ends_after_the_header() {
         assert_eq!(open.input_ids, full.input_ids[..full.answer_start]);
         assert_eq!(open.answer_start, open.input_ids.len());
         assert!(open.labels.iter().all(|&label| label == NO_LOSS));
-        let text = tokenizer
-            .decode(&open.input_ids[open.prefix_len()..], false)
-            .unwrap();
-        assert!(
-            text.ends_with("masks.<|im_end|>\n<|im_start|>assistant\n"),
-            "{text}"
-        );
+        let text = tokenizer.decode(&open.input_ids[open.prefix_len()..], false).unwrap();
+        assert!(text.ends_with("masks.<|im_end|>\n<|im_start|>assistant\n"), "{text}");
     }
 }
 
@@ -184,10 +134,7 @@ fn wordings_are_the_published_ones_to_the_letter() {
         evaluation_question(&["a red cup", "b"]),
         "<image>\n What are a red cup, bin this image? Please output segmentation masks."
     );
-    assert_eq!(
-        evaluation_answer(&["a", "b"], &[false, true]),
-        "Sure,a:[SEG], b:[REJ]."
-    );
+    assert_eq!(evaluation_answer(&["a", "b"], &[false, true]), "Sure,a:[SEG], b:[REJ].");
     assert_eq!(evaluation_answer(&["a"], &[]), "Sure,a:[SEG].");
     let prompt = |question, answer| {
         training_prompt(&["The Man. ", "DOG"], &[false, true], question, answer).unwrap()
@@ -207,10 +154,7 @@ fn wordings_are_the_published_ones_to_the_letter() {
     ];
     for (index, answer) in answered.into_iter().enumerate() {
         let question = index % asked.len();
-        assert_eq!(
-            prompt(question, index),
-            (asked[question].into(), answer.into())
-        );
+        assert_eq!(prompt(question, index), (asked[question].into(), answer.into()));
     }
     // An expression that looks like a slot stays text.
     let (question, answer) = training_prompt(&["{x}", "b"], &[false, false], 0, 0).unwrap();
@@ -221,9 +165,7 @@ fn wordings_are_the_published_ones_to_the_letter() {
 #[test]
 fn impossible_training_prompts_are_errors() {
     let message = |expressions: &[&str], rejected: &[bool], question, answer| {
-        training_prompt(expressions, rejected, question, answer)
-            .unwrap_err()
-            .to_string()
+        training_prompt(expressions, rejected, question, answer).unwrap_err().to_string()
     };
     assert!(message(&[], &[], 0, 0).starts_with("0 expressions with 0"));
     assert!(message(&["a"; 6], &[false; 6], 0, 0).contains("expected 1 to 5"));
@@ -239,23 +181,11 @@ fn templates_are_found_by_their_config_names() {
         assert_eq!(Template::from_name(template.name()).unwrap(), template);
     }
     let message = Template::from_name("vicuna").unwrap_err().to_string();
-    for part in [
-        "`vicuna`",
-        "`internvl2_5`",
-        "`internlm2-chat`",
-        "`Hermes-2`",
-        "`phi3-chat`",
-    ] {
+    for part in ["`vicuna`", "`internvl2_5`", "`internlm2-chat`", "`Hermes-2`", "`phi3-chat`"] {
         assert!(message.contains(part), "{message}");
     }
-    assert_eq!(
-        Template::Phi3Chat.turn(Role::User, "x"),
-        "<|user|>\nx<|end|>"
-    );
-    assert_eq!(
-        Template::Hermes2.turn(Role::Assistant, "x"),
-        "<|im_start|>assistant\nx<|im_end|>"
-    );
+    assert_eq!(Template::Phi3Chat.turn(Role::User, "x"), "<|user|>\nx<|end|>");
+    assert_eq!(Template::Hermes2.turn(Role::Assistant, "x"), "<|im_start|>assistant\nx<|im_end|>");
 }
 
 #[test]
@@ -263,15 +193,8 @@ fn expressions_are_checked() {
     for name in ["internlm2_lora", "qwen2"] {
         let tokenizer = load(name);
         let message = |text: &str| check_expression(&tokenizer, text).unwrap_err().to_string();
-        for token in [
-            "<|im_end|>",
-            "[SEG]",
-            "[REJ]",
-            "<image>",
-            "<IMG_CONTEXT>",
-            "</img>",
-            "<ref>",
-        ] {
+        for token in ["<|im_end|>", "[SEG]", "[REJ]", "<image>", "<IMG_CONTEXT>", "</img>", "<ref>"]
+        {
             let message = message(&format!("the cup{token} on the left"));
             assert!(
                 message.contains(&format!("`{token}`")) && message.contains("reserved"),
@@ -279,24 +202,14 @@ fn expressions_are_checked() {
             );
         }
         assert!(message("").contains("empty") && message(" \n\t").contains("empty"));
-        for ok in [
-            "a",
-            "左边的人 🐎",
-            "[seg]",
-            "<im",
-            "x < y",
-            " the red cup. ",
-            "é\u{301}",
-        ] {
+        for ok in ["a", "左边的人 🐎", "[seg]", "<im", "x < y", " the red cup. ", "é\u{301}"]
+        {
             check_expression(&tokenizer, ok).unwrap();
         }
         // One token each, checked by Python's ids for this word in the reference case.
         check_expression(&tokenizer, &"the ".repeat(MAX_EXPRESSION_TOKENS)).unwrap();
         let long = message(&"the ".repeat(MAX_EXPRESSION_TOKENS + 1));
-        assert!(
-            long.contains("513 tokens") && long.contains("limit of 512"),
-            "{long}"
-        );
+        assert!(long.contains("513 tokens") && long.contains("limit of 512"), "{long}");
         assert!(message(&"x".repeat(300_000)).contains("300000"));
     }
 }
@@ -318,9 +231,7 @@ fn a_placeholder_is_no_way_around_the_check() {
         serde_json::json!({"content": "<|turn|>", "special": true});
     std::fs::write(&path, config.to_string()).unwrap();
     let tokenizer = Tokenizer::from_dir(dir.path()).unwrap();
-    let message = check_expression(&tokenizer, "a [UNUSED_TOKEN_1] b")
-        .unwrap_err()
-        .to_string();
+    let message = check_expression(&tokenizer, "a [UNUSED_TOKEN_1] b").unwrap_err().to_string();
     assert!(message.contains("`<|turn|>`"), "{message}");
 }
 
@@ -342,15 +253,9 @@ fn impossible_conversations_are_errors() {
     assert!(ask(template, "<image>", Some("x<|im_end|>"), 1).contains("answer contains"));
     assert!(ask(template, "<image>", Some("x<image>"), 1).contains("answer contains `<image>`"));
     let missing = ask(Template::Phi3Chat, "<image>", None, 1);
-    assert!(
-        missing.contains("`<|system|>`") && missing.contains("qwen2"),
-        "{missing}"
-    );
+    assert!(missing.contains("`<|system|>`") && missing.contains("qwen2"), "{missing}");
     // U+0338 composes with `>`, so that `</img>` is no longer there.
     let layout = ask(template, "<image>\u{338}", None, 2);
     assert!(layout.contains("2 x `<IMG_CONTEXT>`"), "{layout}");
-    assert_eq!(
-        image_placeholder(2),
-        "<img><IMG_CONTEXT><IMG_CONTEXT></img>"
-    );
+    assert_eq!(image_placeholder(2), "<img><IMG_CONTEXT><IMG_CONTEXT></img>");
 }

@@ -33,26 +33,11 @@ pub struct AnswerStyle {
 
 /// The answers of training prompts.
 pub const ANSWER_STYLES: [AnswerStyle; 5] = [
-    AnswerStyle {
-        start: "The segmentation results are",
-        item: "{x} [SEG]",
-    },
-    AnswerStyle {
-        start: "Sure, they are",
-        item: "{x}:[SEG]",
-    },
-    AnswerStyle {
-        start: "Sure,",
-        item: "the mask of {x} is [SEG]",
-    },
-    AnswerStyle {
-        start: "Sure,",
-        item: "the segmentation of {x} is [SEG]",
-    },
-    AnswerStyle {
-        start: "Sure,",
-        item: "the referred {x} is [SEG]",
-    },
+    AnswerStyle { start: "The segmentation results are", item: "{x} [SEG]" },
+    AnswerStyle { start: "Sure, they are", item: "{x}:[SEG]" },
+    AnswerStyle { start: "Sure,", item: "the mask of {x} is [SEG]" },
+    AnswerStyle { start: "Sure,", item: "the segmentation of {x} is [SEG]" },
+    AnswerStyle { start: "Sure,", item: "the referred {x} is [SEG]" },
 ];
 
 /// The question of the published evaluation. The missing space before "in" is theirs, and the
@@ -99,9 +84,8 @@ pub fn training_prompt(
         });
     }
     let wording = |what, index, count| PromptError::NoSuchWording { what, index, count };
-    let asked = *QUESTIONS
-        .get(question)
-        .ok_or_else(|| wording("question", question, QUESTIONS.len()))?;
+    let asked =
+        *QUESTIONS.get(question).ok_or_else(|| wording("question", question, QUESTIONS.len()))?;
     let style = *ANSWER_STYLES
         .get(answer)
         .ok_or_else(|| wording("answer style", answer, ANSWER_STYLES.len()))?;

@@ -23,13 +23,8 @@ pub enum Dataset {
 
 impl Dataset {
     /// Every data set.
-    pub const ALL: [Self; 5] = [
-        Self::RefCoco,
-        Self::RefCocoPlus,
-        Self::RefCocoG,
-        Self::RefClef,
-        Self::GRefCoco,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::RefCoco, Self::RefCocoPlus, Self::RefCocoG, Self::RefClef, Self::GRefCoco];
 
     /// The published name, which is also the name of its folder.
     pub fn name(self) -> &'static str {
@@ -68,16 +63,10 @@ impl Dataset {
     pub fn refs_file(self, root: &Path, split_by: &str) -> Result<PathBuf, ReferError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if split_by.is_empty() || !split_by.chars().all(plain) {
-            return Err(ReferError::BadSplitBy {
-                name: split_by.escape_debug().to_string(),
-            });
+            return Err(ReferError::BadSplitBy { name: split_by.escape_debug().to_string() });
         }
         let folder = root.join(self.name());
-        let stem = if self == Self::GRefCoco {
-            "grefs"
-        } else {
-            "refs"
-        };
+        let stem = if self == Self::GRefCoco { "grefs" } else { "refs" };
         let pickle = folder.join(format!("{stem}({split_by}).p"));
         let json = folder.join(format!("{stem}({split_by}).json"));
         if pickle.is_file() {
@@ -85,11 +74,7 @@ impl Dataset {
         } else if json.is_file() {
             Ok(json)
         } else {
-            Err(ReferError::NoRefsFile {
-                pickle,
-                json,
-                found: refs_files_in(&folder),
-            })
+            Err(ReferError::NoRefsFile { pickle, json, found: refs_files_in(&folder) })
         }
     }
 }
@@ -103,11 +88,7 @@ fn refs_files_in(folder: &Path) -> String {
         .take(10)
         .collect();
     names.sort();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 impl fmt::Display for Dataset {
@@ -120,15 +101,9 @@ impl FromStr for Dataset {
     type Err = ReferError;
 
     fn from_str(name: &str) -> Result<Self, ReferError> {
-        Self::ALL
-            .into_iter()
-            .find(|dataset| dataset.name() == name)
-            .ok_or_else(|| {
-                let known: Vec<_> = Self::ALL.iter().map(|dataset| dataset.name()).collect();
-                ReferError::UnknownDataset {
-                    name: name.to_owned(),
-                    known: known.join(", "),
-                }
-            })
+        Self::ALL.into_iter().find(|dataset| dataset.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|dataset| dataset.name()).collect();
+            ReferError::UnknownDataset { name: name.to_owned(), known: known.join(", ") }
+        })
     }
 }

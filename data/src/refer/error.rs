@@ -155,9 +155,6 @@ impl ReferError {
     }
 
     pub(super) fn inconsistent(path: &Path, detail: String) -> Self {
-        Self::Inconsistent {
-            path: path.to_owned(),
-            detail,
-        }
+        Self::Inconsistent { path: path.to_owned(), detail }
     }
 }

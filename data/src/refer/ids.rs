@@ -56,10 +56,9 @@ impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match deserializer.deserialize_any(IdVisitor)? {
             AnnotationId::Number(number) => Ok(Self(number)),
-            AnnotationId::Name(name) => Err(de::Error::invalid_value(
-                de::Unexpected::Str(&name),
-                &"an integer",
-            )),
+            AnnotationId::Name(name) => {
+                Err(de::Error::invalid_value(de::Unexpected::Str(&name), &"an integer"))
+            }
         }
     }
 }
@@ -150,8 +149,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             }
         }
 
-        deserializer
-            .deserialize_any(Items(std::marker::PhantomData))
-            .map(Self)
+        deserializer.deserialize_any(Items(std::marker::PhantomData)).map(Self)
     }
 }

@@ -111,32 +111,20 @@ impl Instances {
         let mut images = images.ok_or_else(lacks("images"))?;
         let mut annotations = annotations.ok_or_else(lacks("annotations"))?;
         sort_unique(path, "images", &mut images, |image| &image.id)?;
-        sort_unique(path, "annotations", &mut annotations, |annotation| {
-            &annotation.id
-        })?;
+        sort_unique(path, "annotations", &mut annotations, |annotation| &annotation.id)?;
         check_file_names(path, &images)?;
-        Ok(Self {
-            images,
-            annotations,
-            categories: categories.unwrap_or_default(),
-        })
+        Ok(Self { images, annotations, categories: categories.unwrap_or_default() })
     }
 
     /// The image with this id, if it was kept.
     pub fn image(&self, id: i64) -> Option<&ImageInfo> {
-        let index = self
-            .images
-            .binary_search_by_key(&id, |image| image.id)
-            .ok()?;
+        let index = self.images.binary_search_by_key(&id, |image| image.id).ok()?;
         self.images.get(index)
     }
 
     /// The annotation with this id, if it was kept.
     pub fn annotation(&self, id: &AnnotationId) -> Option<&Annotation> {
-        let index = self
-            .annotations
-            .binary_search_by(|annotation| annotation.id.cmp(id))
-            .ok()?;
+        let index = self.annotations.binary_search_by(|annotation| annotation.id.cmp(id)).ok()?;
         self.annotations.get(index)
     }
 
@@ -165,10 +153,7 @@ fn fill<T: Default>(
     mut add: impl FnMut(&mut T, &[u8]) -> Result<(), String>,
 ) -> Result<(), ReferError> {
     if slot.is_some() {
-        return Err(ReferError::inconsistent(
-            path,
-            format!("the list `{key}` is in it twice"),
-        ));
+        return Err(ReferError::inconsistent(path, format!("the list `{key}` is in it twice")));
     }
     let list = slot.insert(T::default());
     file.for_each_in_list(key, |record| add(list, record))
@@ -254,10 +239,7 @@ fn sort_unique<T: PartialEq, K: Ord + Display>(
 }
 
 fn check_file_names(path: &Path, images: &[ImageInfo]) -> Result<(), ReferError> {
-    match images
-        .iter()
-        .find(|image| relative_path(&image.file_name).is_none())
-    {
+    match images.iter().find(|image| relative_path(&image.file_name).is_none()) {
         None => Ok(()),
         Some(image) => Err(ReferError::UnsafeFileName {
             path: path.to_owned(),
@@ -270,9 +252,7 @@ fn check_file_names(path: &Path, images: &[ImageInfo]) -> Result<(), ReferError>
 /// A path that stays within the folder it is joined to, whichever system reads it.
 fn relative_path(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(name);
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     let foreign = name.contains(['\\', ':']) || name.chars().any(char::is_control);
     (plain && !foreign && !name.is_empty()).then_some(path)
 }

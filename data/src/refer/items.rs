@@ -38,9 +38,7 @@ impl Expression<'_> {
 impl ReferDataset {
     /// The refs of a split, in the order of the file.
     pub fn refs(&self, split: Split) -> impl Iterator<Item = &RefExpressions> {
-        self.all_refs()
-            .iter()
-            .filter(move |entry| split.includes(&entry.split))
+        self.all_refs().iter().filter(move |entry| split.includes(&entry.split))
     }
 
     /// The split names that the file marks its refs with, and the number of refs of each.
@@ -65,37 +63,26 @@ impl ReferDataset {
                 Some(&index) => index,
                 None => {
                     let image = self.image(entry.image_id)?;
-                    items.push(ReferItem {
-                        image,
-                        expressions: Vec::new(),
-                    });
+                    items.push(ReferItem { image, expressions: Vec::new() });
                     index_of.insert(entry.image_id, items.len() - 1);
                     items.len() - 1
                 }
             };
-            items[index]
-                .expressions
-                .extend(entry.sentences.iter().map(|sentence| Expression {
-                    ref_id: entry.ref_id,
-                    sent_id: sentence.sent_id,
-                    text: &sentence.sent,
-                    targets: &entry.ann_ids,
-                }));
+            items[index].expressions.extend(entry.sentences.iter().map(|sentence| Expression {
+                ref_id: entry.ref_id,
+                sent_id: sentence.sent_id,
+                text: &sentence.sent,
+                targets: &entry.ann_ids,
+            }));
         }
         if items.is_empty() {
             let counts = self.split_counts();
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(name, count)| format!("{name} ({count})"))
-                .collect();
+            let counts: Vec<_> =
+                counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
             return Err(ReferError::EmptySplit {
                 dataset: self.dataset().to_string(),
                 split: split.to_string(),
-                available: if counts.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    counts.join(", ")
-                },
+                available: if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") },
             });
         }
         Ok(items)

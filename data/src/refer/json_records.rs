@@ -53,13 +53,7 @@ pub(super) struct JsonRecords<'p> {
 impl<'p> JsonRecords<'p> {
     pub(super) fn open(path: &'p Path) -> Result<Self, ReferError> {
         let file = File::open(path).map_err(ReferError::io(path))?;
-        Ok(Self {
-            path,
-            file,
-            buffer: vec![0; 2 * CHUNK],
-            ready: 0..0,
-            base: 0,
-        })
+        Ok(Self { path, file, buffer: vec![0; 2 * CHUNK], ready: 0..0, base: 0 })
     }
 
     /// Calls `visit` with each key of the dict at the top of the file; `visit` reads the key's
@@ -138,12 +132,7 @@ impl<'p> JsonRecords<'p> {
 
     /// An error at a place in the file.
     pub(super) fn error(&self, offset: u64, place: &str, detail: String) -> ReferError {
-        ReferError::Json {
-            path: self.path.to_owned(),
-            offset,
-            place: place.to_owned(),
-            detail,
-        }
+        ReferError::Json { path: self.path.to_owned(), offset, place: place.to_owned(), detail }
     }
 
     fn value_span(&mut self, place: &str, keep: bool) -> Result<(u64, Range<usize>), ReferError> {
@@ -200,8 +189,7 @@ impl<'p> JsonRecords<'p> {
     }
 
     fn peek(&mut self, place: &str) -> Result<u8, ReferError> {
-        self.skip_white_space()?
-            .ok_or_else(|| self.cut_short(place))
+        self.skip_white_space()?.ok_or_else(|| self.cut_short(place))
     }
 
     fn skip_white_space(&mut self) -> Result<Option<u8>, ReferError> {
@@ -244,11 +232,7 @@ impl<'p> JsonRecords<'p> {
 
     fn cut_short(&self, place: &str) -> ReferError {
         let end = self.base + self.ready.end as u64;
-        self.error(
-            end,
-            place,
-            "the file is cut short; download it again".to_owned(),
-        )
+        self.error(end, place, "the file is cut short; download it again".to_owned())
     }
 
     fn unexpected(&self, place: &str, expected: &str) -> ReferError {
@@ -256,11 +240,7 @@ impl<'p> JsonRecords<'p> {
             Some(byte) => format!("`{}`", byte.escape_ascii()),
             None => "nothing".to_owned(),
         };
-        self.error(
-            self.offset(),
-            place,
-            format!("{expected} expected, found {found}"),
-        )
+        self.error(self.offset(), place, format!("{expected} expected, found {found}"))
     }
 }
 

@@ -62,14 +62,7 @@ impl ReferDataset {
     /// sentence has.
     pub fn open(root: &Path, dataset: Dataset, split_by: Option<&str>) -> Result<Self, ReferError> {
         let split_by = split_by.map(str::to_owned);
-        Self::open_with(
-            root,
-            dataset,
-            OpenOptions {
-                split_by,
-                ..OpenOptions::default()
-            },
-        )
+        Self::open_with(root, dataset, OpenOptions { split_by, ..OpenOptions::default() })
     }
 
     /// Opens a data set under `root`, as `options` say.
@@ -81,19 +74,13 @@ impl ReferDataset {
         dataset: Dataset,
         options: OpenOptions,
     ) -> Result<Self, ReferError> {
-        let split_by = options
-            .split_by
-            .as_deref()
-            .unwrap_or(dataset.default_split_by());
+        let split_by = options.split_by.as_deref().unwrap_or(dataset.default_split_by());
         let refs_file = dataset.refs_file(root, split_by)?;
         let instances_file = dataset.instances_file(root);
         let refs = read_refs(&refs_file)?;
         let keep = Keep::Named {
             images: refs.iter().map(|entry| entry.image_id).collect(),
-            annotations: refs
-                .iter()
-                .flat_map(|entry| entry.ann_ids.iter().cloned())
-                .collect(),
+            annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
         };
         let instances = Instances::read(&instances_file, &keep)?;
         drop(keep);
@@ -108,14 +95,7 @@ impl ReferDataset {
         };
         let (refs, skipped) = checks.run(refs)?;
         let images_folder = dataset.images_folder(root);
-        Ok(Self {
-            dataset,
-            images_folder,
-            instances_file,
-            refs,
-            instances,
-            skipped,
-        })
+        Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped })
     }
 
     /// Which data set this is.
@@ -172,10 +152,7 @@ impl ReferDataset {
         if path.is_file() {
             Ok(path)
         } else {
-            Err(ReferError::MissingImage {
-                image_id: image.id,
-                path,
-            })
+            Err(ReferError::MissingImage { image_id: image.id, path })
         }
     }
 
@@ -259,10 +236,7 @@ impl Checks<'_> {
             return Err("an earlier ref has the same ref_id".to_owned());
         }
         if self.instances.image(entry.image_id).is_none() {
-            return Err(format!(
-                "names image {}, which {lacking} lacks",
-                entry.image_id
-            ));
+            return Err(format!("names image {}, which {lacking} lacks", entry.image_id));
         }
         for id in &entry.ann_ids {
             let Some(annotation) = self.instances.annotation(id) else {

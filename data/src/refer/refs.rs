@@ -75,10 +75,7 @@ impl RawRef {
             self.ann_ids.clear();
         }
         self.category_ids.retain(|&id| id != -1);
-        if let Some(no_target) = self
-            .no_target
-            .filter(|&flag| flag != self.ann_ids.is_empty())
-        {
+        if let Some(no_target) = self.no_target.filter(|&flag| flag != self.ann_ids.is_empty()) {
             let count = self.ann_ids.len();
             return Err(format!(
                 "ref {}: no_target is {no_target}, but ann_id names {count} annotations",

@@ -48,11 +48,8 @@ struct SentenceRecord<'r> {
 
 impl RefRecord<'_> {
     fn into_raw(self) -> Result<RawRef, String> {
-        let sentences: Result<Vec<_>, _> = self
-            .sentences
-            .into_iter()
-            .map(SentenceRecord::into_sentence)
-            .collect();
+        let sentences: Result<Vec<_>, _> =
+            self.sentences.into_iter().map(SentenceRecord::into_sentence).collect();
         Ok(RawRef {
             ref_id: self.ref_id.0,
             image_id: self.image_id.0,

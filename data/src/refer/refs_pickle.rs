@@ -16,20 +16,10 @@ const MAX_COPIES: usize = 16;
 pub(super) fn read(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     let limits = PickleLimits::default();
     let bytes = read_bounded(path, limits.max_bytes)?;
-    let refused = |error| ReferError::Pickle {
-        path: path.to_owned(),
-        error,
-    };
+    let refused = |error| ReferError::Pickle { path: path.to_owned(), error };
     let pickle = Pickle::decode(&bytes, &limits).map_err(refused)?;
-    let mut budget = Budget {
-        left: bytes.len().saturating_mul(MAX_COPIES),
-        limit: bytes.len(),
-    };
-    let root = Place {
-        path,
-        value: pickle.root(),
-        name: &|| "refs".to_owned(),
-    };
+    let mut budget = Budget { left: bytes.len().saturating_mul(MAX_COPIES), limit: bytes.len() };
+    let root = Place { path, value: pickle.root(), name: &|| "refs".to_owned() };
     root.map_items(|record| read_ref(record, &mut budget))
 }
 
@@ -38,24 +28,14 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, ReferError> {
     let length = file.metadata().map_err(ReferError::io(path))?.len();
     let too_large = || ReferError::Pickle {
         path: path.to_owned(),
-        error: PickleError::TooLarge {
-            offset: limit as usize,
-            what: "bytes",
-            limit,
-        },
+        error: PickleError::TooLarge { offset: limit as usize, what: "bytes", limit },
     };
     if length > limit {
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(ReferError::io(path))?;
-    if bytes.len() as u64 > limit {
-        Err(too_large())
-    } else {
-        Ok(bytes)
-    }
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(ReferError::io(path))?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
 fn read_ref(record: &Place<'_>, budget: &mut Budget) -> Result<RefExpressions, ReferError> {
@@ -63,27 +43,21 @@ fn read_ref(record: &Place<'_>, budget: &mut Budget) -> Result<RefExpressions, R
     let raw = RawRef {
         ref_id: record.field("ref_id", |field| field.integer())?,
         image_id: record.field("image_id", |field| field.integer())?,
-        ann_ids: record.field("ann_id", |field| {
-            field.one_or_many(budget, |id| id.annotation_id())
-        })?,
+        ann_ids: record
+            .field("ann_id", |field| field.one_or_many(budget, |id| id.annotation_id()))?,
         category_ids: record
-            .optional("category_id", |field| {
-                field.one_or_many(budget, |id| id.integer())
-            })?
+            .optional("category_id", |field| field.one_or_many(budget, |id| id.integer()))?
             .unwrap_or_default(),
         no_target: record.optional("no_target", |field| {
             field.value.as_bool().ok_or_else(|| field.unlike("a bool"))
         })?,
         split: record.field("split", |field| field.text(budget))?,
-        file_name: record
-            .optional("file_name", |field| field.text(budget))?
-            .unwrap_or_default(),
+        file_name: record.optional("file_name", |field| field.text(budget))?.unwrap_or_default(),
         sentences: record.field("sentences", |field| {
             field.map_items(|sentence| read_sentence(sentence, budget))
         })?,
     };
-    raw.resolve()
-        .map_err(|detail| ReferError::inconsistent(record.path, detail))
+    raw.resolve().map_err(|detail| ReferError::inconsistent(record.path, detail))
 }
 
 fn read_sentence(record: &Place<'_>, budget: &mut Budget) -> Result<Sentence, ReferError> {
@@ -139,11 +113,7 @@ impl<'p> Place<'p> {
     ) -> Result<T, ReferError> {
         let name = || format!("{}.{key}", (self.name)());
         match self.value.get(key) {
-            Some(value) => read(&Place {
-                path: self.path,
-                value,
-                name: &name,
-            }),
+            Some(value) => read(&Place { path: self.path, value, name: &name }),
             None if self.value.entries().is_none() => Err(self.unlike("a dict")),
             None => Err(ReferError::Field {
                 path: self.path.to_owned(),
@@ -174,11 +144,7 @@ impl<'p> Place<'p> {
             .enumerate()
             .map(|(index, value)| {
                 let name = || format!("{}[{index}]", (self.name)());
-                read(&Place {
-                    path: self.path,
-                    value,
-                    name: &name,
-                })
+                read(&Place { path: self.path, value, name: &name })
             })
             .collect()
     }
@@ -212,13 +178,8 @@ impl<'p> Place<'p> {
         let value = self.value;
         let number = value.as_int().or_else(|| whole(value.as_float()?));
         let id = number.map(AnnotationId::Number);
-        id.or_else(|| {
-            value
-                .as_str()
-                .filter(|text| text.len() <= 64)
-                .map(AnnotationId::from_text)
-        })
-        .ok_or_else(|| self.unlike("an identifier (an integer or short text)"))
+        id.or_else(|| value.as_str().filter(|text| text.len() <= 64).map(AnnotationId::from_text))
+            .ok_or_else(|| self.unlike("an identifier (an integer or short text)"))
     }
 
     fn text(&self, budget: &mut Budget) -> Result<Box<str>, ReferError> {
@@ -230,19 +191,11 @@ impl<'p> Place<'p> {
     fn unlike(&self, expected: &'static str) -> ReferError {
         let found = match (self.value.as_str(), self.value.as_float()) {
             (Some(text), _) => {
-                format!(
-                    "the text `{}`",
-                    text.chars().take(80).collect::<String>().escape_debug()
-                )
+                format!("the text `{}`", text.chars().take(80).collect::<String>().escape_debug())
             }
             (_, Some(number)) => format!("{number}"),
             _ => format!("a value of type {}", self.value.type_name()),
         };
-        ReferError::Field {
-            path: self.path.to_owned(),
-            place: (self.name)(),
-            expected,
-            found,
-        }
+        ReferError::Field { path: self.path.to_owned(), place: (self.name)(), expected, found }
     }
 }

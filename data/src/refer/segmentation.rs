@@ -40,10 +40,7 @@ impl RawSegmentation {
         match self {
             Self::Polygons(parts) => {
                 parts.capacity() * size_of::<Box<[f64]>>()
-                    + parts
-                        .iter()
-                        .map(|part| part.len() * size_of::<f64>())
-                        .sum::<usize>()
+                    + parts.iter().map(|part| part.len() * size_of::<f64>()).sum::<usize>()
             }
             Self::RunLengths(parts) => {
                 let counts = parts.iter().map(|part| match &part.counts {
@@ -76,10 +73,7 @@ impl From<&RawRunLengths> for EncodedRle {
             RawCounts::List(runs) => RleCounts::Runs(runs.to_vec()),
             RawCounts::Text(text) => RleCounts::Compressed(text.to_string()),
         };
-        Self {
-            size: raw.size,
-            counts,
-        }
+        Self { size: raw.size, counts }
     }
 }
 
@@ -111,9 +105,7 @@ impl<'de> Deserialize<'de> for RawSegmentation {
                     }
                 }
                 if !polygons.is_empty() && !run_lengths.is_empty() {
-                    return Err(A::Error::custom(
-                        "polygons and run lengths in one segmentation",
-                    ));
+                    return Err(A::Error::custom("polygons and run lengths in one segmentation"));
                 }
                 polygons.shrink_to_fit();
                 run_lengths.shrink_to_fit();
@@ -158,10 +150,8 @@ impl<'de> Deserialize<'de> for Part {
                     points.push(coordinate);
                 }
                 if points.len() % 2 != 0 {
-                    let detail = format!(
-                        "a polygon of x, y pairs expected, found {} numbers",
-                        points.len()
-                    );
+                    let detail =
+                        format!("a polygon of x, y pairs expected, found {} numbers", points.len());
                     return Err(A::Error::custom(detail));
                 }
                 Ok(Part::Polygon(points.into()))
@@ -194,10 +184,7 @@ impl Fields {
                 }
             }
             RawCounts::Text(text) => {
-                if let Some(odd) = text
-                    .chars()
-                    .find(|character| !('0'..='o').contains(character))
-                {
+                if let Some(odd) = text.chars().find(|character| !('0'..='o').contains(character)) {
                     return Err(E::custom(format!(
                         "compressed run lengths (characters `0` to `o`) expected, found {odd:?}"
                     )));

@@ -162,15 +162,8 @@ mod tests {
     use super::*;
 
     fn tokens() -> AddedTokens {
-        let strip = AddedToken {
-            lstrip: true,
-            rstrip: true,
-            ..AddedToken::special("<e>", 3)
-        };
-        let word = AddedToken {
-            single_word: true,
-            ..AddedToken::special("cat", 4)
-        };
+        let strip = AddedToken { lstrip: true, rstrip: true, ..AddedToken::special("<e>", 3) };
+        let word = AddedToken { single_word: true, ..AddedToken::special("cat", 4) };
         AddedTokens::new(vec![
             AddedToken::special("<|a|>", 1),
             AddedToken::special("<|a|>b", 2),
@@ -182,10 +175,7 @@ mod tests {
     /// Expected values: `PreTrainedTokenizer.tokenize` of transformers, worked through by hand.
     #[test]
     fn text_is_cut_at_the_longest_leftmost_token() {
-        assert_eq!(
-            tokens().split("x<|a|>by<|a|>c"),
-            ["x", "<|a|>b", "y", "<|a|>", "c"]
-        );
+        assert_eq!(tokens().split("x<|a|>by<|a|>c"), ["x", "<|a|>b", "y", "<|a|>", "c"]);
         assert_eq!(tokens().split(""), Vec::<String>::new());
         assert_eq!(tokens().split("<|a|><|a|>"), ["<|a|>", "<|a|>"]);
     }

@@ -52,9 +52,7 @@ impl ByteLevel {
             message: error.to_string(),
         };
         let byte_of = byte_alphabet();
-        let absent = byte_of
-            .iter()
-            .filter(|(c, _)| !vocab.contains_key(&c.to_string()));
+        let absent = byte_of.iter().filter(|(c, _)| !vocab.contains_key(&c.to_string()));
         let mut missing: HashSet<u8> = absent.map(|(_, &byte)| byte).collect();
         let mut tokens = vec![String::new(); vocab.len()];
         for (token, &id) in &vocab {
@@ -70,24 +68,15 @@ impl ByteLevel {
             missing.clear();
         }
         let mut inner = tokenizers::Tokenizer::new(builder.build().map_err(library)?);
-        let split = Split::new(
-            SplitPattern::Regex(WORDS.into()),
-            SplitDelimiterBehavior::Isolated,
-            false,
-        )
-        .map_err(library)?;
+        let split =
+            Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false)
+                .map_err(library)?;
         inner.with_pre_tokenizer(Some(PreTokenizerWrapper::Sequence(Sequence::new(vec![
             PreTokenizerWrapper::Split(split),
             PreTokenizerWrapper::ByteLevel(ByteLevelSplit::new(false, false, false)),
         ]))));
         inner.with_decoder(Some(ByteLevelDecoder::default()));
-        Ok(Self {
-            inner,
-            len,
-            tokens,
-            byte_of,
-            missing,
-        })
+        Ok(Self { inner, len, tokens, byte_of, missing })
     }
 
     /// The number of tokens; their ids are `0..len`.
@@ -115,10 +104,7 @@ impl ByteLevel {
         if let Some(byte) = text.bytes().find(|byte| self.missing.contains(byte)) {
             return Err(format!("the byte 0x{byte:02X}"));
         }
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(|error| error.to_string())?;
+        let encoding = self.inner.encode_fast(text, false).map_err(|error| error.to_string())?;
         ids.extend(encoding.get_ids());
         Ok(())
     }
@@ -126,10 +112,8 @@ impl ByteLevel {
     /// Decodes a run of tokens; bytes that are not UTF-8 become U+FFFD.
     pub(super) fn decode(&self, ids: &[u32]) -> String {
         let tokens = ids.iter().filter_map(|&id| self.token(id));
-        let bytes: Vec<u8> = tokens
-            .flat_map(str::chars)
-            .filter_map(|c| self.byte_of.get(&c).copied())
-            .collect();
+        let bytes: Vec<u8> =
+            tokens.flat_map(str::chars).filter_map(|c| self.byte_of.get(&c).copied()).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -141,11 +125,7 @@ fn byte_alphabet() -> HashMap<char, u8> {
     let mut next = 0x100u32..;
     (0..=255u8)
         .filter_map(|byte| {
-            let code = if printable(byte) {
-                u32::from(byte)
-            } else {
-                next.next()?
-            };
+            let code = if printable(byte) { u32::from(byte) } else { next.next()? };
             Some((char::from_u32(code)?, byte))
         })
         .collect()
@@ -225,10 +205,7 @@ fn parse_merges(
             }
         }
         if merges.len() == MAX_ENTRIES {
-            return Err(content(
-                &format!("at most {MAX_ENTRIES} merges"),
-                "more".into(),
-            ));
+            return Err(content(&format!("at most {MAX_ENTRIES} merges"), "more".into()));
         }
         merges.push((left.to_owned(), right.to_owned()));
     }

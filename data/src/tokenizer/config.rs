@@ -16,15 +16,8 @@ pub(super) const SPECIAL: &str = "special_tokens_map.json";
 
 /// The single special tokens, in the order in which `transformers` gives ids to those that have
 /// none.
-const ROLES: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
+const ROLES: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// The most added tokens a folder may declare.
 const MAX_ADDED: usize = 1 << 16;
@@ -127,22 +120,12 @@ impl Config {
         }
         let added_path = self.dir.join(ADDED);
         for (text, id) in &self.added {
-            let id = id
-                .as_u64()
-                .and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(|| {
-                    content(
-                        &added_path,
-                        "a whole number as each token's id",
-                        format!("`{text}`: {id}"),
-                    )
-                })?;
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                content(&added_path, "a whole number as each token's id", format!("`{text}`: {id}"))
+            })?;
             let special = specials.iter().any(|value| token_text(value) == Some(text));
-            let token = AddedToken {
-                special,
-                normalized: !special,
-                ..AddedToken::special(text, id)
-            };
+            let token =
+                AddedToken { special, normalized: !special, ..AddedToken::special(text, id) };
             table.insert(&added_path, token)?;
         }
         // A special token that no list has: its id in the base vocabulary, or else the next free
@@ -156,13 +139,7 @@ impl Config {
             }
             let id = base.id(text).map_or_else(|| table.next_id(), Ok)?;
             let token = flags(value, AddedToken::special(text, id));
-            table.insert(
-                &self.dir.join(SPECIAL),
-                AddedToken {
-                    special: true,
-                    ..token
-                },
-            )?;
+            table.insert(&self.dir.join(SPECIAL), AddedToken { special: true, ..token })?;
         }
         table.check_holes()?;
         Ok(table.tokens)
@@ -213,17 +190,10 @@ impl Table<'_> {
         if let Some(other) = self.owners.get(&token.id) {
             return Err(conflict(format!("`{other}` has that id already")));
         }
-        if let Some(known) = self
-            .base
-            .id(&token.content)
-            .filter(|&known| known != token.id)
-        {
+        if let Some(known) = self.base.id(&token.content).filter(|&known| known != token.id) {
             return Err(conflict(format!("the base vocabulary gives it id {known}")));
         }
-        if let Some(other) = self
-            .base
-            .token(token.id)
-            .filter(|other| *other != token.content)
+        if let Some(other) = self.base.token(token.id).filter(|other| *other != token.content)
             && !self.base.is_placeholder(token.id)
             && !is_reserved_name(&other)
         {
@@ -244,11 +214,8 @@ impl Table<'_> {
     }
 
     fn check_holes(&self) -> Result<(), TokenizerError> {
-        let mut beyond: Vec<&AddedToken> = self
-            .tokens
-            .iter()
-            .filter(|token| token.id as usize >= self.base.len())
-            .collect();
+        let mut beyond: Vec<&AddedToken> =
+            self.tokens.iter().filter(|token| token.id as usize >= self.base.len()).collect();
         beyond.sort_by_key(|token| token.id);
         let Some(last) = beyond.last() else {
             return Ok(());
@@ -273,9 +240,7 @@ fn is_reserved_name(token: &str) -> bool {
     let bracketed = matches!(token.as_bytes(), [b'[', .., b']'] | [b'<', .., b'>']);
     let lower = token.to_ascii_lowercase();
     bracketed
-        && ["unused", "reserved", "extra_", "placeholder"]
-            .iter()
-            .any(|name| lower.contains(name))
+        && ["unused", "reserved", "extra_", "placeholder"].iter().any(|name| lower.contains(name))
 }
 
 /// The text of a token that is written as a string or as an object with `content`.
@@ -302,27 +267,13 @@ fn flags(value: &Value, token: AddedToken) -> AddedToken {
 
 fn decoder_entry(path: &Path, id: &str, value: &Value) -> Result<AddedToken, TokenizerError> {
     let number: u32 = id.parse().map_err(|_| {
-        content(
-            path,
-            "whole numbers as the keys of `added_tokens_decoder`",
-            format!("`{id}`"),
-        )
+        content(path, "whole numbers as the keys of `added_tokens_decoder`", format!("`{id}`"))
     })?;
-    let text = value
-        .is_object()
-        .then(|| token_text(value))
-        .flatten()
-        .ok_or_else(|| {
-            let expected = format!("an object with `content` under `added_tokens_decoder.{id}`");
-            content(path, &expected, files::kind(value).into())
-        })?;
-    Ok(flags(
-        value,
-        AddedToken {
-            special: false,
-            ..AddedToken::special(text, number)
-        },
-    ))
+    let text = value.is_object().then(|| token_text(value)).flatten().ok_or_else(|| {
+        let expected = format!("an object with `content` under `added_tokens_decoder.{id}`");
+        content(path, &expected, files::kind(value).into())
+    })?;
+    Ok(flags(value, AddedToken { special: false, ..AddedToken::special(text, number) }))
 }
 
 fn content(path: &Path, expected: &str, found: String) -> TokenizerError {

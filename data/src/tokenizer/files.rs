@@ -15,27 +15,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
 }
 
 fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, TokenizerError> {
-    let failed = |source| TokenizerError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| TokenizerError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    let too_large = |found| {
-        Err(TokenizerError::FileTooLarge {
-            path: path.to_owned(),
-            limit,
-            found,
-        })
-    };
+    let too_large =
+        |found| Err(TokenizerError::FileTooLarge { path: path.to_owned(), limit, found });
     if size > limit {
         return too_large(size);
     }
     // The file may grow, or be a pipe that names no size: `take` keeps the promise either way.
     let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 {
         found if found > limit => too_large(found),
         _ => Ok(bytes),
@@ -56,10 +46,8 @@ pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Tokenize
 /// Parses a JSON file whose top level is an object.
 pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, TokenizerError> {
     let text = utf8(path, bytes)?;
-    let value: Value = serde_json::from_str(text).map_err(|source| TokenizerError::Json {
-        path: path.to_owned(),
-        source,
-    })?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|source| TokenizerError::Json { path: path.to_owned(), source })?;
     match value {
         Value::Object(map) => Ok(map),
         other => Err(TokenizerError::Content {
@@ -99,10 +87,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 ///
 /// The bytes go to a temporary file in the same folder, reach the disk, and then take the name.
 pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), TokenizerError> {
-    let failed = |source| TokenizerError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| TokenizerError::Write { path: path.to_owned(), source };
     let temporary = temporary_name(path);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
@@ -115,10 +100,7 @@ pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), TokenizerErr
 }
 
 fn temporary_name(path: &Path) -> PathBuf {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
@@ -132,10 +114,7 @@ mod tests {
         let path = dir.path().join("vocab.json");
         fs::write(&path, [b'x'; 11]).unwrap();
         let message = read_at_most(&path, 10).unwrap_err().to_string();
-        assert!(
-            message.contains("11 bytes") && message.contains("the 10"),
-            "{message}"
-        );
+        assert!(message.contains("11 bytes") && message.contains("the 10"), "{message}");
         assert!(message.contains("vocab.json"), "{message}");
         assert_eq!(read_at_most(&path, 11).unwrap().len(), 11);
     }
@@ -148,9 +127,7 @@ mod tests {
         write_atomic(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let message = write_atomic(&dir.path().join("no/a.json"), b"x")
-            .unwrap_err()
-            .to_string();
+        let message = write_atomic(&dir.path().join("no/a.json"), b"x").unwrap_err().to_string();
         assert!(message.contains("cannot write"), "{message}");
     }
 }

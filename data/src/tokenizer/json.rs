@@ -40,18 +40,10 @@ impl Json {
         inner.with_padding(None);
         let base_len = inner.get_vocab_size(false);
         let mut added = Vec::new();
-        for entry in map
-            .get("added_tokens")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for entry in map.get("added_tokens").and_then(Value::as_array).into_iter().flatten() {
             let (Some(text), Some(id)) = (
                 entry.get("content").and_then(Value::as_str),
-                entry
-                    .get("id")
-                    .and_then(Value::as_u64)
-                    .and_then(|id| u32::try_from(id).ok()),
+                entry.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()),
             ) else {
                 continue; // the library has refused the file if an entry lacks one of them
             };
@@ -87,12 +79,10 @@ impl Json {
                 .rstrip(token.rstrip)
                 .single_word(token.single_word)
                 .normalized(token.normalized);
-            self.inner
-                .add_tokens([entry])
-                .map_err(|error| TokenizerError::Library {
-                    path: path.to_owned(),
-                    message: error.to_string(),
-                })?;
+            self.inner.add_tokens([entry]).map_err(|error| TokenizerError::Library {
+                path: path.to_owned(),
+                message: error.to_string(),
+            })?;
         }
         match self.inner.token_to_id(&token.content) {
             Some(id) if id == token.id => Ok(()),
@@ -119,13 +109,10 @@ impl Json {
 
     /// The whole tokenizer, added tokens included, in its own format.
     pub(super) fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, TokenizerError> {
-        let text = self
-            .inner
-            .to_string(true)
-            .map_err(|error| TokenizerError::Library {
-                path: path.to_owned(),
-                message: error.to_string(),
-            })?;
+        let text = self.inner.to_string(true).map_err(|error| TokenizerError::Library {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
         Ok(text.into_bytes())
     }
 }
@@ -161,44 +148,25 @@ fn check_supported(map: &Map<String, Value>) -> Result<(), (String, String)> {
     if let Some(normalizer) = map.get("normalizer")
         && mentions(normalizer, "Precompiled")
     {
-        return Err((
-            "a normaliser without a compiled character map".into(),
-            "one".into(),
-        ));
+        return Err(("a normaliser without a compiled character map".into(), "one".into()));
     }
     let model = map.get("model").unwrap_or(&Value::Null);
     let kind = model.get("type").and_then(Value::as_str);
     // Older files name no type; a byte-pair model is the one with merges.
     let merges = model.get("merges").and_then(Value::as_array);
     let (Some("BPE") | None, Some(merges)) = (kind, merges) else {
-        let found = kind.map_or("no model with merges".to_string(), |kind| {
-            format!("type {kind}")
-        });
+        let found = kind.map_or("no model with merges".to_string(), |kind| format!("type {kind}"));
         return Err(("a model of type BPE".into(), found));
     };
-    let affix = |name: &str| {
-        model
-            .get(name)
-            .and_then(Value::as_str)
-            .is_some_and(|s| !s.is_empty())
-    };
+    let affix = |name: &str| model.get(name).and_then(Value::as_str).is_some_and(|s| !s.is_empty());
     if affix("continuing_subword_prefix") || affix("end_of_word_suffix") {
-        return Err((
-            "pieces without a prefix or suffix mark".into(),
-            "a mark".into(),
-        ));
+        return Err(("pieces without a prefix or suffix mark".into(), "a mark".into()));
     }
     let empty = Map::new();
-    let vocab = model
-        .get("vocab")
-        .and_then(Value::as_object)
-        .unwrap_or(&empty);
+    let vocab = model.get("vocab").and_then(Value::as_object).unwrap_or(&empty);
     let mut ids = HashSet::with_capacity(vocab.len());
     for (token, id) in vocab {
-        if !id
-            .as_u64()
-            .is_some_and(|id| id < vocab.len() as u64 && ids.insert(id))
-        {
+        if !id.as_u64().is_some_and(|id| id < vocab.len() as u64 && ids.insert(id)) {
             let expected = format!("ids 0 to {} once each", vocab.len().saturating_sub(1));
             return Err((expected, format!("`{token}` with id {id}")));
         }

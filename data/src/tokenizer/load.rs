@@ -32,19 +32,9 @@ impl Tokenizer {
             Self::from_json(config, load(JSON)?)
         } else {
             let names = [VOCAB, MERGES].into_iter().filter(|name| has(name));
-            let found = names
-                .map(|name| format!("only `{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let found = if found.is_empty() {
-                "none of them".into()
-            } else {
-                found
-            };
-            Err(TokenizerError::NoTokenizer {
-                dir: dir.to_owned(),
-                found,
-            })
+            let found = names.map(|name| format!("only `{name}`")).collect::<Vec<_>>().join(", ");
+            let found = if found.is_empty() { "none of them".into() } else { found };
+            Err(TokenizerError::NoTokenizer { dir: dir.to_owned(), found })
         }
     }
 
@@ -57,17 +47,11 @@ impl Tokenizer {
         if llama && config.flag("legacy") == Some(false) {
             model.set_modern_spaces(ModernSpaces {
                 add_prefix_space: config.flag("add_prefix_space").unwrap_or(true),
-                unk: config
-                    .role("unk_token", Some("<unk>"))
-                    .unwrap_or_default()
-                    .to_owned(),
+                unk: config.role("unk_token", Some("<unk>")).unwrap_or_default().to_owned(),
             });
         }
-        let mut defaults = vec![
-            ("bos_token", "<s>"),
-            ("eos_token", "</s>"),
-            ("unk_token", "<unk>"),
-        ];
+        let mut defaults =
+            vec![("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
         if config.class() == Some("InternLM2Tokenizer") {
             defaults.push(("pad_token", "</s>"));
         }
@@ -75,14 +59,7 @@ impl Tokenizer {
         let added = config.added_tokens(&engine, &defaults)?;
         // Both Python classes start a text with `<s>` unless the configuration says otherwise.
         let adds_bos = config.flag("add_bos_token").unwrap_or(true);
-        Ok(Self::assemble(
-            engine,
-            added,
-            config,
-            vec![(name, bytes)],
-            &defaults,
-            adds_bos,
-        ))
+        Ok(Self::assemble(engine, added, config, vec![(name, bytes)], &defaults, adds_bos))
     }
 
     fn from_byte_level(
@@ -99,9 +76,7 @@ impl Tokenizer {
         let engine = Engine::ByteLevel(Box::new(model));
         let added = config.added_tokens(&engine, &defaults)?;
         let sources = vec![(vocab_name, vocab), (merges_name, merges)];
-        Ok(Self::assemble(
-            engine, added, config, sources, &defaults, false,
-        ))
+        Ok(Self::assemble(engine, added, config, sources, &defaults, false))
     }
 
     fn from_json(
@@ -122,14 +97,7 @@ impl Tokenizer {
         }
         let adds_bos = config.flag("add_bos_token").unwrap_or(false);
         let engine = Engine::Json(Box::new(json));
-        Ok(Self::assemble(
-            engine,
-            added,
-            config,
-            vec![(name, bytes)],
-            &[],
-            adds_bos,
-        ))
+        Ok(Self::assemble(engine, added, config, vec![(name, bytes)], &[], adds_bos))
     }
 
     fn assemble(
@@ -155,32 +123,20 @@ impl Tokenizer {
         };
         this.count();
         let id_of = |role: &str| {
-            let default = defaults
-                .iter()
-                .find(|(name, _)| *name == role)
-                .map(|(_, token)| *token);
-            this.config
-                .role(role, default)
-                .and_then(|token| this.token_id(token))
+            let default = defaults.iter().find(|(name, _)| *name == role).map(|(_, token)| *token);
+            this.config.role(role, default).and_then(|token| this.token_id(token))
         };
         let roles = ["bos_token", "eos_token", "pad_token", "unk_token"].map(id_of);
         let named = this.config.special_values(defaults);
-        let named_special = named
-            .iter()
-            .filter_map(token_text)
-            .filter_map(|token| this.token_id(token))
-            .collect();
+        let named_special =
+            named.iter().filter_map(token_text).filter_map(|token| this.token_id(token)).collect();
         [this.bos, this.eos, this.pad, this.unk] = roles;
         this.named_special = named_special;
         this
     }
 
     pub(super) fn count(&mut self) {
-        let beyond = self
-            .added
-            .all()
-            .last()
-            .map_or(0, |token| token.id as usize + 1);
+        let beyond = self.added.all().last().map_or(0, |token| token.id as usize + 1);
         self.vocab_size = beyond.max(self.engine.len());
     }
 }

@@ -77,10 +77,7 @@ impl Tokenizer {
     /// where the vocabulary has neither a token for a part of the text nor an unknown token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         if text.len() > MAX_TEXT_BYTES {
-            return Err(TokenizerError::TextTooLong {
-                limit: MAX_TEXT_BYTES,
-                found: text.len(),
-            });
+            return Err(TokenizerError::TextTooLong { limit: MAX_TEXT_BYTES, found: text.len() });
         }
         match &self.engine {
             Engine::SentencePiece(model) => {
@@ -129,15 +126,10 @@ impl Tokenizer {
     /// [`TokenizerError::UnknownId`] for an id outside the vocabulary.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, TokenizerError> {
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.vocab_size) {
-            return Err(TokenizerError::UnknownId {
-                id,
-                vocab_size: self.vocab_size,
-            });
+            return Err(TokenizerError::UnknownId { id, vocab_size: self.vocab_size });
         }
         if let Engine::Json(json) = &self.engine {
-            return json
-                .decode(ids, skip_special)
-                .map_err(|error| self.library(error));
+            return json.decode(ids, skip_special).map_err(|error| self.library(error));
         }
         let mut text = String::new();
         for run in
@@ -154,15 +146,10 @@ impl Tokenizer {
 
     /// The id of a token by its exact name, or `None` if there is no such token.
     pub fn token_id(&self, token: &str) -> Option<u32> {
-        self.added
-            .by_content(token)
-            .map(|token| token.id)
-            .or_else(|| {
-                // A placeholder whose id an added token has taken is no token any more.
-                self.engine
-                    .id(token)
-                    .filter(|&id| self.added.by_id(id).is_none())
-            })
+        self.added.by_content(token).map(|token| token.id).or_else(|| {
+            // A placeholder whose id an added token has taken is no token any more.
+            self.engine.id(token).filter(|&id| self.added.by_id(id).is_none())
+        })
     }
 
     /// The id of a token by its exact name.
@@ -170,12 +157,11 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::MissingToken`], which says what to do.
     pub fn require(&self, token: &str) -> Result<u32, TokenizerError> {
-        self.token_id(token)
-            .ok_or_else(|| TokenizerError::MissingToken {
-                token: token.to_owned(),
-                dir: self.config.dir.clone(),
-                advice: special::advice(token).into(),
-            })
+        self.token_id(token).ok_or_else(|| TokenizerError::MissingToken {
+            token: token.to_owned(),
+            dir: self.config.dir.clone(),
+            advice: special::advice(token).into(),
+        })
     }
 
     /// The number of ids, added tokens included: the rows that the embedding table must have.
@@ -257,10 +243,7 @@ impl Tokenizer {
     }
 
     fn library(&self, error: tokenizers::Error) -> TokenizerError {
-        TokenizerError::Library {
-            path: self.config.dir.clone(),
-            message: error.to_string(),
-        }
+        TokenizerError::Library { path: self.config.dir.clone(), message: error.to_string() }
     }
 
     /// The path of a file of the folder, for messages.

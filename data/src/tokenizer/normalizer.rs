@@ -34,10 +34,7 @@ impl PrefixMatcher {
     /// The length in bytes of the longest word that `text` starts with.
     pub(super) fn longest(&self, text: &str) -> Option<usize> {
         let words = self.words.get(&text.chars().next()?)?;
-        words
-            .iter()
-            .find(|word| text.starts_with(word.as_str()))
-            .map(String::len)
+        words.iter().find(|word| text.starts_with(word.as_str())).map(String::len)
     }
 }
 
@@ -55,30 +52,18 @@ impl CharsMap {
         if blob.is_empty() {
             return Ok(None);
         }
-        let (size, rest) = blob
-            .split_first_chunk::<4>()
-            .ok_or("a character map of fewer than 4 bytes")?;
+        let (size, rest) =
+            blob.split_first_chunk::<4>().ok_or("a character map of fewer than 4 bytes")?;
         let size = u32::from_le_bytes(*size) as usize;
         if !size.is_multiple_of(4) || size > rest.len() {
-            return Err(format!(
-                "a character map trie of {size} bytes in {} bytes",
-                rest.len()
-            ));
+            return Err(format!("a character map trie of {size} bytes in {} bytes", rest.len()));
         }
         let (trie, replacements) = rest.split_at(size);
-        let units = trie
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|unit| u32::from_le_bytes(*unit))
-            .collect();
+        let units = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
         let replacements = std::str::from_utf8(replacements)
             .map_err(|_| "character map replacements that are not UTF-8".to_string())?
             .to_owned();
-        Ok(Some(Self {
-            units,
-            replacements,
-        }))
+        Ok(Some(Self { units, replacements }))
     }
 
     /// The replacement of the longest mapped prefix of `text`, with that prefix's length in bytes.
@@ -206,21 +191,9 @@ mod tests {
     #[test]
     fn damaged_character_maps_are_errors_and_never_loop_or_panic() {
         assert!(CharsMap::parse(&[]).unwrap().is_none());
-        assert!(
-            CharsMap::parse(&[1, 0])
-                .unwrap_err()
-                .contains("fewer than 4")
-        );
-        assert!(
-            CharsMap::parse(&[255, 255, 255, 255])
-                .unwrap_err()
-                .contains("in 0 bytes")
-        );
-        assert!(
-            CharsMap::parse(&[0, 0, 0, 0, 0xff])
-                .unwrap_err()
-                .contains("UTF-8")
-        );
+        assert!(CharsMap::parse(&[1, 0]).unwrap_err().contains("fewer than 4"));
+        assert!(CharsMap::parse(&[255, 255, 255, 255]).unwrap_err().contains("in 0 bytes"));
+        assert!(CharsMap::parse(&[0, 0, 0, 0, 0xff]).unwrap_err().contains("UTF-8"));
         // Every unit points somewhere outside or at a value outside the replacements.
         let mut blob = 64u32.to_le_bytes().to_vec();
         blob.extend([0xff; 64]);

@@ -36,9 +36,7 @@ struct Candidate {
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.score
-            .total_cmp(&other.score)
-            .then_with(|| other.left.cmp(&self.left))
+        self.score.total_cmp(&other.score).then_with(|| other.left.cmp(&self.left))
     }
 }
 
@@ -86,13 +84,7 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
         if let Some(last) = symbols.last_mut() {
             last.next = None;
         }
-        Self {
-            text,
-            lookup,
-            symbols,
-            queue: BinaryHeap::new(),
-            cuts: HashMap::new(),
-        }
+        Self { text, lookup, symbols, queue: BinaryHeap::new(), cuts: HashMap::new() }
     }
 
     /// Merges to the end and returns the pieces from left to right.
@@ -127,21 +119,13 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
             }
             // Adding zero turns -0 into 0: trained models start at -0, and both must rank alike.
             let score = piece.score + 0.0;
-            self.queue.push(Candidate {
-                score,
-                left,
-                right,
-                length: joined.len(),
-            });
+            self.queue.push(Candidate { score, left, right, length: joined.len() });
         }
     }
 
     fn merge(&mut self, best: &Candidate) {
         let (left, right) = (best.left, best.right);
-        let lengths = (
-            self.symbols[left].range.len(),
-            self.symbols[right].range.len(),
-        );
+        let lengths = (self.symbols[left].range.len(), self.symbols[right].range.len());
         if lengths.0 == 0 || lengths.1 == 0 || lengths.0 + lengths.1 != best.length {
             return; // one side has merged elsewhere since
         }
@@ -185,14 +169,8 @@ mod tests {
                 .find(|(name, ..)| *name == piece)
                 .map(|&(_, score, unused)| Mergeable { score, unused })
         };
-        let symbols = text
-            .char_indices()
-            .map(|(at, c)| (at..at + c.len_utf8(), false));
-        Merger::new(text, symbols, lookup)
-            .run()
-            .into_iter()
-            .map(String::from)
-            .collect()
+        let symbols = text.char_indices().map(|(at, c)| (at..at + c.len_utf8(), false));
+        Merger::new(text, symbols, lookup).run().into_iter().map(String::from).collect()
     }
 
     #[test]
@@ -202,10 +180,7 @@ mod tests {
         let table = [("aa", 0.0, false), ("aaa", -1.0, false)];
         assert_eq!(pieces("aaaaa", &table), ["aa", "aaa"]);
         // -0 and 0 are one score: the left pair goes first although its score is written -0.
-        assert_eq!(
-            pieces("abc", &[("ab", -0.0, false), ("bc", 0.0, false)]),
-            ["ab", "c"]
-        );
+        assert_eq!(pieces("abc", &[("ab", -0.0, false), ("bc", 0.0, false)]), ["ab", "c"]);
     }
 
     #[test]

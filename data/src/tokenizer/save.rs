@@ -9,10 +9,7 @@ use std::path::Path;
 
 /// The Python code that `auto_map` in `tokenizer_config.json` refers to; copied along when the
 /// source folder has it.
-const PYTHON: [&str; 2] = [
-    "tokenization_internlm2.py",
-    "tokenization_internlm2_fast.py",
-];
+const PYTHON: [&str; 2] = ["tokenization_internlm2.py", "tokenization_internlm2_fast.py"];
 
 impl Tokenizer {
     /// Writes the tokenizer to `dir`, which is created if need be: the vocabulary files as they
@@ -26,10 +23,8 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Write`] naming the file.
     pub fn save(&self, dir: &Path) -> Result<(), TokenizerError> {
-        std::fs::create_dir_all(dir).map_err(|source| TokenizerError::Write {
-            path: dir.to_owned(),
-            source,
-        })?;
+        std::fs::create_dir_all(dir)
+            .map_err(|source| TokenizerError::Write { path: dir.to_owned(), source })?;
         for (name, bytes) in &self.sources {
             match &self.engine {
                 Engine::Json(inner) => {
@@ -56,10 +51,8 @@ impl Tokenizer {
         map: Map<String, Value>,
     ) -> Result<(), TokenizerError> {
         let path = dir.join(name);
-        let mut bytes = serde_json::to_vec_pretty(&map).map_err(|source| TokenizerError::Json {
-            path: path.clone(),
-            source,
-        })?;
+        let mut bytes = serde_json::to_vec_pretty(&map)
+            .map_err(|source| TokenizerError::Json { path: path.clone(), source })?;
         bytes.push(b'\n');
         files::write_atomic(&path, &bytes)
     }
@@ -76,9 +69,7 @@ impl Tokenizer {
             token.id as usize >= base || self.config.added.contains_key(&token.content)
         };
         let tokens = self.added.all().iter().filter(written);
-        tokens
-            .map(|token| (token.content.clone(), token.id.into()))
-            .collect()
+        tokens.map(|token| (token.content.clone(), token.id.into())).collect()
     }
 
     fn special_json(&self) -> Map<String, Value> {
@@ -111,11 +102,7 @@ impl Tokenizer {
         }
         let listed = self.config.special_map.get("additional_special_tokens");
         if let (None, Some(Value::Array(listed))) = (map.get("additional_special_tokens"), listed) {
-            let names = listed
-                .iter()
-                .filter_map(token_text)
-                .map(Value::from)
-                .collect();
+            let names = listed.iter().filter_map(token_text).map(Value::from).collect();
             map.insert("additional_special_tokens".into(), Value::Array(names));
         }
         self.extend_additional(&mut map, |token| Value::from(token.content.clone()));
@@ -129,10 +116,7 @@ impl Tokenizer {
         }
         // Python's "no limit" is the integer of 1e30, which is beyond a JSON reader's integers
         // here; absent means the same.
-        if map
-            .get("model_max_length")
-            .and_then(Value::as_f64)
-            .is_some_and(|length| length >= 1e18)
+        if map.get("model_max_length").and_then(Value::as_f64).is_some_and(|length| length >= 1e18)
         {
             map.remove("model_max_length");
         }
@@ -146,23 +130,13 @@ impl Tokenizer {
         entry: impl Fn(&AddedToken) -> Value,
     ) {
         use super::{REJ, SEG};
-        let list = map
-            .entry("additional_special_tokens")
-            .or_insert_with(|| json!([]));
+        let list = map.entry("additional_special_tokens").or_insert_with(|| json!([]));
         if !list.is_array() {
             *list = json!([]);
         }
         let Value::Array(list) = list else { return };
-        for token in self
-            .added
-            .all()
-            .iter()
-            .filter(|token| [SEG, REJ].contains(&&*token.content))
-        {
-            if token.special
-                && !list
-                    .iter()
-                    .any(|known| token_text(known) == Some(&token.content))
+        for token in self.added.all().iter().filter(|token| [SEG, REJ].contains(&&*token.content)) {
+            if token.special && !list.iter().any(|known| token_text(known) == Some(&token.content))
             {
                 list.push(entry(token));
             }

@@ -52,11 +52,8 @@ pub(super) struct SentencePiece {
 impl SentencePiece {
     /// Builds the model from the file's bytes.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let model =
-            SentencePieceModel::from_slice(bytes).map_err(|source| TokenizerError::Protobuf {
-                path: path.to_owned(),
-                source,
-            })?;
+        let model = SentencePieceModel::from_slice(bytes)
+            .map_err(|source| TokenizerError::Protobuf { path: path.to_owned(), source })?;
         let content = |expected: &str, found: String| TokenizerError::Content {
             path: path.to_owned(),
             expected: expected.into(),
@@ -94,17 +91,11 @@ impl SentencePiece {
         if this.unk == u32::MAX {
             return Err(content("a piece of type UNKNOWN", "none".into()));
         }
-        let user_defined = this
-            .pieces
-            .iter()
-            .filter(|piece| piece.kind == Type::UserDefined);
+        let user_defined = this.pieces.iter().filter(|piece| piece.kind == Type::UserDefined);
         this.user_defined = PrefixMatcher::new(user_defined.map(|piece| piece.text.clone()));
         if trainer.byte_fallback() {
             this.bytes = Some(this.byte_pieces().map_err(|missing| {
-                content(
-                    "256 byte pieces, as `byte_fallback` needs",
-                    format!("no `{missing}`"),
-                )
+                content("256 byte pieces, as `byte_fallback` needs", format!("no `{missing}`"))
             })?);
         }
         Ok(this)
@@ -127,11 +118,7 @@ impl SentencePiece {
             }
             self.unk = id;
         }
-        self.pieces.push(Piece {
-            text: text.to_owned(),
-            score,
-            kind,
-        });
+        self.pieces.push(Piece { text: text.to_owned(), score, kind });
         Ok(())
     }
 
@@ -157,16 +144,11 @@ impl SentencePiece {
     }
 
     pub(super) fn id(&self, token: &str) -> Option<u32> {
-        self.reserved
-            .get(token)
-            .or_else(|| self.ordinary.get(token))
-            .copied()
+        self.reserved.get(token).or_else(|| self.ordinary.get(token)).copied()
     }
 
     pub(super) fn token(&self, id: u32) -> Option<&str> {
-        self.pieces
-            .get(id as usize)
-            .map(|piece| piece.text.as_str())
+        self.pieces.get(id as usize).map(|piece| piece.text.as_str())
     }
 
     /// Whether an added token may take this piece's id: the piece is not one that text becomes.
@@ -180,11 +162,7 @@ impl SentencePiece {
     pub(super) fn prepare<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match &self.modern {
             Some(modern) if !text.is_empty() => {
-                let prefix = if modern.add_prefix_space {
-                    "\u{2581}"
-                } else {
-                    ""
-                };
+                let prefix = if modern.add_prefix_space { "\u{2581}" } else { "" };
                 Cow::Owned(format!("{prefix}{}", text.replace(SPACE, " ")))
             }
             _ => Cow::Borrowed(text),
@@ -214,10 +192,7 @@ impl SentencePiece {
         let text = self.normalizer.normalize(text, &self.user_defined);
         let lookup = |piece: &str| {
             let piece = self.pieces.get(*self.ordinary.get(piece)? as usize)?;
-            Some(Mergeable {
-                score: piece.score,
-                unused: piece.kind == Type::Unused,
-            })
+            Some(Mergeable { score: piece.score, unused: piece.kind == Type::Unused })
         };
         let mut after_unknown = false;
         for piece in Merger::new(&text, self.symbols(&text), lookup).run() {
@@ -225,11 +200,7 @@ impl SentencePiece {
             if id != self.unk {
                 ids.push(id);
             } else if let Some(bytes) = &self.bytes {
-                ids.extend(
-                    piece
-                        .bytes()
-                        .filter_map(|byte| bytes.get(usize::from(byte))),
-                );
+                ids.extend(piece.bytes().filter_map(|byte| bytes.get(usize::from(byte))));
             } else if !after_unknown {
                 // A run of unknown characters is one unknown token.
                 ids.push(id);

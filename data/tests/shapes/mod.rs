@@ -54,27 +54,17 @@ pub fn shape(index: u64) -> (usize, usize, Vec<Vec<f64>>) {
         }
         2 => {
             let count = 3 + r.below(8);
-            vec![points(r, count, sides, |r, side| {
-                r.below(10 * side as usize + 1) as f64 / 10.0
-            })]
+            vec![points(r, count, sides, |r, side| r.below(10 * side as usize + 1) as f64 / 10.0)]
         }
         3 => {
             let count = 3 + r.below(8);
-            vec![points(r, count, sides, |r, side| {
-                r.below(side as usize + 1) as f64
-            })]
+            vec![points(r, count, sides, |r, side| r.below(side as usize + 1) as f64)]
         }
         4 => {
             let few = 1 + r.below(3);
-            let few: Vec<_> = (0..few)
-                .map(|_| points(r, 1, sides, within(-0.25, 1.5)))
-                .collect();
+            let few: Vec<_> = (0..few).map(|_| points(r, 1, sides, within(-0.25, 1.5))).collect();
             let count = 3 + r.below(6);
-            vec![
-                (0..count)
-                    .flat_map(|_| few[r.below(few.len())].clone())
-                    .collect(),
-            ]
+            vec![(0..count).flat_map(|_| few[r.below(few.len())].clone()).collect()]
         }
         5 => {
             let parts = 1 + r.below(5);
@@ -92,9 +82,7 @@ pub fn shape(index: u64) -> (usize, usize, Vec<Vec<f64>>) {
         }
         7 => {
             let count = 3 + r.below(3);
-            vec![points(r, count, sides, |r, _| {
-                (r.uniform() - 0.5) * 60000.0
-            })]
+            vec![points(r, count, sides, |r, _| (r.uniform() - 0.5) * 60000.0)]
         }
         8 => {
             (height, width) = (100 + r.below(381), 100 + r.below(541));

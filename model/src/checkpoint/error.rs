@@ -87,9 +87,6 @@ impl CheckpointError {
     }
 
     pub(super) fn malformed(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
-        Self::Malformed {
-            path: path.into(),
-            message: message.into(),
-        }
+        Self::Malformed { path: path.into(), message: message.into() }
     }
 }

@@ -38,24 +38,13 @@ const LAYOUTS: [(&str, Format, bool); 4] = [
 impl WeightFiles {
     /// Finds the layout of a folder and reads names, shapes and dtypes; no weights yet.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let found = LAYOUTS
-            .into_iter()
-            .find(|(name, _, _)| dir.join(name).exists());
+        let found = LAYOUTS.into_iter().find(|(name, _, _)| dir.join(name).exists());
         let Some((name, format, is_index)) = found else {
-            return Err(CheckpointError::NoWeights {
-                dir: dir.to_path_buf(),
-            });
+            return Err(CheckpointError::NoWeights { dir: dir.to_path_buf() });
         };
         let path = dir.join(name);
-        let tensors = if is_index {
-            open_shards(&path, format)?
-        } else {
-            open_one(&path, format)?
-        };
-        Ok(Self {
-            dir: dir.to_path_buf(),
-            tensors,
-        })
+        let tensors = if is_index { open_shards(&path, format)? } else { open_one(&path, format)? };
+        Ok(Self { dir: dir.to_path_buf(), tensors })
     }
 
     /// The folder.
@@ -65,9 +54,7 @@ impl WeightFiles {
 
     /// Names and shapes, sorted by name.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.tensors
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
     }
 
     /// The shape of one tensor.
@@ -91,10 +78,7 @@ fn open_one(path: &Path, format: Format) -> Result<BTreeMap<String, PackTensor>,
         Format::Safetensors => safetensors::open(path)?,
         Format::Pytorch => open_pytorch(path)?,
     };
-    Ok(tensors
-        .into_iter()
-        .map(|tensor| (tensor.name.clone(), tensor))
-        .collect())
+    Ok(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
 }
 
 fn open_pytorch(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
@@ -111,9 +95,7 @@ fn open_shards(
     format: Format,
 ) -> Result<BTreeMap<String, PackTensor>, CheckpointError> {
     const MAX_INDEX: u64 = 64 << 20;
-    let length = std::fs::metadata(index_path)
-        .map_err(CheckpointError::io(index_path))?
-        .len();
+    let length = std::fs::metadata(index_path).map_err(CheckpointError::io(index_path))?.len();
     if length > MAX_INDEX {
         let message = format!("expected an index of at most {MAX_INDEX} bytes, found {length}");
         return Err(CheckpointError::malformed(index_path, message));

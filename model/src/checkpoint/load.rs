@@ -28,11 +28,7 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self {
-            dtype: DType::F32,
-            vocab_size: None,
-            new_lora: None,
-        }
+        Self { dtype: DType::F32, vocab_size: None, new_lora: None }
     }
 }
 
@@ -65,16 +61,9 @@ pub fn load_model(
     let table = NameTable::new(config, lora_is_separate);
     let new_token_rows = token_rows_to_add(&files, config, options.vocab_size)?;
     config.language.vocab_size += new_token_rows;
-    let fresh_mask_decoder = !files
-        .shapes()
-        .any(|(name, _)| name.starts_with("res_decoder."));
+    let fresh_mask_decoder = !files.shapes().any(|(name, _)| name.starts_with("res_decoder."));
     let bytes = files.byte_len();
-    let report = LoadReport {
-        fresh_mask_decoder,
-        new_token_rows,
-        lora_rank,
-        bytes,
-    };
+    let report = LoadReport { fresh_mask_decoder, new_token_rows, lora_rank, bytes };
 
     let paths = table.paths();
     let (mut tensors, mut problems) = (Vec::new(), Vec::new());
@@ -93,11 +82,7 @@ pub fn load_model(
     }
     let lora = lora_rank.map(LoraConfig::published).or(options.new_lora);
     let mut model = Mllmseg::new(config, lora, device);
-    let adapter = PlaceWeights {
-        dtype: options.dtype,
-        new_token_rows,
-        device: device.clone(),
-    };
+    let adapter = PlaceWeights { dtype: options.dtype, new_token_rows, device: device.clone() };
     let result = model.apply(tensors, None, Some(Box::new(adapter)), true);
 
     let names = table.names();
@@ -110,27 +95,21 @@ pub fn load_model(
         }
     }
     problems.extend(result.errors.iter().map(|error| describe(error, &on_disk)));
-    problems.extend(result.unused.iter().map(|path| {
-        format!(
-            "unexpected tensor {}: the model has no place for it",
-            on_disk(path)
-        )
-    }));
+    problems.extend(
+        result.unused.iter().map(|path| {
+            format!("unexpected tensor {}: the model has no place for it", on_disk(path))
+        }),
+    );
     if !problems.is_empty() {
         problems.sort();
-        return Err(CheckpointError::Mismatch {
-            dir: dir.to_path_buf(),
-            problems,
-        });
+        return Err(CheckpointError::Mismatch { dir: dir.to_path_buf(), problems });
     }
     Ok((model, report))
 }
 
 /// The rank of separate adapters, read off the first `lora_A`: `[r, in]`.
 fn lora_rank(files: &WeightFiles) -> Option<usize> {
-    let first = files
-        .shapes()
-        .find(|(name, _)| is_lora(name) && name.contains(".lora_A."))?;
+    let first = files.shapes().find(|(name, _)| is_lora(name) && name.contains(".lora_A."))?;
     first.1.first().copied()
 }
 
@@ -160,11 +139,7 @@ fn token_rows_to_add(
 
 fn describe(error: &ApplyError, on_disk: &impl Fn(&str) -> String) -> String {
     match error {
-        ApplyError::ShapeMismatch {
-            path,
-            expected,
-            found,
-        } => {
+        ApplyError::ShapeMismatch { path, expected, found } => {
             let (mut expected, mut found) = (expected.to_vec(), found.to_vec());
             if is_stored_transposed(path, expected.len()) {
                 expected.reverse();
@@ -172,20 +147,10 @@ fn describe(error: &ApplyError, on_disk: &impl Fn(&str) -> String) -> String {
             if is_stored_transposed(path, found.len()) {
                 found.reverse();
             }
-            format!(
-                "tensor {}: expected shape {expected:?}, found {found:?}",
-                on_disk(path)
-            )
+            format!("tensor {}: expected shape {expected:?}, found {found:?}", on_disk(path))
         }
-        ApplyError::DTypeMismatch {
-            path,
-            expected,
-            found,
-        } => {
-            format!(
-                "tensor {}: expected dtype {expected:?}, found {found:?}",
-                on_disk(path)
-            )
+        ApplyError::DTypeMismatch { path, expected, found } => {
+            format!("tensor {}: expected dtype {expected:?}, found {found:?}", on_disk(path))
         }
         ApplyError::AdapterError { path, message } | ApplyError::LoadError { path, message } => {
             format!("tensor {}: {message}", on_disk(path))
@@ -220,17 +185,11 @@ impl ModuleAdapter for PlaceWeights {
             (true, true) => DType::F32,
             (true, false) => self.dtype,
         };
-        let is_token_table = [
-            "language_model.embed_tokens.weight",
-            "language_model.lm_head.weight",
-        ]
-        .contains(&path.as_str());
+        let is_token_table =
+            ["language_model.embed_tokens.weight", "language_model.lm_head.weight"]
+                .contains(&path.as_str());
         let rank_two = shape.len() == 2;
-        let new_rows = if is_token_table && rank_two {
-            self.new_token_rows
-        } else {
-            0
-        };
+        let new_rows = if is_token_table && rank_two { self.new_token_rows } else { 0 };
         let is_input_table = path.ends_with("embed_tokens.weight");
         if shape.is_empty() {
             shape.push(1); // the batch counter: a parameter has at least one dimension
@@ -277,14 +236,9 @@ fn with_new_rows(data: TensorData, rows: usize, input_table_on: Option<&Device>)
     } else {
         let mut mean = vec![0f64; width];
         for row in values.chunks(width) {
-            mean.iter_mut()
-                .zip(row)
-                .for_each(|(sum, &value)| *sum += value as f64);
+            mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value as f64);
         }
-        let mean: Vec<f32> = mean
-            .into_iter()
-            .map(|sum| (sum / old as f64) as f32)
-            .collect();
+        let mean: Vec<f32> = mean.into_iter().map(|sum| (sum / old as f64) as f32).collect();
         (0..rows).for_each(|_| values.extend_from_slice(&mean));
     }
     TensorData::new(values, [old + rows, width])
@@ -302,10 +256,8 @@ pub(super) fn transpose(data: TensorData) -> TensorData {
         for column_block in (0..columns).step_by(BLOCK) {
             for row in row_block..(row_block + BLOCK).min(rows) {
                 for column in column_block..(column_block + BLOCK).min(columns) {
-                    let (from, to) = (
-                        (row * columns + column) * size,
-                        (column * rows + row) * size,
-                    );
+                    let (from, to) =
+                        ((row * columns + column) * size, (column * rows + row) * size);
                     target[to..to + size].copy_from_slice(&source[from..from + size]);
                 }
             }

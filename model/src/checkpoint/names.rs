@@ -32,18 +32,12 @@ impl NameTable {
 
     /// Path in the modules by name on disk.
     pub fn paths(&self) -> HashMap<&str, &str> {
-        self.pairs
-            .iter()
-            .map(|(name, path)| (name.as_str(), path.as_str()))
-            .collect()
+        self.pairs.iter().map(|(name, path)| (name.as_str(), path.as_str())).collect()
     }
 
     /// Name on disk by path in the modules.
     pub fn names(&self) -> HashMap<&str, &str> {
-        self.pairs
-            .iter()
-            .map(|(name, path)| (path.as_str(), name.as_str()))
-            .collect()
+        self.pairs.iter().map(|(name, path)| (path.as_str(), name.as_str())).collect()
     }
 
     fn one(&mut self, name: impl Into<String>, path: impl Into<String>) {
@@ -70,10 +64,7 @@ impl NameTable {
     fn vision(&mut self, config: &MllmsegConfig) {
         let (name, path) = ("vision_model.embeddings", "vision.embeddings");
         self.leaves(name, path, &["class_embedding", "position_embedding"]);
-        self.linear(
-            &format!("{name}.patch_embedding"),
-            &format!("{path}.patch_embedding"),
-        );
+        self.linear(&format!("{name}.patch_embedding"), &format!("{path}.patch_embedding"));
         for layer in 0..config.vision.num_hidden_layers {
             let name = format!("vision_model.encoder.layers.{layer}");
             let path = format!("vision.layers.{layer}");
@@ -103,11 +94,8 @@ impl NameTable {
             Architecture::InternLm2 => &INTERNLM2,
             Architecture::Qwen2 => &QWEN2,
         };
-        let root = if lora_is_separate {
-            "language_model.base_model.model"
-        } else {
-            "language_model"
-        };
+        let root =
+            if lora_is_separate { "language_model.base_model.model" } else { "language_model" };
         let path = "language_model";
         self.one(
             format!("{root}.{}.weight", names.embedding),
@@ -122,51 +110,30 @@ impl NameTable {
                     Bias::Never => false,
                     Bias::Configured => language.bias,
                 };
-                let (name, path) = (
-                    format!("{name}.{}", linear.name),
-                    format!("{path}.{}", linear.path),
-                );
+                let (name, path) =
+                    (format!("{name}.{}", linear.name), format!("{path}.{}", linear.path));
                 self.adapted(&name, &path, has_bias, lora_is_separate);
             }
             self.one(
                 format!("{name}.{}.weight", names.attention_norm),
                 format!("{path}.attention_norm.gamma"),
             );
-            self.one(
-                format!("{name}.{}.weight", names.ffn_norm),
-                format!("{path}.ffn_norm.gamma"),
-            );
+            self.one(format!("{name}.{}.weight", names.ffn_norm), format!("{path}.ffn_norm.gamma"));
         }
-        self.one(
-            format!("{root}.model.norm.weight"),
-            format!("{path}.norm.gamma"),
-        );
-        self.one(
-            format!("{root}.{}.weight", names.output),
-            format!("{path}.lm_head.weight"),
-        );
+        self.one(format!("{root}.model.norm.weight"), format!("{path}.norm.gamma"));
+        self.one(format!("{root}.{}.weight", names.output), format!("{path}.lm_head.weight"));
     }
 
     /// A linear layer with or without adapter.
     fn adapted(&mut self, name: &str, path: &str, has_bias: bool, lora_is_separate: bool) {
-        let base = if lora_is_separate {
-            format!("{name}.base_layer")
-        } else {
-            name.to_string()
-        };
+        let base = if lora_is_separate { format!("{name}.base_layer") } else { name.to_string() };
         self.leaves(&base, path, &["weight"]);
         if has_bias {
             self.leaves(&base, path, &["bias"]);
         }
         if lora_is_separate {
-            self.one(
-                format!("{name}.lora_A.default.weight"),
-                format!("{path}.lora.a"),
-            );
-            self.one(
-                format!("{name}.lora_B.default.weight"),
-                format!("{path}.lora.b"),
-            );
+            self.one(format!("{name}.lora_A.default.weight"), format!("{path}.lora.a"));
+            self.one(format!("{name}.lora_B.default.weight"), format!("{path}.lora.b"));
         }
     }
 
@@ -178,10 +145,7 @@ impl NameTable {
         }
         self.linear("res_decoder.text_down", "mask_decoder.text_down");
         self.linear("res_decoder.text_out_adapter", "mask_decoder.dsff.adapter");
-        self.cross_attention(
-            &format!("{name}.ca_layer_vl"),
-            &format!("{path}.seg_attention"),
-        );
+        self.cross_attention(&format!("{name}.ca_layer_vl"), &format!("{path}.seg_attention"));
         if variant.uses_language_tokens() {
             self.linear(
                 "res_decoder.upsample_adapter_l.offset",
@@ -204,10 +168,7 @@ impl NameTable {
     fn cross_attention(&mut self, name: &str, path: &str) {
         let layer = format!("{name}.decoder.layers.0");
         for attention in ["self_attn", "multihead_attn"] {
-            let (name, path) = (
-                format!("{layer}.{attention}"),
-                format!("{path}.{attention}"),
-            );
+            let (name, path) = (format!("{layer}.{attention}"), format!("{path}.{attention}"));
             self.leaves(&name, &path, &["in_proj_weight", "in_proj_bias"]);
             self.linear(&format!("{name}.out_proj"), &format!("{path}.out_proj"));
         }

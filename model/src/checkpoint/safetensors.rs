@@ -27,8 +27,7 @@ pub fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
         return Err(CheckpointError::malformed(path, message));
     }
     let mut prefix = [0u8; 8];
-    file.read_exact(&mut prefix)
-        .map_err(CheckpointError::io(path))?;
+    file.read_exact(&mut prefix).map_err(CheckpointError::io(path))?;
     let header_length = u64::from_le_bytes(prefix);
     if header_length > MAX_HEADER || header_length > file_length - 8 {
         let message = format!(
@@ -39,9 +38,7 @@ pub fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
         return Err(CheckpointError::malformed(path, message));
     }
     let mut header = Vec::new();
-    file.take(header_length)
-        .read_to_end(&mut header)
-        .map_err(CheckpointError::io(path))?;
+    file.take(header_length).read_to_end(&mut header).map_err(CheckpointError::io(path))?;
     // Checks that the ranges are without holes or overlaps and fit shapes and dtypes.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| CheckpointError::malformed(path, format!("unusable header: {error}")))?;
@@ -64,14 +61,7 @@ pub fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
         })?;
         let start = data_start + info.data_offsets.0 as u64;
         let length = info.data_offsets.1 - info.data_offsets.0;
-        tensors.push(deferred(
-            path.to_path_buf(),
-            name,
-            dtype,
-            info.shape.clone(),
-            start,
-            length,
-        ));
+        tensors.push(deferred(path.to_path_buf(), name, dtype, info.shape.clone(), start, length));
     }
     Ok(tensors)
 }

@@ -28,10 +28,7 @@ pub struct SaveOptions {
 
 impl Default for SaveOptions {
     fn default() -> Self {
-        Self {
-            dtype: DType::F32,
-            max_shard_bytes: 5_000_000_000,
-        }
+        Self { dtype: DType::F32, max_shard_bytes: 5_000_000_000 }
     }
 }
 
@@ -57,31 +54,22 @@ pub fn save_model(
     let table = NameTable::new(config, has_lora);
     let mut tensors = Vec::new();
     for (name, path) in table.pairs() {
-        let tensor = collected
-            .remove(path)
-            .ok_or_else(|| CheckpointError::Mismatch {
-                dir: dir.to_path_buf(),
-                problems: vec![format!("the model has no {path} for {name}")],
-            })?;
+        let tensor = collected.remove(path).ok_or_else(|| CheckpointError::Mismatch {
+            dir: dir.to_path_buf(),
+            problems: vec![format!("the model has no {path} for {name}")],
+        })?;
         tensors.push(to_disk(tensor, name, path, options.dtype));
     }
     if let Some(path) = collected.keys().next() {
         let problems = vec![format!("no published name for {path}")];
-        return Err(CheckpointError::Mismatch {
-            dir: dir.to_path_buf(),
-            problems,
-        });
+        return Err(CheckpointError::Mismatch { dir: dir.to_path_buf(), problems });
     }
     write_shards(tensors, dir, options.max_shard_bytes)?;
     write_json(&config.to_json(base_config), &dir.join("config.json"))
 }
 
 fn has_lora(model: &Mllmseg) -> bool {
-    model
-        .language_model
-        .layers
-        .first()
-        .is_some_and(|layer| layer.feed_forward.gate.lora.is_some())
+    model.language_model.layers.first().is_some_and(|layer| layer.feed_forward.gate.lora.is_some())
 }
 
 /// Name, layout and dtype as published files have them.
@@ -127,10 +115,7 @@ fn write_shards(
             filled = 0;
         }
         filled += length;
-        shards
-            .last_mut()
-            .into_iter()
-            .for_each(|shard| shard.push(tensor.clone()));
+        shards.last_mut().into_iter().for_each(|shard| shard.push(tensor.clone()));
     }
     let count = shards.len();
     if count == 1 {
@@ -142,11 +127,7 @@ fn write_shards(
     let mut weight_map = BTreeMap::new();
     for (number, shard) in shards.into_iter().enumerate() {
         let file = format!("model-{:05}-of-{count:05}.safetensors", number + 1);
-        weight_map.extend(
-            shard
-                .iter()
-                .map(|tensor| (tensor.name.clone(), file.clone())),
-        );
+        weight_map.extend(shard.iter().map(|tensor| (tensor.name.clone(), file.clone())));
         write_tensors(shard, &dir.join(&file))?;
     }
     let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
@@ -179,12 +160,7 @@ impl View for LazyView {
 
     fn data(&self) -> Cow<'_, [u8]> {
         // The trait has no way to fail: an empty tensor makes the length check below fail.
-        Cow::Owned(
-            self.tensor
-                .to_bytes()
-                .map(|bytes| bytes.to_vec())
-                .unwrap_or_default(),
-        )
+        Cow::Owned(self.tensor.to_bytes().map(|bytes| bytes.to_vec()).unwrap_or_default())
     }
 
     fn data_len(&self) -> usize {

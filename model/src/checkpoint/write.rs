@@ -22,9 +22,7 @@ pub fn write_safetensors<V: View>(
         serialize_to_file(views, Some(metadata), part).map_err(std::io::Error::other)?;
         std::fs::set_permissions(part, rights)?;
         match std::fs::metadata(part)?.len() < expected as u64 {
-            true => Err(std::io::Error::other(
-                "a tensor could not be read from its device",
-            )),
+            true => Err(std::io::Error::other("a tensor could not be read from its device")),
             false => Ok(()),
         }
     })

@@ -7,9 +7,7 @@ use super::{Architecture, MaskDecoderConfig, MllmsegConfig, PsVersion, RopeScali
 impl MllmsegConfig {
     /// The `config.json` of this configuration. Keys of `base` that are not ours are kept.
     pub fn to_json(&self, base: Option<&Value>) -> Value {
-        let mut whole = base
-            .cloned()
-            .unwrap_or_else(|| json!({ "model_type": "internvl_chat" }));
+        let mut whole = base.cloned().unwrap_or_else(|| json!({ "model_type": "internvl_chat" }));
         merge(&mut whole, self.own_json());
         whole
     }

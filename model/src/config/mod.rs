@@ -184,12 +184,7 @@ pub struct MaskDecoderConfig {
 
 impl Default for MaskDecoderConfig {
     fn default() -> Self {
-        Self {
-            variant: Variant::Dsff,
-            num_attention_heads: 8,
-            dysample_groups: 4,
-            dropout: 0.1,
-        }
+        Self { variant: Variant::Dsff, num_attention_heads: 8, dysample_groups: 4, dropout: 0.1 }
     }
 }
 
@@ -239,10 +234,7 @@ impl MllmsegConfig {
     pub fn from_dir(dir: &Path) -> Result<Self, ConfigError> {
         const MAX_BYTES: u64 = 16 << 20;
         let path = dir.join("config.json");
-        let read = |source| ConfigError::Read {
-            path: path.clone(),
-            source,
-        };
+        let read = |source| ConfigError::Read { path: path.clone(), source };
         let size = std::fs::metadata(&path).map_err(read)?.len();
         if size > MAX_BYTES {
             let message = format!("expected at most {MAX_BYTES} bytes, found {size}");
@@ -258,23 +250,16 @@ impl MllmsegConfig {
             path: path.to_path_buf(),
             message: error.to_string(),
         };
-        let value_error = |message: String| ConfigError::Value {
-            path: path.to_path_buf(),
-            message,
-        };
+        let value_error =
+            |message: String| ConfigError::Value { path: path.to_path_buf(), message };
         let raw: RawConfig = serde_json::from_str(text).map_err(json)?;
-        let architecture =
-            Architecture::of(&raw.llm_config).map_err(|found| ConfigError::Architecture {
-                path: path.to_path_buf(),
-                found,
-            })?;
+        let architecture = Architecture::of(&raw.llm_config)
+            .map_err(|found| ConfigError::Architecture { path: path.to_path_buf(), found })?;
         let ps_version = match raw.ps_version.as_str() {
             "v1" => PsVersion::V1,
             "v2" => PsVersion::V2,
             other => {
-                return Err(value_error(format!(
-                    "ps_version: expected v1 or v2, found {other:?}"
-                )));
+                return Err(value_error(format!("ps_version: expected v1 or v2, found {other:?}")));
             }
         };
         let config = Self {
@@ -316,61 +301,21 @@ impl MllmsegConfig {
         let (vision, language, decoder) = (&self.vision, &self.language, &self.mask_decoder);
         for (name, value, most) in [
             ("vision_config.hidden_size", vision.hidden_size, 1 << 16),
-            (
-                "vision_config.intermediate_size",
-                vision.intermediate_size,
-                1 << 18,
-            ),
-            (
-                "vision_config.num_hidden_layers",
-                vision.num_hidden_layers,
-                1 << 10,
-            ),
-            (
-                "vision_config.num_attention_heads",
-                vision.num_attention_heads,
-                1 << 10,
-            ),
+            ("vision_config.intermediate_size", vision.intermediate_size, 1 << 18),
+            ("vision_config.num_hidden_layers", vision.num_hidden_layers, 1 << 10),
+            ("vision_config.num_attention_heads", vision.num_attention_heads, 1 << 10),
             ("vision_config.patch_size", vision.patch_size, 1 << 10),
             ("vision_config.image_size", vision.image_size, 1 << 14),
             ("force_image_size", self.image_size, 1 << 14),
             ("llm_config.vocab_size", language.vocab_size, 1 << 24),
             ("llm_config.hidden_size", language.hidden_size, 1 << 16),
-            (
-                "llm_config.intermediate_size",
-                language.intermediate_size,
-                1 << 18,
-            ),
-            (
-                "llm_config.num_hidden_layers",
-                language.num_hidden_layers,
-                1 << 10,
-            ),
-            (
-                "llm_config.num_attention_heads",
-                language.num_attention_heads,
-                1 << 10,
-            ),
-            (
-                "llm_config.num_key_value_heads",
-                language.num_key_value_heads,
-                1 << 10,
-            ),
-            (
-                "llm_config.max_position_embeddings",
-                language.max_position_embeddings,
-                1 << 28,
-            ),
-            (
-                "mask_decoder_config.num_attention_heads",
-                decoder.num_attention_heads,
-                1 << 10,
-            ),
-            (
-                "mask_decoder_config.dysample_groups",
-                decoder.dysample_groups,
-                1 << 10,
-            ),
+            ("llm_config.intermediate_size", language.intermediate_size, 1 << 18),
+            ("llm_config.num_hidden_layers", language.num_hidden_layers, 1 << 10),
+            ("llm_config.num_attention_heads", language.num_attention_heads, 1 << 10),
+            ("llm_config.num_key_value_heads", language.num_key_value_heads, 1 << 10),
+            ("llm_config.max_position_embeddings", language.max_position_embeddings, 1 << 28),
+            ("mask_decoder_config.num_attention_heads", decoder.num_attention_heads, 1 << 10),
+            ("mask_decoder_config.dysample_groups", decoder.dysample_groups, 1 << 10),
         ] {
             if value == 0 || value > most {
                 return Err(format!("{name}: expected 1 to {most}, found {value}"));
@@ -407,18 +352,8 @@ impl MllmsegConfig {
                 "dysample_groups",
                 decoder.dysample_groups,
             ),
-            (
-                "force_image_size",
-                self.image_size,
-                "patch_size",
-                vision.patch_size,
-            ),
-            (
-                "vision_config.image_size",
-                vision.image_size,
-                "patch_size",
-                vision.patch_size,
-            ),
+            ("force_image_size", self.image_size, "patch_size", vision.patch_size),
+            ("vision_config.image_size", vision.image_size, "patch_size", vision.patch_size),
         ] {
             if !whole.is_multiple_of(part) {
                 return Err(format!(
@@ -457,19 +392,11 @@ impl MllmsegConfig {
                 self.select_layer
             ));
         }
-        if vision.qk_normalization
-            || vision
-                .norm_type
-                .as_deref()
-                .is_some_and(|n| n != "layer_norm")
+        if vision.qk_normalization || vision.norm_type.as_deref().is_some_and(|n| n != "layer_norm")
         {
             return Err("vision_config: expected norm_type layer_norm without qk_normalization (InternViT-300M); InternViT-6B is not supported".into());
         }
-        if vision
-            .hidden_act
-            .as_deref()
-            .is_some_and(|act| act != "gelu")
-        {
+        if vision.hidden_act.as_deref().is_some_and(|act| act != "gelu") {
             return Err(format!(
                 "vision_config.hidden_act: expected gelu, found {:?}",
                 vision.hidden_act
@@ -606,10 +533,7 @@ impl RopeScaling {
         let Some(value) = value.filter(|value| !value.is_null()) else {
             return Ok(RopeScaling::None);
         };
-        let kind = value
-            .get("type")
-            .or_else(|| value.get("rope_type"))
-            .and_then(Value::as_str);
+        let kind = value.get("type").or_else(|| value.get("rope_type")).and_then(Value::as_str);
         let factor = value.get("factor").and_then(Value::as_f64);
         match (kind, factor) {
             (Some("default"), _) => Ok(RopeScaling::None),

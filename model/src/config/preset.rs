@@ -116,12 +116,9 @@ impl FromStr for Preset {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Preset::ALL
-            .into_iter()
-            .find(|preset| preset.name() == name)
-            .ok_or_else(|| {
-                let known: Vec<_> = Preset::ALL.iter().map(|preset| preset.name()).collect();
-                format!("unknown preset {name:?}; known are {}", known.join(", "))
-            })
+        Preset::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Preset::ALL.iter().map(|preset| preset.name()).collect();
+            format!("unknown preset {name:?}; known are {}", known.join(", "))
+        })
     }
 }

@@ -47,15 +47,8 @@ impl Attention {
         let width = config.hidden_size;
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let head_dim = width / heads;
-        let linear = |d_output, bias| {
-            LoraLinearConfig {
-                d_input: width,
-                d_output,
-                bias,
-                lora,
-            }
-            .init(device)
-        };
+        let linear =
+            |d_output, bias| LoraLinearConfig { d_input: width, d_output, bias, lora }.init(device);
         let (qkv, output_bias) = match config.architecture {
             Architecture::InternLm2 => {
                 let packed = linear((heads + 2 * kv_heads) * head_dim, config.bias);
@@ -70,12 +63,7 @@ impl Attention {
                 (QkvProjection::Separate(separate), false)
             }
         };
-        Self {
-            qkv,
-            output: linear(width, output_bias),
-            heads,
-            kv_heads,
-        }
+        Self { qkv, output: linear(width, output_bias), heads, kv_heads }
     }
 
     /// # Shapes
@@ -136,20 +124,12 @@ impl QkvProjection {
                 let [_, _, width] = qkv.dims();
                 let head_dim = width / (heads + 2 * kv_heads);
                 let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]);
-                let query = qkv
-                    .clone()
-                    .narrow(3, 0, group)
-                    .reshape([batch, length, heads, head_dim]);
+                let query =
+                    qkv.clone().narrow(3, 0, group).reshape([batch, length, heads, head_dim]);
                 let [key, value] = [group, group + 1].map(|i| {
-                    qkv.clone()
-                        .narrow(3, i, 1)
-                        .reshape([batch, length, kv_heads, head_dim])
+                    qkv.clone().narrow(3, i, 1).reshape([batch, length, kv_heads, head_dim])
                 });
-                (
-                    query.swap_dims(1, 2),
-                    key.swap_dims(1, 2),
-                    value.swap_dims(1, 2),
-                )
+                (query.swap_dims(1, 2), key.swap_dims(1, 2), value.swap_dims(1, 2))
             }
             QkvProjection::Separate(SeparateProjection { q, k, v }) => (
                 split_heads(q.forward(x.clone()), heads),
@@ -173,11 +153,7 @@ pub(super) fn causal_mask(
 ) -> Tensor<4, Bool> {
     let positions = past + length;
     let rows = (0..group * length).map(|row| past + row % length);
-    let hidden: Vec<bool> = rows
-        .flat_map(|last| (0..positions).map(move |key| key > last))
-        .collect();
-    Tensor::from_data(
-        TensorData::new(hidden, [1, 1, group * length, positions]),
-        device,
-    )
+    let hidden: Vec<bool> =
+        rows.flat_map(|last| (0..positions).map(move |key| key > last)).collect();
+    Tensor::from_data(TensorData::new(hidden, [1, 1, group * length, positions]), device)
 }

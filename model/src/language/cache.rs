@@ -14,17 +14,12 @@ pub struct KvCache {
 impl KvCache {
     /// An empty cache for so many layers.
     pub fn new(layers: usize) -> Self {
-        Self {
-            layers: vec![None; layers],
-        }
+        Self { layers: vec![None; layers] }
     }
 
     /// Positions held.
     pub fn len(&self) -> usize {
-        self.layers
-            .first()
-            .and_then(Option::as_ref)
-            .map_or(0, |(key, _)| key.dims()[2])
+        self.layers.first().and_then(Option::as_ref).map_or(0, |(key, _)| key.dims()[2])
     }
 
     /// Whether nothing is held yet.
@@ -44,10 +39,9 @@ impl KvCache {
     ) -> (Tensor<4>, Tensor<4>) {
         let held = match self.layers[layer].take() {
             None => (key, value),
-            Some((keys, values)) => (
-                Tensor::cat(vec![keys, key], 2),
-                Tensor::cat(vec![values, value], 2),
-            ),
+            Some((keys, values)) => {
+                (Tensor::cat(vec![keys, key], 2), Tensor::cat(vec![values, value], 2))
+            }
         };
         self.layers[layer] = Some(held.clone());
         held
@@ -59,13 +53,10 @@ impl KvCache {
             let [_, heads, length, head_dim] = x.dims();
             x.clone().expand([n, heads, length, head_dim])
         };
-        let layers = self.layers.iter().map(|layer| {
-            layer
-                .as_ref()
-                .map(|(key, value)| (widen(key), widen(value)))
-        });
-        Self {
-            layers: layers.collect(),
-        }
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| layer.as_ref().map(|(key, value)| (widen(key), widen(value))));
+        Self { layers: layers.collect() }
     }
 }

@@ -22,19 +22,9 @@ impl FeedForward {
     pub(super) fn new(config: &LanguageConfig, lora: Option<LoraConfig>, device: &Device) -> Self {
         let (width, mlp) = (config.hidden_size, config.intermediate_size);
         let linear = |d_input, d_output| {
-            LoraLinearConfig {
-                d_input,
-                d_output,
-                bias: false,
-                lora,
-            }
-            .init(device)
+            LoraLinearConfig { d_input, d_output, bias: false, lora }.init(device)
         };
-        Self {
-            gate: linear(width, mlp),
-            up: linear(width, mlp),
-            down: linear(mlp, width),
-        }
+        Self { gate: linear(width, mlp), up: linear(width, mlp), down: linear(mlp, width) }
     }
 
     /// # Shapes
@@ -46,10 +36,6 @@ impl FeedForward {
 
     /// The same layer with its adapters folded in.
     pub(super) fn merged(self) -> Self {
-        Self {
-            gate: self.gate.merged(),
-            up: self.up.merged(),
-            down: self.down.merged(),
-        }
+        Self { gate: self.gate.merged(), up: self.up.merged(), down: self.down.merged() }
     }
 }

@@ -53,11 +53,7 @@ impl LanguageModel {
     /// Builds the language model of a configuration, with adapters where `lora` asks for them.
     pub fn new(config: &LanguageConfig, lora: Option<LoraConfig>, device: &Device) -> Self {
         let width = config.hidden_size;
-        let norm = || {
-            RmsNormConfig::new(width)
-                .with_epsilon(config.rms_norm_eps)
-                .init(device)
-        };
+        let norm = || RmsNormConfig::new(width).with_epsilon(config.rms_norm_eps).init(device);
         let layer = |_| DecoderLayer {
             attention_norm: norm(),
             attention: Attention::new(config, lora, device),
@@ -68,9 +64,7 @@ impl LanguageModel {
             embed_tokens: EmbeddingConfig::new(config.vocab_size, width).init(device),
             layers: (0..config.num_hidden_layers).map(layer).collect(),
             norm: norm(),
-            lm_head: LinearConfig::new(width, config.vocab_size)
-                .with_bias(false)
-                .init(device),
+            lm_head: LinearConfig::new(width, config.vocab_size).with_bias(false).init(device),
             rope: Rope::new(config),
             num_key_value_heads: config.num_key_value_heads,
             group: config.num_attention_heads / config.num_key_value_heads,
@@ -102,16 +96,12 @@ impl LanguageModel {
         let [_, length, _] = embeddings.dims();
         let (device, dtype) = (embeddings.device(), embeddings.dtype());
         let past = cache.len();
-        let rotation = self
-            .rope
-            .rotation(past, length, total_length, &device, dtype);
+        let rotation = self.rope.rotation(past, length, total_length, &device, dtype);
         let mask = causal_mask(length, past, self.group, &device); // [1, 1, group t, s]
         let mut x = embeddings;
         for (index, layer) in self.layers.iter().enumerate() {
             let normed = layer.attention_norm.forward(x.clone());
-            x = x + layer
-                .attention
-                .forward(normed, &rotation, mask.clone(), cache, index);
+            x = x + layer.attention.forward(normed, &rotation, mask.clone(), cache, index);
             x = x.clone() + layer.feed_forward.forward(layer.ffn_norm.forward(x));
         }
         self.norm.forward(x) // [b, t, d]

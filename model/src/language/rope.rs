@@ -73,23 +73,13 @@ impl Rope {
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let angles: Vec<f32> = (start..start + length)
             .map(|position| (position as f64 / self.linear_factor) as f32)
-            .flat_map(|position| {
-                frequencies
-                    .iter()
-                    .map(move |frequency| position * frequency)
-            })
+            .flat_map(|position| frequencies.iter().map(move |frequency| position * frequency))
             .collect();
         let table = |of: fn(f64) -> f64| {
-            let values: Vec<f32> = angles
-                .iter()
-                .map(|&angle| of(angle as f64) as f32)
-                .collect();
+            let values: Vec<f32> = angles.iter().map(|&angle| of(angle as f64) as f32).collect();
             Tensor::<2>::from_data(TensorData::new(values, [length, half]), device).cast(dtype)
         };
-        Rotation {
-            cos: table(f64::cos),
-            sin: table(f64::sin),
-        }
+        Rotation { cos: table(f64::cos), sin: table(f64::sin) }
     }
 }
 
@@ -139,10 +129,7 @@ mod tests {
         let plain = rope(RopeScaling::None).rotation(3, 1, 4, &device, DType::F32);
         let scaled = rope(RopeScaling::Linear(2.0)).rotation(6, 1, 7, &device, DType::F32);
         let plain = plain.cos.into_data();
-        scaled
-            .cos
-            .into_data()
-            .assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-6));
+        scaled.cos.into_data().assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-6));
     }
 
     /// At 20 of 10 positions and factor 2 the base grows by (4 - 1)^(4 / 2) = 9.

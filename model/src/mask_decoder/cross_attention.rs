@@ -91,7 +91,9 @@ impl CrossAttention {
     /// - `x`: `[1, p, c]` from [`attend_to_self`](Self::attend_to_self), `memory`: `[n, 1, c]`
     /// - output: `[n, p, c]`
     pub fn attend_to_one(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
-        self.finish(x, self.multihead_attn.forward_one(memory))
+        let [_, positions, _] = x.dims();
+        let from_memory = self.multihead_attn.forward_one(memory, positions);
+        self.finish(x, from_memory)
     }
 
     fn finish(&self, x: Tensor<3>, from_memory: Tensor<3>) -> Tensor<3> {
@@ -123,18 +125,30 @@ impl MultiheadAttention {
         let key = split_heads(self.project(memory.clone(), KEY), self.heads);
         let value = split_heads(self.project(memory, VALUE), self.heads);
         let attended = if in_training {
-            attend_plain(query, key, value, None, |weights| {
-                self.dropout.forward(weights)
-            })
+            attend_plain(query, key, value, None, |weights| self.dropout.forward(weights))
         } else {
             attend(query, key, value, None)
         };
         self.out_proj.forward(merge_heads(attended))
     }
 
-    /// What every query receives from a memory of one token, `[n, 1, c]` to `[n, 1, c]`.
-    fn forward_one(&self, memory: Tensor<3>) -> Tensor<3> {
-        self.out_proj.forward(self.project(memory, VALUE))
+    /// What `positions` queries receive from a memory of one token: the same everywhere, except
+    /// that training drops some of the attention weights, all of which are 1.
+    ///
+    /// # Shapes
+    /// - `memory`: `[n, 1, c]`; output: `[n, 1, c]`, or `[n, positions, c]` under dropout
+    fn forward_one(&self, memory: Tensor<3>, positions: usize) -> Tensor<3> {
+        let value = self.project(memory, VALUE); // [n, 1, c]
+        let device = value.device();
+        let drops = device.is_autodiff() && self.dropout.training.is_enabled();
+        if !drops || self.dropout.prob == 0.0 {
+            return self.out_proj.forward(value);
+        }
+        let value = split_heads(value, self.heads); // [n, heads, 1, c / heads]
+        let [n, heads, _, _] = value.dims();
+        let weights = Tensor::ones([n, heads, positions, 1], (&device, value.dtype()));
+        let attended = self.dropout.forward(weights) * value; // [n, heads, p, c / heads]
+        self.out_proj.forward(merge_heads(attended)) // [n, p, c]
     }
 
     /// One part of the packed projection, `[n, m, c]` to `[n, m, c]`.

@@ -62,16 +62,9 @@ impl Dsff {
             .map(|(upsample, semantics)| upsample.forward_tokens(semantics)); // [b, p, c]
         // `llm` is the one variant that leaves the details out.
         let details = (t_img4.is_none() || self.adapter_maps(&details) > 1).then_some(details);
-        let maps: Vec<_> = [t_vl.clone(), details, t_img4.clone()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let maps: Vec<_> = [t_vl.clone(), details, t_img4.clone()].into_iter().flatten().collect();
         let fused = self.adapter.forward(Tensor::cat(maps, 2)); // [b, p, c], Eq. 13
-        Fusion {
-            t_vl,
-            t_img4,
-            fused,
-        }
+        Fusion { t_vl, t_img4, fused }
     }
 
     fn adapter_maps(&self, details: &Tensor<3>) -> usize {

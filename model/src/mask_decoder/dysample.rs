@@ -23,17 +23,10 @@ impl DySample {
         let offsets = 2 * groups * scale * scale;
         // The published module starts near plain bilinear upsampling: N(0, 0.001), no bias.
         let mut offset = Conv2dConfig::new([width, offsets], [1, 1])
-            .with_initializer(Initializer::Normal {
-                mean: 0.0,
-                std: 0.001,
-            })
+            .with_initializer(Initializer::Normal { mean: 0.0, std: 0.001 })
             .init(device);
         offset.bias = Some(Initializer::Zeros.init([offsets], device));
-        Self {
-            offset,
-            scale,
-            groups,
-        }
+        Self { offset, scale, groups }
     }
 
     /// Tokens in, tokens out.
@@ -94,10 +87,7 @@ fn start_positions(scale: usize, device: &Device) -> Tensor<6> {
     let cells = 0..scale * scale;
     let columns = cells.clone().map(|cell| step(cell % scale));
     let rows = cells.map(|cell| step(cell / scale));
-    let data = TensorData::new(
-        columns.chain(rows).collect(),
-        [1, 2, 1, scale * scale, 1, 1],
-    );
+    let data = TensorData::new(columns.chain(rows).collect(), [1, 2, 1, scale * scale, 1, 1]);
     Tensor::from_data(data, device)
 }
 
@@ -124,10 +114,7 @@ mod tests {
         sample.offset.weight = Initializer::Zeros.init([32, 8, 1, 1], &device);
         let x = Tensor::<4>::random([2, 8, 3, 5], Distribution::Normal(0.0, 1.0), &device);
         let expected = resize(x.clone(), [6, 10], Kernel::Bilinear).into_data();
-        sample
-            .forward(x)
-            .into_data()
-            .assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-5));
+        sample.forward(x).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-5));
     }
 
     /// A bias of 4 on every column offset moves all samples by 4 · 0.25 = 1 pixel to the right.

@@ -41,9 +41,7 @@ impl MaskHead {
     pub(super) fn new(width: usize, patch_size: usize, device: &Device) -> Self {
         let conv = |channels, kernel, padding| {
             Conv2dConfig::new(channels, [kernel, kernel])
-                .with_padding(PaddingConfig2d::Explicit(
-                    padding, padding, padding, padding,
-                ))
+                .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
                 .with_initializer(Initializer::XavierUniform { gain: 1.0 })
                 .init(device)
         };
@@ -115,9 +113,7 @@ mod tests {
     #[test]
     fn pixels_of_a_square_are_its_channels() {
         let device = crate::test_device();
-        let x = Tensor::<1, Int>::arange(0..8, &device)
-            .float()
-            .reshape([1, 4, 1, 2]);
+        let x = Tensor::<1, Int>::arange(0..8, &device).float().reshape([1, 4, 1, 2]);
         let expected = TensorData::from([[[[0., 2., 1., 3.], [4., 6., 5., 7.]]]]);
         pixel_shuffle(x, 2).into_data().assert_eq(&expected, false);
     }

@@ -78,10 +78,8 @@ impl MaskDecoder {
         image_of: &[usize],
     ) -> Tensor<3> {
         let fusion = self.fuse(image_tokens, language_tokens);
-        let rows: Vec<_> = image_of
-            .iter()
-            .map(|&row| fusion.fused.clone().narrow(0, row, 1))
-            .collect();
+        let rows: Vec<_> =
+            image_of.iter().map(|&row| fusion.fused.clone().narrow(0, row, 1)).collect();
         let queries = Tensor::cat(rows, 0); // [n, p, c]
         let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c], Eq. 5
         self.head.forward(self.seg_attention.forward(queries, seg)) // [n, size, size]
@@ -89,10 +87,8 @@ impl MaskDecoder {
 
     /// Everything up to T_ds0: Eq. 5 (left) and Eq. 6.
     pub fn fuse(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> Fusion {
-        let semantic = self
-            .img_llm_down
-            .as_ref()
-            .map(|down| down.forward(language_tokens.cast(DType::F32))); // T_img3 [b, l, c]
+        let semantic =
+            self.img_llm_down.as_ref().map(|down| down.forward(language_tokens.cast(DType::F32))); // T_img3 [b, l, c]
         self.dsff.forward(image_tokens.cast(DType::F32), semantic)
     }
 
@@ -113,9 +109,7 @@ impl MaskDecoder {
     /// - output: probabilities `[n, size, size]`
     pub fn segment(&self, image: &DecoderImage, seg_tokens: Tensor<3>) -> Tensor<3> {
         let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c]
-        let attended = self
-            .seg_attention
-            .attend_to_one(image.attended.clone(), seg); // [n, p, c]
+        let attended = self.seg_attention.attend_to_one(image.attended.clone(), seg); // [n, p, c]
         self.head.forward(attended)
     }
 }

@@ -40,11 +40,7 @@ pub struct VisionMlp {
 impl VisionBlock {
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let width = config.hidden_size;
-        let norm = || {
-            LayerNormConfig::new(width)
-                .with_epsilon(config.layer_norm_eps)
-                .init(device)
-        };
+        let norm = || LayerNormConfig::new(width).with_epsilon(config.layer_norm_eps).init(device);
         let linear = |from, to, bias| LinearConfig::new(from, to).with_bias(bias).init(device);
         let scale = Initializer::Constant { value: 0.1 };
         Self {
@@ -78,15 +74,11 @@ impl VisionAttention {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, length, width] = x.dims();
         let head_dim = width / self.heads;
-        let qkv = self
-            .qkv
-            .forward(x)
-            .reshape([batch, length, 3 * self.heads, head_dim])
-            .swap_dims(1, 2); // [b, 3 heads, 1 + p, d]
+        let qkv =
+            self.qkv.forward(x).reshape([batch, length, 3 * self.heads, head_dim]).swap_dims(1, 2); // [b, 3 heads, 1 + p, d]
         let [query, key, value] =
             [0, 1, 2].map(|i| qkv.clone().narrow(1, i * self.heads, self.heads));
-        self.proj
-            .forward(merge_heads(attend(query, key, value, None))) // [b, 1 + p, c]
+        self.proj.forward(merge_heads(attend(query, key, value, None))) // [b, 1 + p, c]
     }
 }
 

@@ -24,10 +24,7 @@ impl VisionEmbeddings {
     pub(super) fn new(config: &VisionConfig, grid: usize, device: &Device) -> Self {
         let (width, patch) = (config.hidden_size, config.patch_size);
         let trained_grid = config.image_size / patch;
-        let normal = Initializer::Normal {
-            mean: 0.0,
-            std: 0.02,
-        };
+        let normal = Initializer::Normal { mean: 0.0, std: 0.02 };
         Self {
             class_embedding: normal.init([1, 1, width], device),
             position_embedding: normal.init([1, 1 + trained_grid.pow(2), width], device),

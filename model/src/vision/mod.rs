@@ -30,9 +30,7 @@ impl VisionEncoder {
         };
         Self {
             embeddings: VisionEmbeddings::new(vision, config.patches_per_side(), device),
-            layers: (0..count)
-                .map(|_| VisionBlock::new(vision, device))
-                .collect(),
+            layers: (0..count).map(|_| VisionBlock::new(vision, device)).collect(),
             used_layers,
         }
     }

@@ -46,10 +46,7 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut pictures = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let ending = path
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .map(str::to_lowercase);
+        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
         if path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
             pictures.push(path);
         }
@@ -69,18 +66,10 @@ fn named(paths: Vec<PathBuf>) -> Vec<Input> {
     let mut taken: HashMap<String, usize> = HashMap::new();
     let inputs = paths.into_iter().map(|path| {
         let stem = part(path.file_stem());
-        let name = if stems[&stem] == 1 {
-            stem
-        } else {
-            part(path.file_name())
-        };
+        let name = if stems[&stem] == 1 { stem } else { part(path.file_name()) };
         let uses = taken.entry(name.clone()).or_default();
         *uses += 1;
-        let name = if *uses == 1 {
-            name
-        } else {
-            format!("{name}-{uses}")
-        };
+        let name = if *uses == 1 { name } else { format!("{name}-{uses}") };
         Input { path, name }
     });
     inputs.collect()
@@ -93,10 +82,7 @@ mod tests {
     #[test]
     fn outputs_never_share_a_name() {
         let paths = ["a/x.jpg", "a/y.jpg", "b/y.png", "c/y.jpg"].map(PathBuf::from);
-        let names: Vec<_> = named(paths.to_vec())
-            .into_iter()
-            .map(|input| input.name)
-            .collect();
+        let names: Vec<_> = named(paths.to_vec()).into_iter().map(|input| input.name).collect();
         assert_eq!(names, ["x", "y.jpg", "y.png", "y.jpg-2"]);
     }
 }

@@ -121,11 +121,10 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     }
     match failures {
         0 => Ok(()),
-        _ => Err(format!(
-            "{failures} of {} pictures failed; they are named above",
-            inputs.len()
-        )
-        .into()),
+        _ => {
+            Err(format!("{failures} of {} pictures failed; they are named above", inputs.len())
+                .into())
+        }
     }
 }
 
@@ -158,25 +157,12 @@ fn answer(
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
     // Devices compute in the background: the first result that is read would carry this time.
-    segmenter
-        .device()
-        .device
-        .sync()
-        .map_err(|error| format!("{error:?}"))?;
+    segmenter.device().device.sync().map_err(|error| format!("{error:?}"))?;
     let encode = start.elapsed();
     let start = Instant::now();
     let (predictions, said) = ask(&session, arguments)?;
-    let timings = Timings {
-        decode,
-        encode,
-        segment: start.elapsed(),
-    };
-    Ok(Answered {
-        image,
-        predictions,
-        said,
-        timings,
-    })
+    let timings = Timings { decode, encode, segment: start.elapsed() };
+    Ok(Answered { image, predictions, said, timings })
 }
 
 fn ask(
@@ -189,11 +175,7 @@ fn ask(
         if generated.truncated {
             eprintln!("warning: the answer was cut before the model ended it");
         }
-        let predictions = generated
-            .marks
-            .into_iter()
-            .map(|mark| mark.prediction)
-            .collect();
+        let predictions = generated.marks.into_iter().map(|mark| mark.prediction).collect();
         return Ok((predictions, Some(generated.text)));
     }
     let predictions = match arguments.together {

@@ -45,11 +45,8 @@ pub fn write_pictures(
     folder: &Path,
 ) -> Result<Files, CliError> {
     let (width, height) = answered.image.dimensions();
-    let masks: Vec<Vec<u8>> = answered
-        .predictions
-        .iter()
-        .map(|prediction| prediction.mask.to_bytes(255))
-        .collect();
+    let masks: Vec<Vec<u8>> =
+        answered.predictions.iter().map(|prediction| prediction.mask.to_bytes(255)).collect();
     let mut files = Files::default();
     for (number, mask) in masks.iter().enumerate() {
         let path = folder.join(format!("{}_mask{}.png", input.name, number + 1));
@@ -89,12 +86,7 @@ impl Scores {
             let bytes = 4 * prediction.probabilities.len();
             let full = |_| "too many scores to hold in memory; ask for fewer pictures at a time";
             self.values.try_reserve(bytes).map_err(full)?;
-            self.values.extend(
-                prediction
-                    .probabilities
-                    .iter()
-                    .flat_map(|p| p.to_le_bytes()),
-            );
+            self.values.extend(prediction.probabilities.iter().flat_map(|p| p.to_le_bytes()));
             self.rejected.push(prediction.rejected.into());
         }
         Ok(())
@@ -105,10 +97,7 @@ impl Scores {
         let count = self.rejected.len();
         let scores = TensorView::new(Dtype::F32, vec![count, self.size, self.size], &self.values)?;
         let rejected = TensorView::new(Dtype::U8, vec![count], &self.rejected)?;
-        let tensors = vec![
-            ("scores".to_string(), scores),
-            ("rejected".to_string(), rejected),
-        ];
+        let tensors = vec![("scores".to_string(), scores), ("rejected".to_string(), rejected)];
         Ok(write_safetensors(tensors, path)?)
     }
 }
@@ -139,17 +128,8 @@ impl Report {
     }
 
     pub fn headline(&self) -> String {
-        let Self {
-            device,
-            dtype,
-            checkpoint,
-            load,
-            ..
-        } = self;
-        format!(
-            "{checkpoint} on {device} in {dtype}, loaded in {:.1} s",
-            load.as_secs_f64()
-        )
+        let Self { device, dtype, checkpoint, load, .. } = self;
+        format!("{checkpoint} on {device} in {dtype}, loaded in {:.1} s", load.as_secs_f64())
     }
 
     /// Notes a picture's answers and returns the lines to print.
@@ -167,11 +147,7 @@ impl Report {
         if let Some(overlay) = &files.overlay {
             lines.push(format!("  overlay: {}", overlay.display()));
         }
-        let Timings {
-            decode,
-            encode,
-            segment,
-        } = answered.timings;
+        let Timings { decode, encode, segment } = answered.timings;
         self.images.push(json!({
             "image": path.display().to_string(),
             "width": answered.image.width(),
@@ -200,9 +176,7 @@ impl Report {
 }
 
 fn line_of(prediction: &MaskPrediction, mask: Option<&Path>) -> String {
-    let MaskPrediction {
-        expression, score, ..
-    } = prediction;
+    let MaskPrediction { expression, score, .. } = prediction;
     let finding = match prediction.bounding_box {
         _ if prediction.rejected => "not in the picture".to_string(),
         None => "empty mask".to_string(),

@@ -16,9 +16,7 @@ pub(super) fn histogram(ious: &[f64]) -> String {
     }
     let top = nice_ceiling(counts.iter().copied().max().unwrap_or(0));
     let [left, above, width, height] = AREA;
-    let mut svg = frame("Histogram of IoU", |part| {
-        format!("{}", (part * top as f64).round())
-    });
+    let mut svg = frame("Histogram of IoU", |part| format!("{}", (part * top as f64).round()));
     let step = width / BINS as f64;
     for (bin, count) in counts.into_iter().enumerate() {
         let tall = height * count as f64 / top as f64;
@@ -38,9 +36,7 @@ pub(super) fn histogram(ious: &[f64]) -> String {
 /// The part of the expressions whose IoU is at least X, over X.
 pub(super) fn precision_curve(ious: &[f64]) -> String {
     const STEPS: usize = 100;
-    let mut svg = frame("Precision at each threshold", |part| {
-        format!("{:.0} %", part * 100.0)
-    });
+    let mut svg = frame("Precision at each threshold", |part| format!("{:.0} %", part * 100.0));
     let [left, above, width, height] = AREA;
     let part_at = |x: f64| {
         let found = ious.iter().filter(|&&iou| iou >= x).count();
@@ -124,11 +120,7 @@ mod tests {
     #[test]
     fn charts_count_by_hand() {
         let svg = histogram(&[0.0, 0.04, 0.5, 1.0, 1.0]);
-        for title in [
-            "IoU 0.00 to 0.05: 2",
-            "IoU 0.50 to 0.55: 1",
-            "IoU 0.95 to 1.00: 2",
-        ] {
+        for title in ["IoU 0.00 to 0.05: 2", "IoU 0.50 to 0.55: 1", "IoU 0.95 to 1.00: 2"] {
             assert!(svg.contains(title), "{title}");
         }
         let svg = precision_curve(&[0.5, 0.65, 0.2, 1.0]);

@@ -60,11 +60,7 @@ pub(super) fn build(
             html,
             "<section><h2>{}</h2><p class=\"remark\">{}</p>",
             gallery.title,
-            if gallery.picks.is_empty() {
-                gallery.none
-            } else {
-                gallery.note
-            }
+            if gallery.picks.is_empty() { gallery.none } else { gallery.note }
         );
         html.push_str("<div class=\"gallery\">\n");
         for outcome in &gallery.picks {
@@ -144,9 +140,7 @@ fn card(
         expression.sent_id,
         escape(&item.image.file_name)
     );
-    let image = selection
-        .image_path(item)
-        .and_then(|path| ahead::read(&path, item.image));
+    let image = selection.image_path(item).and_then(|path| ahead::read(&path, item.image));
     match image {
         Ok(image) => {
             let image = shrink(&image);
@@ -156,26 +150,12 @@ fn card(
             html.push_str("<div class=\"views\">");
             html.push_str(&view(&image, "image"));
             html.push_str(&masked(&image, truth.as_ref(), TRUTH, "truth", "no target"));
-            let caption = if outcome.rejected {
-                "prediction (rejected)"
-            } else {
-                "prediction"
-            };
-            html.push_str(&masked(
-                &image,
-                predicted.as_ref(),
-                PREDICTION,
-                caption,
-                "empty",
-            ));
+            let caption = if outcome.rejected { "prediction (rejected)" } else { "prediction" };
+            html.push_str(&masked(&image, predicted.as_ref(), PREDICTION, caption, "empty"));
             html.push_str("</div>");
         }
         Err(error) => {
-            let _ = write!(
-                html,
-                "<p class=\"remark\">{}</p>",
-                escape(&error.to_string())
-            );
+            let _ = write!(html, "<p class=\"remark\">{}</p>", escape(&error.to_string()));
         }
     }
     Ok(html + "</article>\n")
@@ -193,12 +173,7 @@ fn masked(
         Some(mask) => view(&paint(image, mask, colour), caption),
         None => {
             let dimmed = RgbImage::from_fn(image.width(), image.height(), |x, y| {
-                image::Rgb(
-                    image
-                        .get_pixel(x, y)
-                        .0
-                        .map(|value| (u16::from(value) * 5 / 8) as u8),
-                )
+                image::Rgb(image.get_pixel(x, y).0.map(|value| (u16::from(value) * 5 / 8) as u8))
             });
             view(&dimmed, &format!("{caption}: {nothing}"))
         }

@@ -58,9 +58,6 @@ mod tests {
 
     #[test]
     fn markup_is_shown_and_not_obeyed() {
-        assert_eq!(
-            escape("<b onclick='x'>\"&"),
-            "&lt;b onclick=&#39;x&#39;&gt;&quot;&amp;"
-        );
+        assert_eq!(escape("<b onclick='x'>\"&"), "&lt;b onclick=&#39;x&#39;&gt;&quot;&amp;");
     }
 }

@@ -34,10 +34,7 @@ pub fn write(
     let galleries = gallery::build(selection, evaluation, predictions)?;
     let page = page(selection, evaluation, &galleries);
     let path = dir.join("index.html");
-    write_whole(&path, |file| {
-        file.write_all(page.as_bytes())
-            .map_err(EvalError::io(&path))
-    })?;
+    write_whole(&path, |file| file.write_all(page.as_bytes()).map_err(EvalError::io(&path)))?;
     Ok(path)
 }
 
@@ -78,22 +75,10 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
 /// What was left out or could not be asked: how many, and a phrase that goes on from the number.
 pub fn remarks(summary: &Summary) -> impl Iterator<Item = (usize, &'static str)> {
     let all = [
-        (
-            summary.missing_images,
-            "images were missing and are skipped",
-        ),
-        (
-            summary.missing_predictions,
-            "expressions have no prediction and do not count",
-        ),
-        (
-            summary.unasked,
-            "expressions could not be asked and count with an empty mask",
-        ),
-        (
-            summary.skipped_refs,
-            "refs contradict the annotations and are left out",
-        ),
+        (summary.missing_images, "images were missing and are skipped"),
+        (summary.missing_predictions, "expressions have no prediction and do not count"),
+        (summary.unasked, "expressions could not be asked and count with an empty mask"),
+        (summary.skipped_refs, "refs contradict the annotations and are left out"),
     ];
     all.into_iter().filter(|(count, _)| *count > 0)
 }

@@ -6,6 +6,7 @@
 
 mod compare;
 mod dump;
+pub mod train;
 
 use std::path::{Path, PathBuf};
 
@@ -35,43 +36,45 @@ pub enum ParityError {
     /// The picture.
     #[error(transparent)]
     Image(#[from] mllmseg::data::image::ImageError),
+    /// A training step.
+    #[error(transparent)]
+    Step(#[from] mllmseg_train::StepError),
 }
 
 #[derive(Deserialize)]
 struct Case {
     question: String,
     answer: String,
+    /// 1 for each expression that is rejected, else 0.
+    #[serde(default)]
+    rej: Vec<u8>,
 }
 
-/// Runs a case on a checkpoint and returns everything it computes, in full.
+impl Case {
+    fn read(case: &Path) -> Result<Self, ParityError> {
+        let path = case.join("case.json");
+        let text = std::fs::read_to_string(&path).map_err(case_error(&path))?;
+        serde_json::from_str(&text).map_err(case_error(&path))
+    }
+}
+
+/// Runs a case on a checkpoint and returns everything it computes, in full; [`train::run`] adds
+/// what training computes.
 pub fn run(case: &Path, checkpoint: &Path, device: &SelectedDevice) -> Result<Dump, ParityError> {
-    let path = case.join("case.json");
-    let text = std::fs::read_to_string(&path).map_err(case_error(&path))?;
-    let Case { question, answer } = serde_json::from_str(&text).map_err(case_error(&path))?;
+    let Case { question, answer, .. } = Case::read(case)?;
     let segmenter = Segmenter::load_as(checkpoint, device, DtypeChoice::F32)?;
     let image = read_image(case.join("image.png"))?;
     let prompt = segmenter.tokenize(&question, Some(&answer))?;
     let pixels = segmenter.pixels(&image);
     let output = segmenter.forward_plain(pixels.clone(), &prompt);
-    let logits = segmenter
-        .model()
-        .language_model
-        .logits(output.last_hidden_state.clone());
+    let logits = segmenter.model().language_model.logits(output.last_hidden_state.clone());
 
     let mut dump = Dump::default();
     let ids: Vec<i32> = prompt.input_ids.iter().map(|&id| id as i32).collect();
     let length = ids.len();
-    dump.ints(
-        "pred_ids",
-        predicted_ids(&segmenter, &ids, &logits),
-        vec![length],
-    );
+    dump.ints("pred_ids", predicted_ids(&segmenter, &ids, &logits), vec![length]);
     dump.ints("input_ids", ids, vec![1, length]);
-    dump.ints(
-        "labels",
-        prompt.labels.iter().map(|&id| id as i32).collect(),
-        vec![1, length],
-    );
+    dump.ints("labels", prompt.labels.iter().map(|&id| id as i32).collect(), vec![1, length]);
     dump.floats("pixel_values", pixels);
     dump.floats("vit_feature", output.image_tokens);
     dump.floats("projected", output.projected);
@@ -81,8 +84,7 @@ pub fn run(case: &Path, checkpoint: &Path, device: &SelectedDevice) -> Result<Du
         Some(masks) => dump.floats("masks", masks),
         None => {
             let size = segmenter.config().mask_size();
-            dump.arrays
-                .insert("masks".into(), Array::F32(Vec::new(), vec![0, size, size]));
+            dump.arrays.insert("masks".into(), Array::F32(Vec::new(), vec![0, size, size]));
         }
     }
     Ok(dump)
@@ -104,10 +106,7 @@ fn predicted_ids(segmenter: &Segmenter, ids: &[i32], logits: &burn::tensor::Tens
 
 fn case_error<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> ParityError {
     let path = path.to_path_buf();
-    move |error| ParityError::Case {
-        path,
-        message: error.to_string(),
-    }
+    move |error| ParityError::Case { path, message: error.to_string() }
 }
 
 /// How far from the published values a device may be.
@@ -119,6 +118,12 @@ pub struct Tolerances {
     pub states: f64,
     /// `masks`.
     pub masks: f64,
+    /// `train_*`, relative to the expected value.
+    pub losses: f64,
+    /// `grad_norms.json`, relative to the expected norm.
+    pub gradients: f64,
+    /// `adamw_trajectory`, relative to the expected value.
+    pub trajectory: f64,
 }
 
 impl Tolerances {
@@ -127,11 +132,17 @@ impl Tolerances {
         features: 2e-3,
         states: 5e-3,
         masks: 1e-3,
+        losses: 1e-4,
+        gradients: 1e-3,
+        trajectory: 2e-3,
     };
     /// In f32 on a GPU, whose sums run in another order.
     pub const GPU: Self = Self {
         features: 1e-2,
         states: 1e-2,
         masks: 1e-2,
+        losses: 1e-3,
+        gradients: 1e-2,
+        trajectory: 2e-2,
     };
 }

@@ -63,10 +63,7 @@ pub struct CheckpointOptions {
 
 impl Default for CheckpointOptions {
     fn default() -> Self {
-        Self {
-            shards: 1,
-            dtype: FloatType::F32,
-        }
+        Self { shards: 1, dtype: FloatType::F32 }
     }
 }
 
@@ -110,10 +107,7 @@ pub fn write_checkpoint(
     let tensors = read_tensors(case_dir)?;
     let count = tensors.len();
     if options.shards == 0 || options.shards > count {
-        return Err(WeightsError::Shards {
-            shards: options.shards,
-            tensors: count,
-        });
+        return Err(WeightsError::Shards { shards: options.shards, tensors: count });
     }
     fs::create_dir_all(out).map_err(at(out))?;
     refuse_stale_weights(out, options.shards)?;
@@ -134,10 +128,7 @@ pub fn write_checkpoint(
     }
     if options.shards > 1 {
         let path = out.join("model.safetensors.index.json");
-        let index = ShardIndex {
-            metadata: IndexMetadata { total_size },
-            weight_map,
-        };
+        let index = ShardIndex { metadata: IndexMetadata { total_size }, weight_map };
         let text = serde_json::to_string_pretty(&index).map_err(|source| WeightsError::Json {
             path: path.clone(),
             expected: "an index",
@@ -168,34 +159,23 @@ fn read_seed(case_dir: &Path) -> Result<u32, WeightsError> {
     let path = case_dir.join("case.json");
     let text = fs::read_to_string(&path).map_err(at(&path))?;
     let expected = "an object with a 32 bit \"seed\"";
-    serde_json::from_str(&text)
-        .map(|case: Case| case.seed)
-        .map_err(|source| WeightsError::Json {
-            path,
-            expected,
-            source,
-        })
+    serde_json::from_str(&text).map(|case: Case| case.seed).map_err(|source| WeightsError::Json {
+        path,
+        expected,
+        source,
+    })
 }
 
 fn read_tensors(case_dir: &Path) -> Result<Vec<(String, Vec<usize>)>, WeightsError> {
     let path = case_dir.join("tensors.json");
     let text = fs::read_to_string(&path).map_err(at(&path))?;
     let expected = "a list of [name, shape]";
-    let tensors: Vec<(String, Vec<usize>)> =
-        serde_json::from_str(&text).map_err(|source| WeightsError::Json {
-            path,
-            expected,
-            source,
-        })?;
+    let tensors: Vec<(String, Vec<usize>)> = serde_json::from_str(&text)
+        .map_err(|source| WeightsError::Json { path, expected, source })?;
     for (name, shape) in &tensors {
-        let values = shape
-            .iter()
-            .try_fold(1_usize, |product, size| product.checked_mul(*size));
+        let values = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
         if values.is_none_or(|values| values > MAX_VALUES) {
-            return Err(WeightsError::TooLarge {
-                name: name.clone(),
-                shape: shape.clone(),
-            });
+            return Err(WeightsError::TooLarge { name: name.clone(), shape: shape.clone() });
         }
     }
     Ok(tensors)
@@ -225,20 +205,13 @@ fn write_shard(
     let views: Vec<(&str, StoredTensor)> = tensors
         .par_iter()
         .map(|(name, shape)| {
-            (
-                name.as_str(),
-                StoredTensor::new(fill(name, shape, seed), shape, dtype),
-            )
+            (name.as_str(), StoredTensor::new(fill(name, shape, seed), shape, dtype))
         })
         .collect();
     let size = views.iter().map(|(_, tensor)| tensor.bytes.len()).sum();
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|source| {
-        WeightsError::Safetensors {
-            path: path.to_owned(),
-            source,
-        }
-    })?;
+    safetensors::serialize_to_file(views, Some(metadata), path)
+        .map_err(|source| WeightsError::Safetensors { path: path.to_owned(), source })?;
     Ok(size)
 }
 
@@ -263,25 +236,15 @@ impl StoredTensor {
             (Weights::F32(v), FloatType::Bf16) => {
                 let mut rounded = vec![bf16::ZERO; v.len()];
                 rounded.convert_from_f32_slice(&v);
-                (
-                    Dtype::BF16,
-                    rounded.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                )
+                (Dtype::BF16, rounded.iter().flat_map(|x| x.to_le_bytes()).collect())
             }
             (Weights::F32(v), FloatType::F16) => {
                 let mut rounded = vec![f16::ZERO; v.len()];
                 rounded.convert_from_f32_slice(&v);
-                (
-                    Dtype::F16,
-                    rounded.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                )
+                (Dtype::F16, rounded.iter().flat_map(|x| x.to_le_bytes()).collect())
             }
         };
-        Self {
-            dtype,
-            shape: shape.to_vec(),
-            bytes,
-        }
+        Self { dtype, shape: shape.to_vec(), bytes }
     }
 }
 
@@ -310,11 +273,7 @@ mod tests {
     /// A case of four small tensors, one of them a counter.
     fn tiny_case(tensors: &str) -> tempfile::TempDir {
         let case = tempfile::tempdir().unwrap();
-        fs::write(
-            case.path().join("case.json"),
-            r#"{"seed": 11, "image": "x.png"}"#,
-        )
-        .unwrap();
+        fs::write(case.path().join("case.json"), r#"{"seed": 11, "image": "x.png"}"#).unwrap();
         fs::write(case.path().join("tensors.json"), tensors).unwrap();
         fs::write(case.path().join("config.json"), "{}").unwrap();
         fs::write(case.path().join("image.png"), "not part of a checkpoint").unwrap();
@@ -325,9 +284,8 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -335,10 +293,7 @@ mod tests {
     #[test]
     fn shards_hold_the_names_in_order_and_the_index_says_where() {
         let (case, out) = (tiny_case(TINY), tempfile::tempdir().unwrap());
-        let options = CheckpointOptions {
-            shards: 3,
-            dtype: FloatType::F32,
-        };
+        let options = CheckpointOptions { shards: 3, dtype: FloatType::F32 };
         write_checkpoint(case.path(), out.path(), &options).unwrap();
         let (first, second, third) = (
             "model-00001-of-00003.safetensors",
@@ -346,10 +301,7 @@ mod tests {
             "model-00003-of-00003.safetensors",
         );
         let index = "model.safetensors.index.json";
-        assert_eq!(
-            names(out.path()),
-            ["config.json", first, second, third, index]
-        );
+        assert_eq!(names(out.path()), ["config.json", first, second, third, index]);
         let index: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(out.path().join(index)).unwrap()).unwrap();
         // 4 tensors over 3 shards: 0..1, 1..2, 2..4; bytes (2 + 12 + 1) * 4 + 8.
@@ -375,10 +327,7 @@ mod tests {
     fn what_cannot_be_written_is_refused_by_name() {
         let out = tempfile::tempdir().unwrap();
         let write = |tensors: &str, shards| {
-            let options = CheckpointOptions {
-                shards,
-                dtype: FloatType::F16,
-            };
+            let options = CheckpointOptions { shards, dtype: FloatType::F16 };
             write_checkpoint(tiny_case(tensors).path(), out.path(), &options)
         };
         let message = |result: Result<(), WeightsError>| result.unwrap_err().to_string();

@@ -34,18 +34,10 @@ pub fn fill(name: &str, shape: &[usize], seed: u32) -> Weights {
     let mut random = RandomState::new(crc32fast::hash(name.as_bytes()) ^ seed);
     let count = shape.iter().product();
     if name.ends_with("running_var") {
-        return Weights::F32(
-            (0..count)
-                .map(|_| random.uniform(0.5, 1.5) as f32)
-                .collect(),
-        );
+        return Weights::F32((0..count).map(|_| random.uniform(0.5, 1.5) as f32).collect());
     }
     let scaled = scaling(name, shape);
-    Weights::F32(
-        (0..count)
-            .map(|_| scaled(random.standard_normal() as f32))
-            .collect(),
-    )
+    Weights::F32((0..count).map(|_| scaled(random.standard_normal() as f32)).collect())
 }
 
 /// What is done to each standard normal draw, already rounded to `f32` as numpy rounds it.
@@ -103,11 +95,7 @@ mod tests {
                 serde_json::from_str(&read(&format!("reference/{case}/tensors.json"))).unwrap();
             assert_eq!(tensors.len(), crcs.len());
             tensors.par_iter().for_each(|(name, shape)| {
-                assert_eq!(
-                    crc32(&fill(name, shape, seed)),
-                    crcs[name],
-                    "{case}: {name}"
-                );
+                assert_eq!(crc32(&fill(name, shape, seed)), crcs[name], "{case}: {name}");
             });
         }
     }

@@ -14,10 +14,7 @@ pub struct RandomState {
 
 impl RandomState {
     pub fn new(seed: u32) -> Self {
-        Self {
-            twister: Mt::new(seed),
-            spare: None,
-        }
+        Self { twister: Mt::new(seed), spare: None }
     }
 
     /// Uniform on `[0, 1)` with 53 bits of resolution: 27 from one draw and 26 from the next.

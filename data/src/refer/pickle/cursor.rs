@@ -23,11 +23,7 @@ impl<'a> Cursor<'a> {
         usize::try_from(length)
             .ok()
             .filter(|&length| length <= left)
-            .ok_or(PickleError::Truncated {
-                offset: self.at,
-                needed: length,
-                left,
-            })
+            .ok_or(PickleError::Truncated { offset: self.at, needed: length, left })
     }
 
     pub(super) fn take(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
@@ -60,11 +56,7 @@ impl<'a> Cursor<'a> {
         let rest = &self.input[self.at..];
         let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
             let (offset, left) = (self.at, rest.len());
-            return Err(PickleError::Truncated {
-                offset,
-                needed: left as u64 + 1,
-                left,
-            });
+            return Err(PickleError::Truncated { offset, needed: left as u64 + 1, left });
         };
         self.at += length + 1;
         Ok(&rest[..length])

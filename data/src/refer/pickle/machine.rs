@@ -24,10 +24,7 @@ impl<'a> Machine<'a> {
             bytes: Cursor::new(input),
             opcode: 0,
             opcode_at: 0,
-            pickle: Pickle {
-                input,
-                ..Pickle::default()
-            },
+            pickle: Pickle { input, ..Pickle::default() },
             stack: Vec::new(),
             marks: Vec::new(),
             memo: Vec::new(),
@@ -229,17 +226,10 @@ impl<'a> Machine<'a> {
             0x90 => ("ADDITEMS", "a set".to_owned()),
             0x91 => ("FROZENSET", "a frozen set".to_owned()),
             0x97 => ("NEXT_BUFFER", "a buffer from outside the file".to_owned()),
-            0x98 => (
-                "READONLY_BUFFER",
-                "a buffer from outside the file".to_owned(),
-            ),
+            0x98 => ("READONLY_BUFFER", "a buffer from outside the file".to_owned()),
             byte => return PickleError::UnknownOpcode { offset, byte },
         };
-        PickleError::Forbidden {
-            offset,
-            opcode,
-            name,
-        }
+        PickleError::Forbidden { offset, opcode, name }
     }
 
     fn global_name(&mut self) -> String {
@@ -249,11 +239,7 @@ impl<'a> Machine<'a> {
     }
 
     fn stacked_name(&mut self) -> String {
-        let mut part = || match self
-            .pop()
-            .ok()
-            .and_then(|id| self.pickle.value(id).as_str())
-        {
+        let mut part = || match self.pop().ok().and_then(|id| self.pickle.value(id).as_str()) {
             Some(text) => printable(text.as_bytes()),
             None => "?".to_owned(),
         };
@@ -396,19 +382,11 @@ impl<'a> Machine<'a> {
     }
 
     fn malformed(&self, detail: String) -> PickleError {
-        PickleError::Malformed {
-            offset: self.opcode_at,
-            opcode: self.opcode,
-            detail,
-        }
+        PickleError::Malformed { offset: self.opcode_at, opcode: self.opcode, detail }
     }
 
     fn too_large(&self, what: &'static str, limit: usize) -> PickleError {
-        PickleError::TooLarge {
-            offset: self.opcode_at,
-            what,
-            limit: limit as u64,
-        }
+        PickleError::TooLarge { offset: self.opcode_at, what, limit: limit as u64 }
     }
 }
 

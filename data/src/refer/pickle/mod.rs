@@ -36,11 +36,7 @@ pub struct PickleLimits {
 
 impl Default for PickleLimits {
     fn default() -> Self {
-        Self {
-            max_bytes: 512 << 20,
-            max_values: 1 << 25,
-            max_depth: 64,
-        }
+        Self { max_bytes: 512 << 20, max_values: 1 << 25, max_depth: 64 }
     }
 }
 
@@ -152,11 +148,7 @@ impl<'a> Pickle<'a> {
         };
         if input.len() as u64 > limits.max_bytes {
             let (offset, limit) = (input.len(), limits.max_bytes);
-            return Err(PickleError::TooLarge {
-                offset,
-                what: "bytes",
-                limit,
-            });
+            return Err(PickleError::TooLarge { offset, what: "bytes", limit });
         }
         let pickle = machine::Machine::new(input, &limits).run()?;
         pickle.check_shape(limits.max_depth)?;
@@ -198,10 +190,7 @@ impl<'a> Pickle<'a> {
             // Borrowed from `input`, so its address says where.
             Cow::Borrowed(text) => {
                 let start = text.as_ptr().addr() - self.input.as_ptr().addr();
-                Node::Text {
-                    start: start as u32,
-                    length: text.len() as u32,
-                }
+                Node::Text { start: start as u32, length: text.len() as u32 }
             }
             Cow::Owned(text) => {
                 self.decoded.push(text.into());
@@ -287,40 +276,24 @@ impl<'p> Value<'p> {
 
     /// The value of a `bool`.
     pub fn as_bool(self) -> Option<bool> {
-        if let Node::Bool(value) = self.node() {
-            Some(value)
-        } else {
-            None
-        }
+        if let Node::Bool(value) = self.node() { Some(value) } else { None }
     }
 
     /// The value of an `int`.
     pub fn as_int(self) -> Option<i64> {
-        if let Node::Int(value) = self.node() {
-            Some(value)
-        } else {
-            None
-        }
+        if let Node::Int(value) = self.node() { Some(value) } else { None }
     }
 
     /// The value of a `float`.
     pub fn as_float(self) -> Option<f64> {
-        if let Node::Float(value) = self.node() {
-            Some(value)
-        } else {
-            None
-        }
+        if let Node::Float(value) = self.node() { Some(value) } else { None }
     }
 
     /// The text of a `str` or `bytes`: UTF-8 where the bytes are that, latin-1 where not.
     pub fn as_str(self) -> Option<&'p str> {
         match self.node() {
             Node::Text { start, length } => {
-                let bytes = self
-                    .pickle
-                    .input
-                    .get(start as usize..)?
-                    .get(..length as usize)?;
+                let bytes = self.pickle.input.get(start as usize..)?.get(..length as usize)?;
                 std::str::from_utf8(bytes).ok()
             }
             Node::Decoded(index) => self.pickle.decoded.get(index as usize).map(|text| &**text),
@@ -333,12 +306,7 @@ impl<'p> Value<'p> {
         let node @ (Node::List(_) | Node::Tuple(_)) = self.node() else {
             return None;
         };
-        Some(
-            self.pickle
-                .children(node)
-                .iter()
-                .map(move |&id| self.pickle.value(id)),
-        )
+        Some(self.pickle.children(node).iter().map(move |&id| self.pickle.value(id)))
     }
 
     /// The keys and values of a dict, as written: of a key set twice, the later one counts.
@@ -348,18 +316,11 @@ impl<'p> Value<'p> {
         };
         let (pairs, _) = self.pickle.children(node).as_chunks();
         let value = move |id| self.pickle.value(id);
-        Some(
-            pairs
-                .iter()
-                .map(move |&[key, item]| (value(key), value(item))),
-        )
+        Some(pairs.iter().map(move |&[key, item]| (value(key), value(item))))
     }
 
     /// The entry of a dict under a text key.
     pub fn get(self, key: &str) -> Option<Value<'p>> {
-        self.entries()?
-            .rev()
-            .find(|(name, _)| name.as_str() == Some(key))
-            .map(|(_, value)| value)
+        self.entries()?.rev().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
     }
 }

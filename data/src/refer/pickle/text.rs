@@ -29,9 +29,8 @@ pub(super) fn from_literal(line: &[u8]) -> Result<Cow<'_, str>, String> {
             bytes.push(byte);
             continue;
         }
-        let (&escape, after) = rest
-            .split_first()
-            .ok_or("the string literal ends in a backslash")?;
+        let (&escape, after) =
+            rest.split_first().ok_or("the string literal ends in a backslash")?;
         rest = after;
         match escape {
             b'\\' | b'\'' | b'"' => bytes.push(escape),
@@ -44,13 +43,9 @@ pub(super) fn from_literal(line: &[u8]) -> Result<Cow<'_, str>, String> {
             b'v' => bytes.push(11),
             b'x' => {
                 let digits = rest.get(..2).ok_or("two hex digits expected after \\x")?;
-                bytes.push(
-                    hex(digits)
-                        .and_then(|code| u8::try_from(code).ok())
-                        .ok_or_else(|| {
-                            format!("two hex digits expected after \\x, found {digits:?}")
-                        })?,
-                );
+                bytes.push(hex(digits).and_then(|code| u8::try_from(code).ok()).ok_or_else(
+                    || format!("two hex digits expected after \\x, found {digits:?}"),
+                )?);
                 rest = &rest[2..];
             }
             b'0'..=b'7' => {
@@ -103,7 +98,5 @@ pub(super) fn from_raw_unicode_escape(line: &[u8]) -> Result<Cow<'_, str>, Strin
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0_u32, |code, &digit| {
-        Some(code << 4 | char::from(digit).to_digit(16)?)
-    })
+    digits.iter().try_fold(0_u32, |code, &digit| Some(code << 4 | char::from(digit).to_digit(16)?))
 }

@@ -5,9 +5,7 @@ use super::{copy, fixture, load, reference};
 use std::path::Path;
 
 fn message(dir: &Path) -> String {
-    Tokenizer::from_dir(dir)
-        .expect_err("the folder is damaged")
-        .to_string()
+    Tokenizer::from_dir(dir).expect_err("the folder is damaged").to_string()
 }
 
 /// Loads a copy of `from` with one file replaced, and checks the message.
@@ -24,10 +22,7 @@ fn spoilt(from: &Path, name: &str, content: impl AsRef<[u8]>, wanted: &[&str]) {
 fn no_tokenizer_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let empty = message(dir.path());
-    assert!(
-        empty.contains("found none of them") && empty.contains("`merges.txt`"),
-        "{empty}"
-    );
+    assert!(empty.contains("found none of them") && empty.contains("`merges.txt`"), "{empty}");
     std::fs::write(dir.path().join("vocab.json"), "{}").unwrap();
     assert!(message(dir.path()).contains("only `vocab.json`"));
     assert!(message(Path::new("/nowhere/at all")).contains("/nowhere/at all"));
@@ -38,19 +33,9 @@ fn damaged_sentencepiece_models() {
     let from = reference("internlm2_lora");
     let bytes = std::fs::read(from.join("tokenizer.model")).unwrap();
     for length in [1, 7, 100, 5000, bytes.len() - 1] {
-        spoilt(
-            &from,
-            "tokenizer.model",
-            &bytes[..length],
-            &["tokenizer.model"],
-        );
+        spoilt(&from, "tokenizer.model", &bytes[..length], &["tokenizer.model"]);
     }
-    spoilt(
-        &from,
-        "tokenizer.model",
-        &bytes[..5000],
-        &["not a SentencePiece model", "truncated"],
-    );
+    spoilt(&from, "tokenizer.model", &bytes[..5000], &["not a SentencePiece model", "truncated"]);
     spoilt(&from, "tokenizer.model", "", &["found 0 pieces"]);
     let pointer = "version https://git-lfs.github.com/spec/v1\n";
     spoilt(&from, "tokenizer.model", pointer, &["Git LFS pointer"]);
@@ -68,9 +53,7 @@ fn flipped_bytes_of_a_model_never_panic() {
             spoilt[at] ^= 0x55;
             std::fs::write(&path, &spoilt).unwrap();
             if let Ok(tokenizer) = Tokenizer::from_dir(dir.path()) {
-                let ids = tokenizer
-                    .encode("ABC  ﬁ a\u{301} <ud> aaaa[SEG]字")
-                    .unwrap();
+                let ids = tokenizer.encode("ABC  ﬁ a\u{301} <ud> aaaa[SEG]字").unwrap();
                 tokenizer.decode(&ids, false).unwrap();
             }
         }
@@ -80,104 +63,48 @@ fn flipped_bytes_of_a_model_never_panic() {
 #[test]
 fn a_unigram_model_is_named_as_such() {
     // trainer_spec (field 2) with model_type (field 3) = UNIGRAM, and one piece of type UNKNOWN.
-    let unigram = [
-        &[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 2][..],
-        &[0x12, 0x02, 0x18, 1],
-    ]
-    .concat();
+    let unigram = [&[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 2][..], &[0x12, 0x02, 0x18, 1]].concat();
     let from = reference("internlm2_lora");
-    spoilt(
-        &from,
-        "tokenizer.model",
-        &unigram,
-        &["model type UNIGRAM", "of type BPE"],
-    );
-    let bpe = [
-        &[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 1][..],
-        &[0x12, 0x02, 0x18, 2],
-    ]
-    .concat();
-    spoilt(
-        &from,
-        "tokenizer.model",
-        &bpe,
-        &["type UNKNOWN, found none"],
-    );
+    spoilt(&from, "tokenizer.model", &unigram, &["model type UNIGRAM", "of type BPE"]);
+    let bpe = [&[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 1][..], &[0x12, 0x02, 0x18, 2]].concat();
+    spoilt(&from, "tokenizer.model", &bpe, &["type UNKNOWN, found none"]);
     let twice = [
         &[0x0a, 0x03, 0x0a, 0x01, b'u'][..],
         &[0x0a, 0x03, 0x0a, 0x01, b'u'],
         &[0x12, 0x02, 0x18, 2],
     ];
-    spoilt(
-        &from,
-        "tokenizer.model",
-        twice.concat(),
-        &["piece `u` at both 0 and 1"],
-    );
+    spoilt(&from, "tokenizer.model", twice.concat(), &["piece `u` at both 0 and 1"]);
 }
 
 #[test]
 fn damaged_json() {
     let from = reference("qwen2");
-    for name in [
-        "vocab.json",
-        "added_tokens.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-    ] {
+    for name in
+        ["vocab.json", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"]
+    {
         spoilt(&from, name, "{\"a\": ", &["not valid JSON", "line 1"]);
         spoilt(&from, name, "[1]", &["a JSON object", "a list"]);
         spoilt(&from, name, [0x7b, 0xff, 0x7d], &["UTF-8", "offset 1"]);
     }
     spoilt(&from, "vocab.json", "{}", &["found 0 tokens"]);
-    spoilt(
-        &from,
-        "vocab.json",
-        r#"{"a": "b"}"#,
-        &["whole number", "`a`: a string"],
-    );
-    spoilt(
-        &from,
-        "vocab.json",
-        r#"{"a": 0, "b": 7}"#,
-        &["ids 0 to 1", "`b` with id 7"],
-    );
-    spoilt(
-        &from,
-        "vocab.json",
-        r#"{"a": 0, "b": 0}"#,
-        &["`a` has that id already"],
-    );
+    spoilt(&from, "vocab.json", r#"{"a": "b"}"#, &["whole number", "`a`: a string"]);
+    spoilt(&from, "vocab.json", r#"{"a": 0, "b": 7}"#, &["ids 0 to 1", "`b` with id 7"]);
+    spoilt(&from, "vocab.json", r#"{"a": 0, "b": 0}"#, &["`a` has that id already"]);
 }
 
 #[test]
 fn damaged_merges() {
     let from = fixture("byte_level");
     let with = |line: &str| format!("# #\n\n{line}\n");
-    spoilt(
-        &from,
-        "merges.txt",
-        with("a b c"),
-        &["line 3", "3 fields: `a b c`", "two fields"],
-    );
-    spoilt(
-        &from,
-        "merges.txt",
-        with("alone"),
-        &["line 3", "1 fields: `alone`"],
-    );
+    spoilt(&from, "merges.txt", with("a b c"), &["line 3", "3 fields: `a b c`", "two fields"]);
+    spoilt(&from, "merges.txt", with("alone"), &["line 3", "1 fields: `alone`"]);
     spoilt(
         &from,
         "merges.txt",
         with("a ÷÷"),
         &["line 3", "`÷÷`, which `vocab.json` does not have"],
     );
-    spoilt(
-        &from,
-        "merges.txt",
-        with("÷ ÷"),
-        &["`÷÷`, which `vocab.json` does not have"],
-    );
+    spoilt(&from, "merges.txt", with("÷ ÷"), &["`÷÷`, which `vocab.json` does not have"]);
     spoilt(&from, "merges.txt", [b'a', b' ', 0xc3], &["UTF-8"]);
 }
 
@@ -188,78 +115,30 @@ fn clashing_and_missing_ids() {
     let last = load(&from).vocab_size() - 1;
     let (rej, seg) = (format!(": {last}"), format!(": {}", last - 1));
     let clash = text.replace(&rej, &seg);
-    spoilt(
-        &from,
-        "added_tokens.json",
-        clash,
-        &["has that id already", &seg[2..]],
-    );
+    spoilt(&from, "added_tokens.json", clash, &["has that id already", &seg[2..]]);
     let hole = text.replace(&rej, &format!(": {}", last + 1));
     let dir = copy(&from);
     std::fs::write(dir.path().join("added_tokens.json"), hole).unwrap();
     let message = message(dir.path());
-    assert!(
-        message.contains(&format!("id {last} belongs to no token")),
-        "{message}"
-    );
+    assert!(message.contains(&format!("id {last} belongs to no token")), "{message}");
     assert!(message.contains("[REJ]"), "{message}");
     // An id of an ordinary token, and a token that the vocabulary has elsewhere.
-    spoilt(
-        &from,
-        "added_tokens.json",
-        r#"{"[SEG]": 5}"#,
-        &["`[SEG]` is given id 5", "`&`"],
-    );
-    spoilt(
-        &from,
-        "added_tokens.json",
-        r#"{"&": 900}"#,
-        &["the base vocabulary gives it id 5"],
-    );
-    spoilt(
-        &from,
-        "added_tokens.json",
-        r#"{"x": -1}"#,
-        &["whole number", "`x`: -1"],
-    );
-    spoilt(
-        &from,
-        "added_tokens.json",
-        r#"{"": 1}"#,
-        &["1 to 1024 bytes"],
-    );
+    spoilt(&from, "added_tokens.json", r#"{"[SEG]": 5}"#, &["`[SEG]` is given id 5", "`&`"]);
+    spoilt(&from, "added_tokens.json", r#"{"&": 900}"#, &["the base vocabulary gives it id 5"]);
+    spoilt(&from, "added_tokens.json", r#"{"x": -1}"#, &["whole number", "`x`: -1"]);
+    spoilt(&from, "added_tokens.json", r#"{"": 1}"#, &["1 to 1024 bytes"]);
 }
 
 #[test]
 fn two_files_that_disagree() {
     let from = reference("internlm2_lora");
-    spoilt(
-        &from,
-        "added_tokens.json",
-        r#"{"[SEG]": 1212}"#,
-        &["the token has id 1211 already"],
-    );
-    spoilt(
-        &from,
-        "added_tokens.json",
-        r#"{"[NEW]": 1212}"#,
-        &["`[REJ]` has that id already"],
-    );
+    spoilt(&from, "added_tokens.json", r#"{"[SEG]": 1212}"#, &["the token has id 1211 already"]);
+    spoilt(&from, "added_tokens.json", r#"{"[NEW]": 1212}"#, &["`[REJ]` has that id already"]);
     let config = |decoder: &str| format!(r#"{{"added_tokens_decoder": {decoder}}}"#);
     let name = "tokenizer_config.json";
     spoilt(&from, name, config("3"), &["an object under", "a number"]);
-    spoilt(
-        &from,
-        name,
-        config(r#"{"x": {"content": "a"}}"#),
-        &["keys of", "`x`"],
-    );
-    spoilt(
-        &from,
-        name,
-        config(r#"{"9": "a"}"#),
-        &["`added_tokens_decoder.9`", "a string"],
-    );
+    spoilt(&from, name, config(r#"{"x": {"content": "a"}}"#), &["keys of", "`x`"]);
+    spoilt(&from, name, config(r#"{"9": "a"}"#), &["`added_tokens_decoder.9`", "a string"]);
 }
 
 /// InternLM2's vocabulary has placeholders such as `[UNUSED_TOKEN_1]`, whose ids its added tokens
@@ -295,36 +174,11 @@ fn unsupported_library_files() {
     };
     let json = serde_json::json!({"type": "Sequence", "normalizers": [{"type": "Precompiled"}]});
     let name = "tokenizer.json";
-    spoilt(
-        &from,
-        name,
-        with("/normalizer", json),
-        &["compiled character map"],
-    );
-    spoilt(
-        &from,
-        name,
-        with("/model/type", "Unigram".into()),
-        &["type BPE", "type Unigram"],
-    );
-    spoilt(
-        &from,
-        name,
-        with("/model/merges/3", "a zzzzzz".into()),
-        &["merge 3", "a zzzzzz"],
-    );
-    spoilt(
-        &from,
-        name,
-        with("/model/vocab/a", 9999.into()),
-        &["`a` with id 9999"],
-    );
-    spoilt(
-        &from,
-        name,
-        with("/added_tokens/2/id", 5000.into()),
-        &["without a gap is", "5000"],
-    );
+    spoilt(&from, name, with("/normalizer", json), &["compiled character map"]);
+    spoilt(&from, name, with("/model/type", "Unigram".into()), &["type BPE", "type Unigram"]);
+    spoilt(&from, name, with("/model/merges/3", "a zzzzzz".into()), &["merge 3", "a zzzzzz"]);
+    spoilt(&from, name, with("/model/vocab/a", 9999.into()), &["`a` with id 9999"]);
+    spoilt(&from, name, with("/added_tokens/2/id", 5000.into()), &["without a gap is", "5000"]);
     spoilt(&from, name, "{}", &["type BPE"]);
     spoilt(&from, name, &text[..text.len() / 2], &["not valid JSON"]);
 }
@@ -340,10 +194,7 @@ fn bytes_that_the_vocabulary_lacks() {
     let small = load(dir.path());
     assert_eq!(small.encode("abba").unwrap(), [0, 1, 1, 0]);
     let message = small.encode("abc").unwrap_err().to_string();
-    assert!(
-        message.contains("the byte 0x63") && message.contains("no unknown token"),
-        "{message}"
-    );
+    assert!(message.contains("the byte 0x63") && message.contains("no unknown token"), "{message}");
     // As in Python: the class's own special token comes next where no file has it.
     assert_eq!(small.encode("<|endoftext|>a").unwrap(), [2, 0]);
     vocab(r#"{"a": 0, "b": 1, "<|endoftext|>": 2}"#);
@@ -359,8 +210,5 @@ fn an_unreadable_file_is_named() {
     file.set_len((256 << 20) + 1).unwrap();
     std::fs::write(dir.path().join("vocab.json"), "{}").unwrap();
     let large = message(dir.path());
-    assert!(
-        large.contains("268435457 bytes") && large.contains("merges.txt"),
-        "{large}"
-    );
+    assert!(large.contains("268435457 bytes") && large.contains("merges.txt"), "{large}");
 }

@@ -9,16 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// A folder of `tests/fixtures/tokenizer`, written by `tests/oracle/tokenizer.py`.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/tokenizer")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer").join(name)
 }
 
 /// A folder of the workspace's reference cases.
 fn reference(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/reference")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference").join(name)
 }
 
 fn load(dir: &Path) -> Tokenizer {

@@ -29,13 +29,7 @@ fn check(tokenizer: &Tokenizer, expected: &Path) -> usize {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     cases.len()
 }
 
@@ -51,14 +45,8 @@ fn reference_sentencepiece() {
     assert_eq!(tokenizer.vocab_size(), 1213);
     assert_eq!((tokenizer.bos_id(), tokenizer.adds_bos()), (Some(1), true));
     let special = tokenizer.special_tokens().unwrap();
-    assert_eq!(
-        (special.img_start, special.img_end, special.img_context),
-        (1202, 1203, 1204)
-    );
-    assert_eq!(
-        (special.seg, special.rej, special.pad),
-        (1211, 1212, Some(2))
-    );
+    assert_eq!((special.img_start, special.img_end, special.img_context), (1202, 1203, 1204));
+    assert_eq!((special.seg, special.rej, special.pad), (1211, 1212, Some(2)));
     assert_eq!((special.im_start, special.im_end), (Some(1201), Some(1200)));
 }
 
@@ -131,14 +119,8 @@ fn full_unicode_maps() {
 fn long_texts_are_refused_and_the_longest_allowed_one_is_right() {
     for name in ["internlm2_lora", "qwen2"] {
         let tokenizer = load(&reference(name));
-        let message = tokenizer
-            .encode(&"a".repeat(MAX_TEXT_BYTES + 1))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("262145") && message.contains("262144"),
-            "{message}"
-        );
+        let message = tokenizer.encode(&"a".repeat(MAX_TEXT_BYTES + 1)).unwrap_err().to_string();
+        assert!(message.contains("262145") && message.contains("262144"), "{message}");
         for text in [" ", "a", "\n", "字", "- ", "  \n"] {
             let text = text.repeat(MAX_TEXT_BYTES / text.len());
             let ids = tokenizer.encode(&text).unwrap();
@@ -149,10 +131,7 @@ fn long_texts_are_refused_and_the_longest_allowed_one_is_right() {
 
 #[test]
 fn ids_outside_the_vocabulary_are_refused() {
-    let message = load(&reference("qwen2"))
-        .decode(&[1, 1214], false)
-        .unwrap_err()
-        .to_string();
+    let message = load(&reference("qwen2")).decode(&[1, 1214], false).unwrap_err().to_string();
     assert!(message.contains("1214"), "{message}");
 }
 
@@ -164,10 +143,7 @@ fn the_slow_files_win() {
     load(dir.path());
     std::fs::remove_file(dir.path().join("merges.txt")).unwrap();
     let message = Tokenizer::from_dir(dir.path()).unwrap_err().to_string();
-    assert!(
-        message.contains("tokenizer.json is not valid JSON"),
-        "{message}"
-    );
+    assert!(message.contains("tokenizer.json is not valid JSON"), "{message}");
 }
 
 #[test]

@@ -5,12 +5,8 @@ use super::{copy, fixture, load, reference};
 use serde_json::Value;
 use std::path::Path;
 
-const TEXTS: [&str; 4] = [
-    "Sure,umbrella:[SEG], cup:[REJ].",
-    " <|im_start|>user\n左 x",
-    "",
-    "a [SEG] b  c\n[REJ]",
-];
+const TEXTS: [&str; 4] =
+    ["Sure,umbrella:[SEG], cup:[REJ].", " <|im_start|>user\n左 x", "", "a [SEG] b  c\n[REJ]"];
 
 fn json(dir: &Path, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
@@ -19,10 +15,7 @@ fn json(dir: &Path, name: &str) -> Value {
 fn same(a: &Tokenizer, b: &Tokenizer) {
     assert_eq!(a.vocab_size(), b.vocab_size());
     assert_eq!(a.added_tokens(), b.added_tokens());
-    assert_eq!(
-        (a.bos_id(), a.eos_id(), a.pad_id()),
-        (b.bos_id(), b.eos_id(), b.pad_id())
-    );
+    assert_eq!((a.bos_id(), a.eos_id(), a.pad_id()), (b.bos_id(), b.eos_id(), b.pad_id()));
     assert_eq!(a.adds_bos(), b.adds_bos());
     for text in TEXTS {
         assert_eq!(a.encode(text).unwrap(), b.encode(text).unwrap(), "{text:?}");
@@ -31,13 +24,7 @@ fn same(a: &Tokenizer, b: &Tokenizer) {
 
 #[test]
 fn a_saved_tokenizer_loads_as_the_same() {
-    let folders = [
-        "dummy_fold",
-        "dummy_keep_unknown",
-        "modern",
-        "byte_level",
-        "library",
-    ];
+    let folders = ["dummy_fold", "dummy_keep_unknown", "modern", "byte_level", "library"];
     let folders = folders.map(fixture).into_iter();
     for dir in folders.chain([reference("internlm2_lora"), reference("qwen2")]) {
         let tokenizer = load(&dir);
@@ -49,10 +36,7 @@ fn a_saved_tokenizer_loads_as_the_same() {
         again.save(out.path()).unwrap();
         same(&tokenizer, &load(out.path()));
         let left = std::fs::read_dir(out.path()).unwrap().flatten();
-        assert!(
-            left.into_iter()
-                .all(|e| !e.file_name().to_string_lossy().ends_with(".tmp"))
-        );
+        assert!(left.into_iter().all(|e| !e.file_name().to_string_lossy().ends_with(".tmp")));
     }
 }
 
@@ -63,14 +47,9 @@ fn saving_keeps_the_vocabulary_files_to_the_byte() {
     load(&dir).save(out.path()).unwrap();
     let bytes = |dir: &Path| std::fs::read(dir.join("tokenizer.model")).unwrap();
     assert_eq!(bytes(&dir), bytes(out.path()));
-    assert_eq!(
-        json(&dir, "added_tokens.json"),
-        json(out.path(), "added_tokens.json")
-    );
-    let (old, new) = (
-        json(&dir, "special_tokens_map.json"),
-        json(out.path(), "special_tokens_map.json"),
-    );
+    assert_eq!(json(&dir, "added_tokens.json"), json(out.path(), "added_tokens.json"));
+    let (old, new) =
+        (json(&dir, "special_tokens_map.json"), json(out.path(), "special_tokens_map.json"));
     assert_eq!(old, new);
     let mut old = json(&dir, "tokenizer_config.json");
     // Python writes "no limit" as an integer of 1e30; absent means the same to it.
@@ -80,11 +59,7 @@ fn saving_keeps_the_vocabulary_files_to_the_byte() {
 
 /// Takes `[SEG]` and `[REJ]` out of a folder, which makes it a base model's.
 fn strip(dir: &Path, ids: [&str; 2]) {
-    for name in [
-        "added_tokens.json",
-        "special_tokens_map.json",
-        "tokenizer_config.json",
-    ] {
+    for name in ["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"] {
         let mut value = json(dir, name);
         for token in ["[SEG]", "[REJ]"] {
             value.as_object_mut().unwrap().remove(token);
@@ -103,10 +78,7 @@ fn strip(dir: &Path, ids: [&str; 2]) {
 
 #[test]
 fn a_base_models_tokenizer_grows_by_seg_and_rej() {
-    for (name, ids) in [
-        ("internlm2_lora", ["1211", "1212"]),
-        ("qwen2", ["1212", "1213"]),
-    ] {
+    for (name, ids) in [("internlm2_lora", ["1211", "1212"]), ("qwen2", ["1212", "1213"])] {
         let full = load(&reference(name));
         let dir = copy(&reference(name));
         strip(dir.path(), ids);
@@ -128,11 +100,7 @@ fn a_base_models_tokenizer_grows_by_seg_and_rej() {
         base.save(out.path()).unwrap();
         same(&load(out.path()), &full);
         for file in ["added_tokens.json", "special_tokens_map.json"] {
-            assert_eq!(
-                json(&reference(name), file),
-                json(out.path(), file),
-                "{file}"
-            );
+            assert_eq!(json(&reference(name), file), json(out.path(), file), "{file}");
         }
         let config = json(out.path(), "tokenizer_config.json");
         let published = json(&reference(name), "tokenizer_config.json");

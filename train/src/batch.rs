@@ -1,0 +1,75 @@
+//! What one training step is given.
+
+use burn::tensor::Tensor;
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::prompt::{NO_LOSS, TokenizedPrompt};
+
+/// A conversation about one image, and what is true of it.
+#[derive(Debug, Clone)]
+pub struct TrainExample {
+    /// Token ids, `[T]`.
+    pub input_ids: Vec<u32>,
+    /// For each position its id where the model learns to say it and [`NO_LOSS`] elsewhere,
+    /// `[T]`, not shifted.
+    pub labels: Vec<i64>,
+    /// Position of the first `<IMG_CONTEXT>`.
+    pub image_start: usize,
+    /// The true mask of every expression in the order of the answer; `None` for an expression
+    /// without a target, whose answer is [REJ].
+    pub masks: Vec<Option<Bitmap>>,
+}
+
+/// Examples that are learnt from together.
+#[derive(Debug, Clone)]
+pub struct TrainBatch {
+    /// Normalised pixels `[b, 3, h, w]`, on the device of the model.
+    pub pixels: Tensor<4>,
+    /// The examples, one for each row of `pixels`.
+    pub examples: Vec<TrainExample>,
+}
+
+impl TrainExample {
+    /// An example of a tokenized conversation.
+    pub fn new(prompt: TokenizedPrompt, masks: Vec<Option<Bitmap>>) -> Self {
+        Self {
+            image_start: prompt.image_range.start,
+            input_ids: prompt.input_ids,
+            labels: prompt.labels,
+            masks,
+        }
+    }
+
+    /// Positions whose output is learnt, each with the id that follows it: the state at `t`
+    /// predicts the token at `t + 1`.
+    pub fn predictions(&self) -> impl Iterator<Item = (usize, i64)> {
+        let next = self.labels.iter().copied().skip(1).enumerate();
+        next.filter(|&(_, label)| label != NO_LOSS)
+    }
+
+    /// Positions of the states that become T_seg: one before each [SEG] of the answer.
+    pub fn seg_states(&self, seg_token: u32) -> impl Iterator<Item = usize> {
+        let predictions = self.predictions();
+        predictions
+            .filter(move |&(_, label)| label == i64::from(seg_token))
+            .map(|(position, _)| position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_predicts_the_next_token() {
+        let example = TrainExample {
+            input_ids: vec![9, 7, 8, 7, 5],
+            labels: vec![NO_LOSS, NO_LOSS, NO_LOSS, 7, 5],
+            image_start: 0,
+            masks: Vec::new(),
+        };
+        let predictions: Vec<_> = example.predictions().collect();
+        assert_eq!(predictions, [(2, 7), (3, 5)]);
+        // The 7 of the question, at position 1, asks for nothing.
+        assert_eq!(example.seg_states(7).collect::<Vec<_>>(), [2]);
+    }
+}

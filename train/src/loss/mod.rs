@@ -1,0 +1,136 @@
+//! Eq. 14: `L = L_text + L_mask`, each term with its weight.
+//!
+//! | term | file |
+//! | --- | --- |
+//! | cross-entropy of the answer | [`text`] |
+//! | BCE or focal loss, and Dice | [`mask`] |
+
+pub mod mask;
+pub mod text;
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::{DType, Tensor};
+
+pub use mask::{MaskTerms, mask_terms};
+pub use text::cross_entropy;
+
+/// Which loss compares masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaskLoss {
+    /// The paper's: binary cross-entropy and Dice.
+    BceDice,
+    /// The published code's, with which the published weights were trained: focal loss and Dice.
+    #[default]
+    FocalDice,
+}
+
+impl MaskLoss {
+    /// Name of the loss beside Dice.
+    pub fn pixel_term(self) -> &'static str {
+        match self {
+            Self::BceDice => "bce",
+            Self::FocalDice => "focal",
+        }
+    }
+}
+
+impl fmt::Display for MaskLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_dice", self.pixel_term())
+    }
+}
+
+impl FromStr for MaskLoss {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "bce_dice" => Ok(Self::BceDice),
+            "focal_dice" => Ok(Self::FocalDice),
+            other => Err(format!("expected bce_dice or focal_dice, found {other:?}")),
+        }
+    }
+}
+
+/// Factors of the terms in the sum; 1 each in the published recipe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossWeights {
+    /// Of the answer's cross-entropy.
+    pub ce: f64,
+    /// Of the focal loss or BCE.
+    pub pixel: f64,
+    /// Of Dice.
+    pub dice: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { ce: 1.0, pixel: 1.0, dice: 1.0 }
+    }
+}
+
+/// The terms of a batch, before weighting, each `[1]` in f32.
+#[derive(Debug, Clone)]
+pub struct Losses {
+    /// Cross-entropy of the answers, mean over all counted tokens of the batch.
+    pub ce: Tensor<1>,
+    /// Masks, mean over all expressions of the batch.
+    pub mask: MaskTerms,
+}
+
+/// The same as numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LossValues {
+    /// The weighted sum, which is differentiated.
+    pub total: f64,
+    /// Cross-entropy of the answers.
+    pub ce: f64,
+    /// Focal loss or BCE of the masks.
+    pub pixel: f64,
+    /// Dice loss of the masks.
+    pub dice: f64,
+    /// Intersection over union of probabilities and true masks, in `[0, 1]`; not a loss.
+    pub iou: f64,
+}
+
+impl Losses {
+    /// The weighted sum, `[1]`.
+    pub fn total(&self, weights: LossWeights) -> Tensor<1> {
+        self.ce.clone() * weights.ce
+            + self.mask.pixel.clone() * weights.pixel
+            + self.mask.dice.clone() * weights.dice
+    }
+
+    /// Reads the values back in one go; waits for the device.
+    pub fn values(&self, weights: LossWeights) -> LossValues {
+        let terms = [
+            self.total(weights),
+            self.ce.clone(),
+            self.mask.pixel.clone(),
+            self.mask.dice.clone(),
+            self.mask.iou.clone(),
+        ];
+        let terms = terms.map(|term| term.inner().cast(DType::F32)).to_vec();
+        let values: Vec<f64> = Tensor::cat(terms, 0).into_data().iter::<f64>().collect();
+        let mut values = values.into_iter();
+        let mut next = || values.next().unwrap_or(f64::NAN);
+        LossValues { total: next(), ce: next(), pixel: next(), dice: next(), iou: next() }
+    }
+}
+
+impl LossValues {
+    /// The mean over several batches, as gradient accumulation weighs them.
+    pub fn mean(values: &[Self]) -> Self {
+        let mean =
+            |of: fn(&Self) -> f64| values.iter().map(of).sum::<f64>() / values.len().max(1) as f64;
+        Self {
+            total: mean(|v| v.total),
+            ce: mean(|v| v.ce),
+            pixel: mean(|v| v.pixel),
+            dice: mean(|v| v.dice),
+            iou: mean(|v| v.iou),
+        }
+    }
+}

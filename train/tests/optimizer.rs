@@ -1,0 +1,188 @@
+//! AdamW and clipping against PyTorch's formulas (tests/oracle/adamw.py), and their memory.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_model::{Mllmseg, Preset};
+use mllmseg_train::gradients::GradientNorms;
+use mllmseg_train::optimizer::state::StateError;
+use mllmseg_train::{AdamW, AdamWConfig, TrainableSet};
+use serde::Deserialize;
+
+/// The CPU, whichever other devices are built in.
+fn cpu() -> Device {
+    Device::flex()
+}
+
+#[derive(Module, Debug)]
+struct Weights {
+    matrix: Param<Tensor<2>>,
+    vector: Param<Tensor<1>>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    max_norm: f64,
+    start: Values,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    learning_rate: f64,
+    gradients: Values,
+    norm: f64,
+    coefficient: f64,
+    weights: Values,
+}
+
+#[derive(Deserialize)]
+struct Values {
+    matrix: Vec<f32>,
+    vector: Vec<f32>,
+}
+
+impl Values {
+    fn matrix(&self, device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(self.matrix.clone(), [2, 2]), device)
+    }
+
+    fn vector(&self, device: &Device) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(self.vector.clone(), [3]), device)
+    }
+}
+
+fn assert_close<const D: usize>(found: Tensor<D>, expected: &[f32], step: usize) {
+    let found: Vec<f32> = found.into_data().iter().collect();
+    for (found, expected) in found.iter().zip(expected) {
+        let error = (found - expected).abs();
+        assert!(error <= 1e-6, "step {step}: {found} is not {expected}");
+    }
+}
+
+#[test]
+fn six_clipped_steps_are_pytorchs() {
+    let case = include_str!("../../tests/oracle/adamw.json");
+    let case: Case = serde_json::from_str(case).unwrap();
+    let plain = cpu();
+    let device = plain.clone().autodiff();
+    let mut weights = Weights {
+        matrix: Param::from_tensor(case.start.matrix(&device)),
+        vector: Param::from_tensor(case.start.vector(&device)),
+    };
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    for (index, step) in case.steps.iter().enumerate() {
+        let mut gradients = GradientsParams::new();
+        gradients.register(weights.matrix.id, step.gradients.matrix(&plain));
+        gradients.register(weights.vector.id, step.gradients.vector(&plain));
+        let norms = GradientNorms::of(&weights, &gradients);
+        assert!((norms.total - step.norm).abs() <= 1e-6 * step.norm);
+        let factor = norms.clip_factor(case.max_norm);
+        assert!((factor - step.coefficient).abs() <= 1e-6);
+        weights = optimizer.step(step.learning_rate, weights, gradients, factor);
+        assert_close(weights.matrix.val(), &step.weights.matrix, index);
+        assert_close(weights.vector.val(), &step.weights.vector, index);
+        assert!(weights.matrix.val().is_require_grad());
+    }
+}
+
+#[test]
+fn a_weight_without_gradient_does_not_even_decay() {
+    let device = cpu().autodiff();
+    let values = Values { matrix: vec![1.0, 2.0, 3.0, 4.0], vector: vec![5.0, 6.0, 7.0] };
+    let weights = Weights {
+        matrix: Param::from_tensor(values.matrix(&device)),
+        vector: Param::from_tensor(values.vector(&device)),
+    };
+    let mut gradients = GradientsParams::new();
+    gradients.register(weights.matrix.id, values.matrix(&cpu()));
+    let weights = AdamW::new(AdamWConfig::default()).step(0.1, weights, gradients, 1.0);
+    assert_close(weights.vector.val(), &values.vector, 0);
+    // 1 - 0.1 · 0.05 - 0.1 · 1 / (1 + 1e-8) for the first.
+    let first: Vec<f32> = weights.matrix.val().into_data().iter().collect();
+    assert!((first[0] - 0.895).abs() < 1e-6, "{first:?}");
+}
+
+/// Steps of 1e-4 are a fortieth of what bf16 can tell apart at 1: without an f32 copy nothing
+/// would ever move. Decay off, 100 steps of a constant gradient lead to 1 - 100 · 1e-4 = 0.99.
+#[test]
+fn half_precision_weights_have_an_f32_master() {
+    let plain = cpu();
+    let device = plain.clone().autodiff();
+    let ones = |device: &Device| Tensor::<1>::ones([3], (device, DType::BF16));
+    let mut weights = Weights {
+        matrix: Param::from_tensor(Tensor::ones([2, 2], (&device, DType::BF16))),
+        vector: Param::from_tensor(ones(&device)),
+    };
+    let config = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
+    let mut optimizer = AdamW::new(config);
+    for _ in 0..100 {
+        let mut gradients = GradientsParams::new();
+        gradients.register(weights.vector.id, ones(&plain));
+        weights = optimizer.step(1e-4, weights, gradients, 1.0);
+    }
+    let vector = weights.vector.val();
+    assert_eq!(vector.dtype(), DType::BF16);
+    let found: Vec<f32> = vector.cast(DType::F32).into_data().iter().collect();
+    // bf16 has steps of 2^-8 below 1.
+    assert!(found.iter().all(|x| (x - 0.99).abs() <= 2f32.powi(-9)), "{found:?}");
+}
+
+/// A tiny model with the same made-up gradient everywhere.
+fn gradients_of(model: &Mllmseg, value: f64) -> GradientsParams {
+    let bias = &model.mask_decoder.head.conv2.weight;
+    let gamma = &model.mask_decoder.head.norm.gamma;
+    let mut gradients = GradientsParams::new();
+    gradients.register(bias.id, bias.val().inner().ones_like() * value);
+    gradients.register(gamma.id, gamma.val().inner().ones_like() * (value * 0.5));
+    gradients
+}
+
+#[test]
+fn a_restored_memory_goes_on_as_if_never_left() {
+    let config = Preset::Tiny.config();
+    let table = NameTable::new(&config, false);
+    let model = Mllmseg::new(&config, None, &cpu());
+    let model = TrainableSet::LoraAndDecoder.prepare(model, true);
+    let constants = AdamWConfig::default();
+    let mut first = AdamW::new(constants);
+    let model = {
+        let gradients = gradients_of(&model, 1.0);
+        first.step(1e-2, model, gradients, 1.0)
+    };
+    let saved = first.save(&table).unwrap();
+    let names: Vec<_> = saved.keys().map(String::as_str).collect();
+    assert_eq!(names, ["res_decoder.conv1.1.weight", "res_decoder.conv2.weight"]);
+    let mut second = AdamW::restore(constants, saved, &model, &table).unwrap();
+    let gradients = || gradients_of(&model, -0.25);
+    let a = first.step(1e-2, model.clone(), gradients(), 1.0);
+    let b = second.step(1e-2, model.clone(), gradients(), 1.0);
+    let weight = |model: &Mllmseg| model.mask_decoder.head.conv2.weight.val().into_data();
+    weight(&a).assert_eq(&weight(&b), true);
+    assert_ne!(weight(&a), weight(&model));
+    assert_eq!(first.save(&table), second.save(&table));
+}
+
+#[test]
+fn a_memory_of_another_model_is_refused() {
+    let config = Preset::Tiny.config();
+    let table = NameTable::new(&config, false);
+    let model = Mllmseg::new(&config, None, &cpu());
+    let model = TrainableSet::LoraAndDecoder.prepare(model, true);
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let gradients = gradients_of(&model, 1.0);
+    let model = optimizer.step(1e-2, model, gradients, 1.0);
+    let saved = optimizer.save(&table).unwrap();
+    let moments = saved["res_decoder.conv2.weight"].clone();
+    let restore = |name: &str| {
+        let saved = BTreeMap::from([(name.to_string(), moments.clone())]);
+        AdamW::restore(AdamWConfig::default(), saved, &model, &table).err()
+    };
+    let name = "res_decoder.conv9.weight".to_string();
+    assert_eq!(restore(&name), Some(StateError::Unknown { name }));
+    let error = restore("res_decoder.conv2.bias");
+    assert!(matches!(error, Some(StateError::Size { expected: 1, found: 25, .. })), "{error:?}");
+}

@@ -1,0 +1,189 @@
+//! One training step on a tiny model with drawn weights.
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::prompt::NO_LOSS;
+use mllmseg_model::lora::LoraConfig;
+use mllmseg_model::mllmseg::{Conversations, token_tensor};
+use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
+use mllmseg_train::loss::{cross_entropy, mask_terms};
+use mllmseg_train::trainable::trained_paths;
+use mllmseg_train::{MaskLoss, StepError, TrainBatch, TrainExample, TrainStep, TrainableSet};
+
+/// The CPU, whichever other devices are built in.
+fn cpu() -> Device {
+    Device::flex()
+}
+
+const SEG: u32 = 7;
+const IMAGE_START: usize = 3;
+
+fn model(config: &MllmsegConfig, dropout: bool) -> Mllmseg {
+    let model = Mllmseg::new(config, Some(LoraConfig::published(4)), &cpu());
+    TrainableSet::LoraAndDecoder.prepare(model, dropout)
+}
+
+fn truth() -> Bitmap {
+    let pixels: Vec<u8> = (0..20 * 30).map(|i| u8::from(i % 30 < 12)).collect();
+    Bitmap::from_bytes(20, 30, &pixels).unwrap()
+}
+
+/// Three tokens, the image, a question `[5, 6]` and the answer `[8, SEG, 9, 10]`: four tokens to
+/// learn, one mask, and one expression without a target.
+fn example(config: &MllmsegConfig) -> TrainExample {
+    let head = IMAGE_START + config.num_image_tokens() + 2;
+    let answer = [8, SEG, 9, 10];
+    let mut input_ids: Vec<u32> = vec![1; head];
+    input_ids.extend(answer);
+    let mut labels = vec![NO_LOSS; head];
+    labels.extend(answer.map(i64::from));
+    TrainExample { input_ids, labels, image_start: IMAGE_START, masks: vec![Some(truth()), None] }
+}
+
+fn pixels(config: &MllmsegConfig, images: usize) -> Tensor<4> {
+    let size = config.image_size;
+    let normal = Distribution::Normal(0.0, 1.0);
+    Tensor::random([images, 3, size, size], normal, &cpu())
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-5 * b.abs().max(1.0)
+}
+
+/// The step shares work between expressions and scores few positions; the plain pass does not.
+#[test]
+fn losses_equal_those_of_the_plain_pass() {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    let (example, pixels) = (example(&config), pixels(&config, 1));
+    let step = TrainStep::new(SEG);
+    let batch = TrainBatch { pixels: pixels.clone(), examples: vec![example.clone()] };
+    let found = step.losses(&model, &batch).unwrap().values(step.weights);
+
+    let plain = model.valid();
+    let device = cpu();
+    let length = example.input_ids.len();
+    let output = plain.forward(Conversations {
+        pixels,
+        input_ids: token_tensor(&[&example.input_ids], 0, &device),
+        image_start: IMAGE_START,
+        seg_positions: vec![(0, length - 3)],
+    });
+    let states = output.last_hidden_state.narrow(1, length - 5, 4).squeeze_dim(0);
+    let logits = plain.language_model.logits::<2>(states);
+    let targets = Tensor::from_data([8, SEG as i32, 9, 10], &device);
+    let ce = cross_entropy(logits, targets).into_scalar::<f32>();
+    let terms = mask_terms(MaskLoss::FocalDice, output.masks, &[&truth()], 1, &device);
+    assert!(close(found.ce, ce.into()), "{found:?} {ce}");
+    assert!(close(found.pixel, terms.pixel.into_scalar::<f32>().into()));
+    assert!(close(found.dice, terms.dice.into_scalar::<f32>().into()));
+    assert!(close(found.total, found.ce + found.pixel + found.dice));
+}
+
+#[test]
+fn a_batch_of_two_is_the_mean_of_its_examples() {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    let pixels = pixels(&config, 2);
+    let mut other = example(&config);
+    other.input_ids[IMAGE_START + config.num_image_tokens()] = 2;
+    let examples = vec![example(&config), other];
+    let step = TrainStep::new(SEG);
+    let singles: Vec<_> = examples
+        .iter()
+        .enumerate()
+        .map(|(row, example)| TrainBatch {
+            pixels: pixels.clone().narrow(0, row, 1),
+            examples: vec![example.clone()],
+        })
+        .collect();
+    let accumulated = step.gradients(&model, &singles).unwrap();
+    let together = step.gradients(&model, &[TrainBatch { pixels, examples }]).unwrap();
+    let (a, b) = (together.losses, accumulated.losses);
+    assert!(close(a.ce, b.ce) && close(a.pixel, b.pixel) && close(a.dice, b.dice), "{a:?} {b:?}");
+    assert_eq!(together.norms.of_weights.len(), trained_paths(&model).len());
+    for ((path, a), (_, b)) in together.norms.of_weights.iter().zip(&accumulated.norms.of_weights) {
+        assert!((a - b).abs() <= 1e-4 * b.max(1e-4), "{path}: {a} {b}");
+    }
+}
+
+/// A shorter conversation is padded on the right, and nothing of the padding is seen.
+#[test]
+fn padding_changes_nothing() {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    let step = TrainStep::new(SEG);
+    let mut long = example(&config);
+    long.input_ids.extend([11, 12, 13]);
+    long.labels.extend([NO_LOSS; 3]);
+    let pixels = pixels(&config, 1);
+    let batch = |examples: Vec<TrainExample>| TrainBatch {
+        pixels: pixels.clone().repeat_dim(0, examples.len()),
+        examples,
+    };
+    let losses = |batch| step.losses(&model, &batch).unwrap().values(step.weights);
+    let alone = losses(batch(vec![example(&config)]));
+    let padded = losses(batch(vec![example(&config), long]));
+    assert!(close(alone.total, padded.total), "{alone:?} {padded:?}");
+}
+
+#[test]
+fn nothing_to_learn_is_zero_and_not_a_number_never() {
+    let config = Preset::Tiny.config();
+    let mut example = example(&config);
+    example.labels.fill(NO_LOSS);
+    example.masks.clear();
+    let batch = TrainBatch { pixels: pixels(&config, 1), examples: vec![example] };
+    let outcome = TrainStep::new(SEG).gradients(&model(&config, true), &[batch]).unwrap();
+    assert_eq!(outcome.losses.total, 0.0);
+    assert_eq!(outcome.norms.total, 0.0);
+    assert!(outcome.params.is_empty());
+}
+
+#[test]
+fn dropout_is_a_choice() {
+    let config = Preset::Tiny.config();
+    let step = TrainStep::new(SEG);
+    let batch = TrainBatch { pixels: pixels(&config, 1), examples: vec![example(&config)] };
+    let total = |model: &Mllmseg| step.losses(model, &batch).unwrap().values(step.weights).total;
+    let with = model(&config, true);
+    assert_ne!(total(&with), total(&with));
+    let without = TrainableSet::LoraAndDecoder.prepare(with, false);
+    assert_eq!(total(&without), total(&without));
+}
+
+#[test]
+fn broken_losses_name_the_term() {
+    let config = Preset::Tiny.config();
+    let batch =
+        TrainBatch { pixels: pixels(&config, 1) * f32::NAN, examples: vec![example(&config)] };
+    let error = TrainStep::new(SEG).gradients(&model(&config, false), &[batch]).unwrap_err();
+    assert!(
+        matches!(error, StepError::NonFiniteLoss { term: "cross-entropy", value } if value.is_nan()),
+        "{error}"
+    );
+}
+
+#[test]
+fn contradictions_are_refused_by_name() {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    let refused = |change: fn(&mut TrainExample), words: &str| {
+        let mut example = example(&config);
+        change(&mut example);
+        let batch = TrainBatch { pixels: pixels(&config, 1), examples: vec![example] };
+        let error = TrainStep::new(SEG).losses(&model, &batch).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(|e| e.masks.clear(), "1 [SEG], but there are 0 masks");
+    refused(|e| e.labels.truncate(3), "3 labels");
+    refused(|e| e.image_start = 0, "after at least one token");
+    refused(|e| e.image_start = usize::MAX / 2, "inside the");
+    refused(|e| e.input_ids[0] = u32::MAX, "not among the");
+    let labelled = |e: &mut TrainExample| *e.labels.last_mut().unwrap() = -5;
+    refused(labelled, "token -5 is not among the");
+    let batch = TrainBatch { pixels: pixels(&config, 2), examples: vec![example(&config)] };
+    let error = TrainStep::new(SEG).losses(&model, &batch).unwrap_err();
+    assert_eq!(error, StepError::BatchSize { images: 2, examples: 1 });
+}

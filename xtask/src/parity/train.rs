@@ -1,0 +1,131 @@
+//! Losses, gradients and six steps of AdamW on a reference case.
+
+use std::path::Path;
+
+use mllmseg::Segmenter;
+use mllmseg::data::image::read_image;
+use mllmseg::data::mask::Bitmap;
+use mllmseg::device::{DtypeChoice, SelectedDevice};
+use mllmseg_model::Mllmseg;
+use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_train::step::StepGradients;
+use mllmseg_train::{AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
+use safetensors::{Dtype, SafeTensors};
+
+use super::dump::{Array, Dump};
+use super::{Case, ParityError, case_error};
+
+/// Steps of the reference trajectory.
+const STEPS: usize = 6;
+/// Its constant learning rate.
+const LEARNING_RATE: f64 = 1e-3;
+/// Its largest norm of all gradients.
+const MAX_NORM: f64 = 1.0;
+
+/// Trains on a case as its reference did and adds what comes out to `dump`: `train_*`,
+/// `adamw_trajectory` and the norms of all gradients.
+///
+/// Trained are the adapters and the mask decoder, or every weight where the case has no adapters;
+/// without dropout, and with the batch norm's stored statistics.
+///
+/// Returns `false`, with nothing added, for a case whose `expected.safetensors` has no `gt_masks`.
+pub fn run(
+    case: &Path,
+    checkpoint: &Path,
+    device: &SelectedDevice,
+    dump: &mut Dump,
+) -> Result<bool, ParityError> {
+    let texts = Case::read(case)?;
+    let Some(masks) = true_masks(case, &texts.rej)? else {
+        return Ok(false);
+    };
+    let segmenter = Segmenter::load_as(checkpoint, device, DtypeChoice::F32)?;
+    let prompt = segmenter.tokenize(&texts.question, Some(&texts.answer))?;
+    let image = read_image(case.join("image.png"))?;
+    let batch = TrainBatch {
+        pixels: segmenter.pixels(&image),
+        examples: vec![TrainExample::new(prompt, masks)],
+    };
+    let has_lora = segmenter.report().lora_rank.is_some();
+    let trained = match has_lora {
+        true => TrainableSet::LoraAndDecoder,
+        false => TrainableSet::Everything,
+    };
+    let table = NameTable::new(segmenter.config(), has_lora);
+    let step = TrainStep::new(segmenter.special_tokens().seg);
+    let mut model = trained.prepare(segmenter.model().clone(), false);
+    let batches = [batch];
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut trajectory = Vec::with_capacity(5 * STEPS);
+    for index in 0..STEPS {
+        let gradients = step.gradients(&model, &batches)?;
+        if index == 0 {
+            first_step(dump, &gradients, &table);
+        }
+        let losses = gradients.losses;
+        let row = [losses.total, losses.ce, losses.pixel, losses.dice];
+        trajectory.extend(row.map(|value| value as f32));
+        trajectory.push(gradients.norms.total as f32);
+        model = update(model, gradients, &mut optimizer);
+    }
+    let trajectory = Array::F32(trajectory, vec![STEPS, 5]);
+    dump.arrays.insert("adamw_trajectory".into(), trajectory);
+    Ok(true)
+}
+
+fn update(model: Mllmseg, gradients: StepGradients, optimizer: &mut AdamW) -> Mllmseg {
+    let factor = gradients.norms.clip_factor(MAX_NORM);
+    optimizer.step(LEARNING_RATE, model, gradients.params, factor)
+}
+
+fn first_step(dump: &mut Dump, gradients: &StepGradients, table: &NameTable) {
+    let losses = gradients.losses;
+    let values = [
+        ("train_loss", losses.total),
+        ("train_ce_loss", losses.ce),
+        ("train_mask_focal_loss", losses.pixel),
+        ("train_mask_dice_loss", losses.dice),
+        ("train_iou", losses.iou),
+    ];
+    for (name, value) in values {
+        let array = Array::F32(vec![value as f32], vec![1]);
+        dump.arrays.insert(name.to_string(), array);
+    }
+    let names = table.names();
+    let norms = gradients.norms.of_weights.iter().map(|(path, norm)| {
+        let name = names.get(path.as_str()).copied().unwrap_or(path);
+        (name.to_string(), *norm)
+    });
+    dump.grad_norms = norms.collect();
+}
+
+/// `gt_masks` [N, H, W] of the case, `None` where an expression is rejected; no list at all where
+/// the case has none.
+fn true_masks(case: &Path, rejected: &[u8]) -> Result<Option<Vec<Option<Bitmap>>>, ParityError> {
+    let path = case.join("expected.safetensors");
+    let bytes = std::fs::read(&path).map_err(case_error(&path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(case_error(&path))?;
+    let Ok(view) = file.tensor("gt_masks") else {
+        return Ok(None);
+    };
+    let &[count, height, width] = view.shape() else {
+        let message = format!("gt_masks: expected [N, H, W], found {:?}", view.shape());
+        return Err(case_error(&path)(message));
+    };
+    if view.dtype() != Dtype::U8 || count != rejected.len() || height * width == 0 {
+        let message = format!(
+            "gt_masks: expected {} masks in u8, found {:?} in {:?}",
+            rejected.len(),
+            view.shape(),
+            view.dtype()
+        );
+        return Err(case_error(&path)(message));
+    }
+    let masks = view.data().chunks_exact(height * width).zip(rejected);
+    let masks = masks.map(|(pixels, &rejected)| match rejected {
+        0 => Bitmap::from_bytes(height, width, pixels).map(Some),
+        _ => Ok(None),
+    });
+    let masks = masks.collect::<Result<_, _>>().map_err(case_error(&path))?;
+    Ok(Some(masks))
+}
