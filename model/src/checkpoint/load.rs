@@ -110,7 +110,7 @@ pub fn load_model(
 /// The rank of separate adapters, read off the first `lora_A`: `[r, in]`.
 fn lora_rank(files: &WeightFiles) -> Option<usize> {
     let first = files.shapes().find(|(name, _)| is_lora(name) && name.contains(".lora_A."))?;
-    first.1.first().copied()
+    first.1.first().copied().filter(|&rank| rank > 0)
 }
 
 /// How many rows the tokenizer has more than the file's token table.

@@ -2,14 +2,16 @@
 
 mod json;
 mod preset;
+mod raw;
+mod validate;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
 
 pub use preset::Preset;
+use raw::RawConfig;
 
 /// Everything that decides the shapes of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +48,15 @@ pub struct VisionConfig {
     /// Attention heads.
     pub num_attention_heads: usize,
     /// Side of a patch in pixels.
-    #[serde(default = "fourteen")]
+    #[serde(default = "raw::fourteen")]
     pub patch_size: usize,
     /// Side in pixels of the images the position embeddings were made for.
     pub image_size: usize,
     /// Epsilon of the layer norms.
-    #[serde(default = "default_layer_norm_eps")]
+    #[serde(default = "raw::default_layer_norm_eps")]
     pub layer_norm_eps: f64,
     /// Whether the packed query, key and value projection has a bias.
-    #[serde(default = "yes")]
+    #[serde(default = "raw::yes")]
     pub qkv_bias: bool,
     #[serde(default)]
     norm_type: Option<String>,
@@ -295,253 +297,5 @@ impl MllmsegConfig {
     /// Side of a predicted mask in pixels (448 in published models).
     pub fn mask_size(&self) -> usize {
         self.patches_per_side() * self.vision.patch_size
-    }
-
-    fn validate(&self) -> Result<(), String> {
-        let (vision, language, decoder) = (&self.vision, &self.language, &self.mask_decoder);
-        for (name, value, most) in [
-            ("vision_config.hidden_size", vision.hidden_size, 1 << 16),
-            ("vision_config.intermediate_size", vision.intermediate_size, 1 << 18),
-            ("vision_config.num_hidden_layers", vision.num_hidden_layers, 1 << 10),
-            ("vision_config.num_attention_heads", vision.num_attention_heads, 1 << 10),
-            ("vision_config.patch_size", vision.patch_size, 1 << 10),
-            ("vision_config.image_size", vision.image_size, 1 << 14),
-            ("force_image_size", self.image_size, 1 << 14),
-            ("llm_config.vocab_size", language.vocab_size, 1 << 24),
-            ("llm_config.hidden_size", language.hidden_size, 1 << 16),
-            ("llm_config.intermediate_size", language.intermediate_size, 1 << 18),
-            ("llm_config.num_hidden_layers", language.num_hidden_layers, 1 << 10),
-            ("llm_config.num_attention_heads", language.num_attention_heads, 1 << 10),
-            ("llm_config.num_key_value_heads", language.num_key_value_heads, 1 << 10),
-            ("llm_config.max_position_embeddings", language.max_position_embeddings, 1 << 28),
-            ("mask_decoder_config.num_attention_heads", decoder.num_attention_heads, 1 << 10),
-            ("mask_decoder_config.dysample_groups", decoder.dysample_groups, 1 << 10),
-        ] {
-            if value == 0 || value > most {
-                return Err(format!("{name}: expected 1 to {most}, found {value}"));
-            }
-        }
-        for (name, whole, part_name, part) in [
-            (
-                "vision_config.hidden_size",
-                vision.hidden_size,
-                "num_attention_heads",
-                vision.num_attention_heads,
-            ),
-            (
-                "llm_config.hidden_size",
-                language.hidden_size,
-                "2 * num_attention_heads",
-                2 * language.num_attention_heads,
-            ),
-            (
-                "llm_config.num_attention_heads",
-                language.num_attention_heads,
-                "num_key_value_heads",
-                language.num_key_value_heads,
-            ),
-            (
-                "vision_config.hidden_size",
-                vision.hidden_size,
-                "mask decoder heads",
-                decoder.num_attention_heads,
-            ),
-            (
-                "vision_config.hidden_size",
-                vision.hidden_size,
-                "dysample_groups",
-                decoder.dysample_groups,
-            ),
-            ("force_image_size", self.image_size, "patch_size", vision.patch_size),
-            ("vision_config.image_size", vision.image_size, "patch_size", vision.patch_size),
-        ] {
-            if !whole.is_multiple_of(part) {
-                return Err(format!(
-                    "{name}: expected a multiple of {part_name} = {part}, found {whole}"
-                ));
-            }
-        }
-        if !(self.downsample_ratio > 0.0 && self.downsample_ratio <= 1.0) {
-            return Err(format!(
-                "downsample_ratio: expected 0 to 1, found {}",
-                self.downsample_ratio
-            ));
-        }
-        let (side, ratio) = (self.patches_per_side(), self.tokens_per_side_ratio());
-        if !side.is_multiple_of(ratio) {
-            return Err(format!(
-                "force_image_size: {side} patches per side do not divide by {ratio}"
-            ));
-        }
-        if self.use_llm_lora > language.hidden_size {
-            return Err(format!(
-                "use_llm_lora: expected at most {}, found {}",
-                language.hidden_size, self.use_llm_lora
-            ));
-        }
-        self.validate_kinds()
-    }
-
-    fn validate_kinds(&self) -> Result<(), String> {
-        let vision = &self.vision;
-        let layers = vision.num_hidden_layers as i64;
-        if self.select_layer > layers || self.select_layer < -layers - 1 {
-            return Err(format!(
-                "select_layer: expected {} to {layers}, found {}",
-                -layers - 1,
-                self.select_layer
-            ));
-        }
-        if vision.qk_normalization || vision.norm_type.as_deref().is_some_and(|n| n != "layer_norm")
-        {
-            return Err("vision_config: expected norm_type layer_norm without qk_normalization (InternViT-300M); InternViT-6B is not supported".into());
-        }
-        if vision.hidden_act.as_deref().is_some_and(|act| act != "gelu") {
-            return Err(format!(
-                "vision_config.hidden_act: expected gelu, found {:?}",
-                vision.hidden_act
-            ));
-        }
-        for (name, value) in [
-            ("llm_config.rope_theta", self.language.rope_theta),
-            ("llm_config.rms_norm_eps", self.language.rms_norm_eps),
-            ("vision_config.layer_norm_eps", vision.layer_norm_eps),
-        ] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(format!("{name}: expected a positive number, found {value}"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `config.json` as it is on disk.
-#[derive(Deserialize)]
-struct RawConfig {
-    vision_config: VisionConfig,
-    llm_config: RawLanguageConfig,
-    #[serde(default)]
-    mask_decoder_config: MaskDecoderConfig,
-    #[serde(default)]
-    force_image_size: Option<usize>,
-    #[serde(default = "half")]
-    downsample_ratio: f64,
-    #[serde(default = "ps_version_default")]
-    ps_version: String,
-    #[serde(default = "last_layer")]
-    select_layer: i64,
-    template: String,
-    #[serde(default)]
-    use_llm_lora: usize,
-}
-
-#[derive(Deserialize)]
-struct RawLanguageConfig {
-    #[serde(default)]
-    architectures: Option<Vec<String>>,
-    #[serde(default)]
-    model_type: Option<String>,
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    #[serde(default)]
-    num_key_value_heads: Option<usize>,
-    #[serde(default = "default_rms_norm_eps")]
-    rms_norm_eps: f64,
-    #[serde(default = "default_rope_theta")]
-    rope_theta: f64,
-    #[serde(default)]
-    rope_scaling: Option<Value>,
-    #[serde(default = "default_max_position_embeddings")]
-    max_position_embeddings: usize,
-    #[serde(default = "yes")]
-    bias: bool,
-    #[serde(default)]
-    hidden_act: Option<String>,
-}
-
-// Defaults are those of the classes in the published checkpoints' own code.
-fn yes() -> bool {
-    true
-}
-fn fourteen() -> usize {
-    14
-}
-fn half() -> f64 {
-    0.5
-}
-fn last_layer() -> i64 {
-    -1
-}
-fn ps_version_default() -> String {
-    "v1".into()
-}
-fn default_layer_norm_eps() -> f64 {
-    1e-6
-}
-fn default_rms_norm_eps() -> f64 {
-    1e-6
-}
-fn default_rope_theta() -> f64 {
-    10_000.0
-}
-fn default_max_position_embeddings() -> usize {
-    2048
-}
-
-impl Architecture {
-    fn of(raw: &RawLanguageConfig) -> Result<Self, String> {
-        let named = raw.architectures.as_ref().and_then(|names| names.first());
-        match (named.map(String::as_str), raw.model_type.as_deref()) {
-            (Some("InternLM2ForCausalLM"), _) | (None, Some("internlm2")) => Ok(Self::InternLm2),
-            (Some("Qwen2ForCausalLM"), _) | (None, Some("qwen2")) => Ok(Self::Qwen2),
-            (Some(other), _) | (None, Some(other)) => Err(other.to_string()),
-            (None, None) => Err("nothing".to_string()),
-        }
-    }
-}
-
-impl RawLanguageConfig {
-    fn resolve(self, architecture: Architecture) -> Result<LanguageConfig, String> {
-        if self.hidden_act.as_deref().is_some_and(|act| act != "silu") {
-            return Err(format!(
-                "llm_config.hidden_act: expected silu, found {:?}",
-                self.hidden_act
-            ));
-        }
-        Ok(LanguageConfig {
-            architecture,
-            vocab_size: self.vocab_size,
-            hidden_size: self.hidden_size,
-            intermediate_size: self.intermediate_size,
-            num_hidden_layers: self.num_hidden_layers,
-            num_attention_heads: self.num_attention_heads,
-            num_key_value_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            rms_norm_eps: self.rms_norm_eps,
-            rope_theta: self.rope_theta,
-            rope_scaling: RopeScaling::from_json(self.rope_scaling.as_ref())?,
-            max_position_embeddings: self.max_position_embeddings,
-            bias: self.bias,
-        })
-    }
-}
-
-impl RopeScaling {
-    fn from_json(value: Option<&Value>) -> Result<Self, String> {
-        let Some(value) = value.filter(|value| !value.is_null()) else {
-            return Ok(RopeScaling::None);
-        };
-        let kind = value.get("type").or_else(|| value.get("rope_type")).and_then(Value::as_str);
-        let factor = value.get("factor").and_then(Value::as_f64);
-        match (kind, factor) {
-            (Some("default"), _) => Ok(RopeScaling::None),
-            (Some("linear"), Some(factor)) if factor >= 1.0 => Ok(RopeScaling::Linear(factor)),
-            (Some("dynamic"), Some(factor)) if factor >= 1.0 => Ok(RopeScaling::Dynamic(factor)),
-            _ => Err(format!(
-                "llm_config.rope_scaling: expected type linear or dynamic with a factor of at least 1, found {value}"
-            )),
-        }
     }
 }
