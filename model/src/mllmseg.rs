@@ -38,7 +38,7 @@ pub struct Conversations {
     pub input_ids: Tensor<2, Int>,
     /// Position of the first `<IMG_CONTEXT>`, the same in every row: what precedes it is fixed.
     pub image_start: usize,
-    /// Row and position of every [SEG] that asks for a mask.
+    /// Row and position of every `[SEG]` that asks for a mask.
     pub seg_positions: Vec<(usize, usize)>,
 }
 

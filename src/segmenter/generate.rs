@@ -1,4 +1,4 @@
-//! Free generation: the model answers in its own words, and every [SEG] it says becomes a mask.
+//! Free generation: the model answers in its own words, and every `[SEG]` it says becomes a mask.
 
 use burn::tensor::Tensor;
 use mllmseg_data::prompt::{check_expression, evaluation_question};
@@ -13,20 +13,20 @@ const MAX_NEW_TOKENS: usize = 512;
 /// What the model said.
 #[derive(Debug, Clone)]
 pub struct Generated {
-    /// The answer, [SEG] and [REJ] included, without the end of its turn.
+    /// The answer, `[SEG]` and `[REJ]` included, without the end of its turn.
     pub text: String,
-    /// Every [SEG] and [REJ], in order.
+    /// Every `[SEG]` and `[REJ]`, in order.
     pub marks: Vec<Mark>,
     /// Whether the answer was cut at the longest length.
     pub truncated: bool,
 }
 
-/// One [SEG] or [REJ] of an answer.
+/// One `[SEG]` or `[REJ]` of an answer.
 #[derive(Debug, Clone)]
 pub struct Mark {
     /// The words since the last mark, such as `Sure, the umbrella:`.
     pub words: String,
-    /// The mask; rejected, and then empty, for a [REJ].
+    /// The mask; rejected, and then empty, for a `[REJ]`.
     pub prediction: MaskPrediction,
 }
 

@@ -45,7 +45,7 @@ impl Segmenter {
 
     /// Loads a checkpoint folder: `config.json`, tokenizer files and weights.
     ///
-    /// A base model without mask decoder loads too: it gets [SEG] and [REJ] and a fresh decoder
+    /// A base model without mask decoder loads too: it gets `[SEG]` and `[REJ]` and a fresh decoder
     /// ([`Segmenter::report`] says so), as the start of a training.
     pub fn load_as(
         dir: impl AsRef<Path>,
@@ -88,7 +88,7 @@ impl Segmenter {
 
     /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.
     ///
-    /// Masks come for every [SEG] of the answer, in order. The fast path of [`ImageSession`] gives
+    /// Masks come for every `[SEG]` of the answer, in order. The fast path of [`ImageSession`] gives
     /// the same probabilities.
     pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
         let seg_positions = self.seg_positions(prompt).map(|position| (0, position)).collect();
@@ -120,7 +120,7 @@ impl Segmenter {
         Tensor::from_data(data, (&self.device.device, DType::F32))
     }
 
-    /// Positions of [SEG] in the answer.
+    /// Positions of `[SEG]` in the answer.
     fn seg_positions(&self, prompt: &TokenizedPrompt) -> impl Iterator<Item = usize> {
         let seg = self.special.seg;
         let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);

@@ -18,7 +18,7 @@ pub struct MaskPrediction {
     pub bounding_box: Option<[u32; 4]>,
     /// Mean probability inside the mask at the model's resolution, 0 when nothing is foreground.
     pub score: f32,
-    /// Whether the model says that there is no such thing in the picture ([REJ]).
+    /// Whether the model says that there is no such thing in the picture (`[REJ]`).
     pub rejected: bool,
 }
 

@@ -23,7 +23,7 @@ pub struct ImageSession<'a> {
     pub(super) picture: (usize, usize),
 }
 
-/// Probabilities at the model's resolution and the reject decision, for one [SEG].
+/// Probabilities at the model's resolution and the reject decision, for one `[SEG]`.
 pub(super) struct Answer {
     pub(super) probabilities: Vec<f32>,
     pub(super) rejected: bool,
@@ -112,7 +112,7 @@ impl<'a> ImageSession<'a> {
         Ok(MaskPrediction::new(expression, probabilities, size, rejected, self.picture)?)
     }
 
-    /// Probabilities for every [SEG] of some forced answers, prompt by prompt.
+    /// Probabilities for every `[SEG]` of some forced answers, prompt by prompt.
     fn answer(
         &self,
         prompts: &[TokenizedPrompt],
@@ -128,7 +128,7 @@ impl<'a> ImageSession<'a> {
         self.collect(seg_tokens, masks, expressions)
     }
 
-    /// The short path: only what follows `</img>`, and only up to the last [SEG], whose mask comes
+    /// The short path: only what follows `</img>`, and only up to the last `[SEG]`, whose mask comes
     /// from the state before it.
     ///
     /// # Shapes
@@ -190,7 +190,7 @@ impl<'a> ImageSession<'a> {
         Ok(answers.map(|(probabilities, rejected)| Answer { probabilities, rejected }).collect())
     }
 
-    /// Whether the arg-max at the position that predicts [SEG] or [REJ] is [REJ].
+    /// Whether the arg-max at the position that predicts `[SEG]` or `[REJ]` is `[REJ]`.
     fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
         let logits = self.segmenter.model.language_model.logits(seg_tokens); // [n, 1, v]
         let best = logits.argmax(2).reshape([-1]); // [n]

@@ -16,7 +16,7 @@ use crate::weights::FloatType;
 
 /// Tokens of the system text and the header before the image, in InternVL2.5's template.
 const TOKENS_BEFORE_IMAGE: usize = 45;
-/// Tokens after `</img>` up to [SEG], for an expression of five words.
+/// Tokens after `</img>` up to `[SEG]`, for an expression of five words.
 const TOKENS_AFTER_IMAGE: usize = 35;
 
 /// What one image and one expression cost, part by part.

@@ -20,7 +20,7 @@ pub struct LoadOptions {
     /// always f32: they are small, and they are what training changes.
     pub dtype: DType,
     /// Rows the token tables must have: the tokenizer's size. A base model has two fewer than
-    /// its tokenizer with [SEG] and [REJ], and is grown.
+    /// its tokenizer with `[SEG]` and `[REJ]`, and is grown.
     pub vocab_size: Option<usize>,
     /// An adapter to add where the file has none, for training.
     pub new_lora: Option<LoraConfig>,
@@ -119,7 +119,7 @@ fn token_rows_to_add(
     config: &MllmsegConfig,
     vocab_size: Option<usize>,
 ) -> Result<usize, CheckpointError> {
-    /// [SEG] and [REJ].
+    /// `[SEG]` and `[REJ]`.
     const MAX_NEW_TOKENS: usize = 2;
     let rows = config.language.vocab_size;
     let Some(tokens) = vocab_size else {

@@ -7,7 +7,7 @@
 //! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
 //! | [`load`] | from files to a model |
 //! | [`save`] | from a model to files |
-//! | [`write`] | files that appear whole or not at all |
+//! | [`mod@write`] | files that appear whole or not at all |
 
 pub mod error;
 pub mod files;

@@ -71,7 +71,7 @@ pub struct VisionConfig {
 pub struct LanguageConfig {
     /// Which decoder it is.
     pub architecture: Architecture,
-    /// Rows of the token table, [SEG] and [REJ] included where the checkpoint has them.
+    /// Rows of the token table, `[SEG]` and `[REJ]` included where the checkpoint has them.
     pub vocab_size: usize,
     /// Width.
     pub hidden_size: usize,

@@ -51,7 +51,7 @@ impl Preset {
         }
     }
 
-    /// The sizes, [SEG] and [REJ] included in the vocabulary.
+    /// The sizes, `[SEG]` and `[REJ]` included in the vocabulary.
     pub fn config(self) -> MllmsegConfig {
         use Architecture::{InternLm2, Qwen2};
         // (architecture, layers, width, heads, key/value heads, MLP, eps, vocabulary)

@@ -1,7 +1,7 @@
 //! The language model F_llm of Eq. 3: InternLM2 or Qwen2.
 //!
 //! Both are the same pre-norm decoder (grouped-query attention with rotary positions, SwiGLU, RMS
-//! norms); they differ in how queries, keys and values are packed ([`attention`]), in biases, and
+//! norms); they differ in how queries, keys and values are packed (`attention.rs`), in biases, and
 //! in the names of their weights (`checkpoint::names`).
 
 mod attention;

@@ -1,4 +1,4 @@
-//! The light mask decoder (Figure 3): from image tokens and a [SEG] token to a mask.
+//! The light mask decoder (Figure 3): from image tokens and a `[SEG]` token to a mask.
 //!
 //! | file | equation |
 //! | --- | --- |
@@ -32,7 +32,7 @@ pub struct MaskDecoder {
     pub text_down: Linear,
     /// Eq. 6.
     pub dsff: Dsff,
-    /// Eq. 7: image positions ask, the [SEG] token answers.
+    /// Eq. 7: image positions ask, the `[SEG]` token answers.
     pub seg_attention: CrossAttention,
     /// Eq. 8.
     pub head: MaskHead,

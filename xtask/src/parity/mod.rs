@@ -90,8 +90,8 @@ pub fn run(case: &Path, checkpoint: &Path, device: &SelectedDevice) -> Result<Du
     Ok(dump)
 }
 
-/// The ids with each [SEG] and [REJ] as the model decides it: [REJ] where the arg-max one position
-/// earlier is [REJ], else [SEG].
+/// The ids with each `[SEG]` and `[REJ]` as the model decides it: `[REJ]` where the arg-max one position
+/// earlier is `[REJ]`, else `[SEG]`.
 fn predicted_ids(segmenter: &Segmenter, ids: &[i32], logits: &burn::tensor::Tensor<3>) -> Vec<i32> {
     let special = segmenter.special_tokens();
     let (seg, rej) = (special.seg as i32, special.rej as i32);
