@@ -15,7 +15,7 @@ pub struct TrainExample {
     /// Position of the first `<IMG_CONTEXT>`.
     pub image_start: usize,
     /// The true mask of every expression in the order of the answer; `None` for an expression
-    /// without a target, whose answer is [REJ].
+    /// without a target, whose answer is `[REJ]`.
     pub masks: Vec<Option<Bitmap>>,
 }
 
@@ -46,7 +46,7 @@ impl TrainExample {
         next.filter(|&(_, label)| label != NO_LOSS)
     }
 
-    /// Positions of the states that become T_seg: one before each [SEG] of the answer.
+    /// Positions of the states that become T_seg: one before each `[SEG]` of the answer.
     pub fn seg_states(&self, seg_token: u32) -> impl Iterator<Item = usize> {
         let predictions = self.predictions();
         predictions

@@ -65,7 +65,7 @@ pub enum StepError {
 /// How a batch becomes a loss.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainStep {
-    /// Id of [SEG].
+    /// Id of `[SEG]`.
     pub seg_token: u32,
     /// Which loss compares masks.
     pub mask_loss: MaskLoss,
@@ -85,7 +85,7 @@ pub struct StepGradients {
 }
 
 impl TrainStep {
-    /// The published loss; `seg_token` is the tokenizer's id of [SEG].
+    /// The published loss; `seg_token` is the tokenizer's id of `[SEG]`.
     pub fn new(seg_token: u32) -> Self {
         Self {
             seg_token,
@@ -228,7 +228,7 @@ struct Limits {
     image_length: usize,
     /// Rows of the token table.
     vocabulary: usize,
-    /// Id of [SEG].
+    /// Id of `[SEG]`.
     seg_token: u32,
 }
 
