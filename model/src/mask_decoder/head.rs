@@ -62,7 +62,9 @@ impl MaskHead {
         let map = features.swap_dims(1, 2).reshape([n, width, side, side]); // [n, c, g, g]
         let map = relu(self.norm.forward(self.conv1.forward(map))); // [n, patch², g, g]
         let pixels = pixel_shuffle(map, self.patch_size); // [n, 1, g patch, g patch]
-        sigmoid(self.conv2.forward(pixels)).squeeze_dim(1)
+        // The channel goes first: after a convolution to one channel, Burn 0.22.1 on GPUs fuses an
+        // activation with its backward pass into wrong values (tracel-ai/burn#5122 is of the kind).
+        sigmoid(self.conv2.forward(pixels).squeeze_dim(1)) // [n, g patch, g patch]
     }
 }
 
