@@ -1,0 +1,81 @@
+//! The short path on GPU devices (software ones count) against the plain path on the CPU: cached
+//! keys and values, several tokens and single ones, several continuations at once.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use mllmseg::device;
+use mllmseg::model::mllmseg::{Conversations, token_tensor};
+use mllmseg::model::{Mllmseg, Preset};
+
+const IMAGE_START: usize = 5;
+
+/// Probabilities by the plain pass over the whole conversation.
+fn plain(model: &Mllmseg, pixels: &TensorData, ids: &[u32], seg: usize, on: &Device) -> Vec<f32> {
+    let output = model.forward(Conversations {
+        pixels: Tensor::from_data(pixels.clone(), on),
+        input_ids: token_tensor(&[ids], 0, on),
+        image_start: IMAGE_START,
+        seg_positions: vec![(0, seg)],
+    });
+    output.masks.unwrap().into_data().iter().collect()
+}
+
+/// The same from a cached prefix, the rest read in parts of the given lengths, beside another
+/// continuation in the same batch.
+fn short(
+    model: &Mllmseg,
+    pixels: &TensorData,
+    (prefix, rest): (&[u32], &[u32]),
+    parts: &[usize],
+    on: &Device,
+) -> Vec<f32> {
+    let pixels = Tensor::from_data(pixels.clone(), on);
+    let state = model.encode_prefix(pixels, token_tensor(&[prefix], 0, on), IMAGE_START);
+    let mut cache = state.cache.expand(2);
+    let (mut hidden, mut start) = (None, 0);
+    for part in parts {
+        let ids = &rest[start..start + part];
+        let other: Vec<u32> = ids.iter().map(|id| id + 7).collect();
+        hidden = Some(model.read_on(token_tensor(&[ids, &other], 0, on), &mut cache));
+        start += part;
+    }
+    let hidden = hidden.unwrap(); // [2, t, d]
+    let [_, length, _] = hidden.dims();
+    let seg_token = hidden.narrow(0, 0, 1).narrow(1, length - 1, 1); // [1, 1, d]
+    model.mask_decoder.segment(&state.decoder, seg_token).into_data().iter().collect()
+}
+
+#[test]
+fn cached_reading_equals_the_plain_pass_everywhere() {
+    let gpus: Vec<_> = device::available().into_iter().skip(1).collect();
+    if gpus.iter().all(|device| !device.is_hardware_gpu) {
+        // The runtime reads its settings from the working directory, at its first computation.
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        std::env::set_current_dir(tests.join("software_gpu")).unwrap();
+    }
+    let config = Preset::Tiny.config();
+    let cpu = device::cpu().device;
+    let model = Mllmseg::new(&config, None, &cpu);
+    let size = config.image_size;
+    let normal = Distribution::Normal(0.0, 1.0);
+    let pixels = Tensor::<4>::random([1, 3, size, size], normal, &cpu).into_data();
+    let prefix: Vec<u32> = (0..(IMAGE_START + config.num_image_tokens() + 1) as u32).collect();
+    let rest = [9, 30, 31, 5, 77, 78, 79, 80];
+    let whole = [&prefix[..], &rest, &[400]].concat();
+    let expected = plain(&model, &pixels, &whole, whole.len() - 1, &cpu);
+
+    let devices = std::iter::once(device::cpu()).chain(gpus);
+    for other in devices {
+        let model = model.clone().fork(&other.device);
+        for parts in [&[8][..], &[3, 5], &[1; 8]] {
+            let found = short(&model, &pixels, (&prefix, &rest), parts, &other.device);
+            let pairs = found.iter().zip(&expected);
+            let largest = pairs.fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+            let name = &other.spelling;
+            assert!(largest <= 1e-4, "{name}, {parts:?}: {largest}");
+            println!("{name}, read in parts of {parts:?}: {largest:e}");
+        }
+    }
+}
