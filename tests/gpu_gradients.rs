@@ -1,6 +1,6 @@
 //! Gradients on the GPU devices of this machine (software ones count) equal the CPU's.
 
-use std::path::Path;
+mod gpus;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -52,13 +52,7 @@ fn the_mask_head_learns_the_same_everywhere() {
     let features = Tensor::<3>::random(shape, normal, &cpu).into_data();
     let expected = masks_and_gradients(&head, &features, &cpu);
     assert_eq!(expected.len(), 1 + 6, "masks, two convolutions and the norm");
-    let gpus: Vec<_> = device::available().into_iter().skip(1).collect();
-    if gpus.iter().all(|device| !device.is_hardware_gpu) {
-        // The runtime reads its settings from the working directory, at its first computation.
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-        std::env::set_current_dir(tests.join("software_gpu")).unwrap();
-    }
-    for other in gpus {
+    for other in gpus::gpus() {
         let found = masks_and_gradients(&head, &features, &other.device);
         assert_eq!(found.len(), expected.len());
         for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {

@@ -1,7 +1,7 @@
 //! The short path on GPU devices (software ones count) against the plain path on the CPU: cached
 //! keys and values, several tokens and single ones, several continuations at once.
 
-use std::path::Path;
+mod gpus;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
@@ -54,12 +54,7 @@ fn difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn cached_reading_equals_the_plain_pass_everywhere() {
-    let gpus: Vec<_> = device::available().into_iter().skip(1).collect();
-    if gpus.iter().all(|device| !device.is_hardware_gpu) {
-        // The runtime reads its settings from the working directory, at its first computation.
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-        std::env::set_current_dir(tests.join("software_gpu")).unwrap();
-    }
+    let gpus = gpus::gpus();
     let config = Preset::Tiny.config();
     let cpu = device::cpu().device;
     let model = Mllmseg::new(&config, None, &cpu);

@@ -75,12 +75,11 @@ fn info_json(name: &str, config: &MllmsegConfig, weights: Value) -> Value {
 }
 
 fn weights_json(files: &WeightFiles) -> Value {
-    let rank = files.shapes().find(|(name, _)| name.contains(".lora_A."));
     json!({
         "bytes": files.byte_len(),
         "tensors": files.shapes().count(),
-        "has_mask_decoder": files.shapes().any(|(name, _)| name.starts_with("res_decoder.")),
-        "lora_rank": rank.and_then(|(_, shape)| shape.first().copied()),
+        "has_mask_decoder": files.has_mask_decoder(),
+        "lora_rank": files.lora_rank(),
         "lora_tensors": files.shapes().filter(|(name, _)| is_lora(name)).count(),
     })
 }

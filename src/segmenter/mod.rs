@@ -13,7 +13,7 @@ use mllmseg_data::image::preprocess;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
 use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
-    LoadOptions, LoadReport, SaveOptions, WeightFiles, load_model, save_model,
+    LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
 use mllmseg_model::mllmseg::{Conversations, ForwardOutput, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig};
@@ -57,16 +57,15 @@ impl Segmenter {
         let mut config = MllmsegConfig::from_dir(dir)?;
         let template = Template::from_name(&config.template)?;
         let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let is_base_model =
-            !WeightFiles::open(dir)?.shapes().any(|(name, _)| name.starts_with("res_decoder."));
+        let files = WeightFiles::open(dir)?;
         let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
-        if is_base_model && lacks_tokens {
+        if !files.has_mask_decoder() && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
         let options =
             LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora: None };
-        let (model, report) = load_model(dir, &mut config, options, &device.device)?;
+        let (model, report) = load_files(files, &mut config, options, &device.device)?;
         let (device, dir) = (device.clone(), dir.to_path_buf());
         Ok(Self { model, config, tokenizer, template, special, device, report, dir })
     }

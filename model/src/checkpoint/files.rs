@@ -62,6 +62,18 @@ impl WeightFiles {
         self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
+    /// Whether there is a mask decoder; base models have none.
+    pub fn has_mask_decoder(&self) -> bool {
+        self.tensors.keys().any(|name| name.starts_with("res_decoder."))
+    }
+
+    /// The rank of separate adapters, read off the first `lora_A`, `[r, in]`; none if they are
+    /// merged or there never were any.
+    pub fn lora_rank(&self) -> Option<usize> {
+        let (_, tensor) = self.tensors.iter().find(|(name, _)| name.contains(".lora_A."))?;
+        tensor.shape.first().copied().filter(|&rank| rank > 0)
+    }
+
     /// Bytes that all tensors take on disk.
     pub fn byte_len(&self) -> usize {
         self.tensors.values().map(PackTensor::byte_len).sum()

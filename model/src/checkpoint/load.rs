@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Distribution, Shape, Tensor, TensorData};
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ApplyError, ModuleAdapter, ModuleContext, ModuleSnapshot, bridge};
 
-use super::names::{NameTable, is_derived_constant, is_lora};
+use super::names::{NameTable, is_derived_constant};
 use super::{CheckpointError, WeightFiles};
 use crate::config::MllmsegConfig;
 use crate::lora::LoraConfig;
@@ -45,23 +45,33 @@ pub struct LoadReport {
     pub bytes: usize,
 }
 
-/// Loads a checkpoint folder.
-///
-/// Tensors are read, converted and placed one at a time, so that memory peaks at the model plus
-/// the largest tensor. `config` is updated with the vocabulary that results.
+/// Loads a checkpoint folder; see [`load_files`].
 pub fn load_model(
     dir: &Path,
     config: &mut MllmsegConfig,
     options: LoadOptions,
     device: &Device,
 ) -> Result<(Mllmseg, LoadReport), CheckpointError> {
-    let files = WeightFiles::open(dir)?;
-    let lora_rank = lora_rank(&files);
+    load_files(WeightFiles::open(dir)?, config, options, device)
+}
+
+/// Loads weight files that are already open.
+///
+/// Tensors are read, converted and placed one at a time, so that memory peaks at the model plus
+/// the largest tensor. `config` is updated with the vocabulary that results.
+pub fn load_files(
+    files: WeightFiles,
+    config: &mut MllmsegConfig,
+    options: LoadOptions,
+    device: &Device,
+) -> Result<(Mllmseg, LoadReport), CheckpointError> {
+    let dir = files.dir().to_path_buf();
+    let lora_rank = files.lora_rank();
     let lora_is_separate = lora_rank.is_some();
     let table = NameTable::new(config, lora_is_separate);
     let new_token_rows = token_rows_to_add(&files, config, options.vocab_size)?;
     config.language.vocab_size += new_token_rows;
-    let fresh_mask_decoder = !files.shapes().any(|(name, _)| name.starts_with("res_decoder."));
+    let fresh_mask_decoder = !files.has_mask_decoder();
     let bytes = files.byte_len();
     let report = LoadReport { fresh_mask_decoder, new_token_rows, lora_rank, bytes };
 
@@ -102,15 +112,9 @@ pub fn load_model(
     );
     if !problems.is_empty() {
         problems.sort();
-        return Err(CheckpointError::Mismatch { dir: dir.to_path_buf(), problems });
+        return Err(CheckpointError::Mismatch { dir, problems });
     }
     Ok((model, report))
-}
-
-/// The rank of separate adapters, read off the first `lora_A`: `[r, in]`.
-fn lora_rank(files: &WeightFiles) -> Option<usize> {
-    let first = files.shapes().find(|(name, _)| is_lora(name) && name.contains(".lora_A."))?;
-    first.1.first().copied().filter(|&rank| rank > 0)
 }
 
 /// How many rows the tokenizer has more than the file's token table.

@@ -19,5 +19,5 @@ pub mod write;
 
 pub use error::CheckpointError;
 pub use files::WeightFiles;
-pub use load::{LoadOptions, LoadReport, load_model};
+pub use load::{LoadOptions, LoadReport, load_files, load_model};
 pub use save::{SaveOptions, save_model};

@@ -32,7 +32,7 @@ pub struct LanguageModel {
     /// The vocabulary projection, `d -> v`.
     pub lm_head: Linear,
     rope: Rope,
-    num_key_value_heads: usize,
+    /// Query heads for each key and value head.
     group: usize,
 }
 
@@ -66,7 +66,6 @@ impl LanguageModel {
             norm: norm(),
             lm_head: LinearConfig::new(width, config.vocab_size).with_bias(false).init(device),
             rope: Rope::new(config),
-            num_key_value_heads: config.num_key_value_heads,
             group: config.num_attention_heads / config.num_key_value_heads,
         }
     }
@@ -123,11 +122,6 @@ impl LanguageModel {
     /// The rotary embedding.
     pub fn rope(&self) -> &Rope {
         &self.rope
-    }
-
-    /// Heads that keys and values have.
-    pub fn num_key_value_heads(&self) -> usize {
-        self.num_key_value_heads
     }
 
     /// The same model with every adapter folded into its weight.
