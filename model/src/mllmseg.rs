@@ -123,6 +123,29 @@ impl Mllmseg {
         (hidden, language_tokens)
     }
 
+    /// Eq. 2-4 for several continuations of each image: what precedes them is read once per image.
+    ///
+    /// # Shapes
+    /// - `projected`: `[b, l, d]`, `prefix_ids`: up to and including `</img>`, `[b, p]`
+    /// - `ids`: the continuations `[n, t]`, padded on the right, `image_of`: their images `[n]`
+    /// - output: hidden states of the continuations `[n, t, d]`, and T_img2 `[b, l, d]`
+    pub fn read_apart(
+        &self,
+        projected: Tensor<3>,
+        prefix_ids: Tensor<2, Int>,
+        image_start: usize,
+        ids: Tensor<2, Int>,
+        image_of: &Tensor<1, Int>,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let [_, length] = prefix_ids.dims();
+        let embeddings = self.embed_with_image(prefix_ids, projected.clone(), image_start); // [b, p, d]
+        let mut cache = self.language_model.new_cache();
+        let hidden = self.language_model.forward(embeddings, &mut cache, length); // [b, p, d]
+        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d]
+        let hidden = self.read_on(ids, &mut cache.select(image_of)); // [n, t, d]
+        (hidden, language_tokens)
+    }
+
     /// Reads one image and the prompt up to and including `</img>`.
     ///
     /// # Shapes

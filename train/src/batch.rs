@@ -1,6 +1,6 @@
 //! What one training step is given.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{NO_LOSS, TokenizedPrompt};
 
@@ -19,13 +19,36 @@ pub struct TrainExample {
     pub masks: Vec<Option<Bitmap>>,
 }
 
-/// Examples that are learnt from together.
+/// Examples that are learnt from together, in one pass.
 #[derive(Debug, Clone)]
 pub struct TrainBatch {
     /// Normalised pixels `[b, 3, h, w]`, on the device of the model.
     pub pixels: Tensor<4>,
-    /// The examples, one for each row of `pixels`.
+    /// The examples, one or more for each row of `pixels`, in the order of the rows.
     pub examples: Vec<TrainExample>,
+    /// For each example, its row of `pixels`.
+    pub image_of: Vec<usize>,
+}
+
+/// A [`TrainBatch`] that is on no device yet.
+#[derive(Debug, Clone)]
+pub struct HostBatch {
+    /// Normalised pixels in f32, `[b, 3, h, w]`.
+    pub pixels: TensorData,
+    /// As in [`TrainBatch`].
+    pub examples: Vec<TrainExample>,
+    /// As in [`TrainBatch`].
+    pub image_of: Vec<usize>,
+}
+
+/// What means are taken over. A step divides by the counts of all its batches, on whatever devices
+/// they are, so that how a step is cut into batches changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LossCounts {
+    /// Tokens of answers.
+    pub tokens: usize,
+    /// Expressions, rejected ones included.
+    pub expressions: usize,
 }
 
 impl TrainExample {
@@ -52,6 +75,40 @@ impl TrainExample {
         predictions
             .filter(move |&(_, label)| label == i64::from(seg_token))
             .map(|(position, _)| position)
+    }
+}
+
+impl TrainBatch {
+    /// One example for each row of `pixels`.
+    pub fn new(pixels: Tensor<4>, examples: Vec<TrainExample>) -> Self {
+        let image_of = (0..examples.len()).collect();
+        Self { pixels, examples, image_of }
+    }
+
+    /// Whether some image has several examples, which are then read as continuations of it.
+    pub fn is_branched(&self) -> bool {
+        self.image_of.iter().enumerate().any(|(example, &row)| example != row)
+    }
+}
+
+impl HostBatch {
+    /// Copies the pixels to a device.
+    pub fn to_device(&self, device: &Device) -> TrainBatch {
+        TrainBatch {
+            pixels: Tensor::from_data(self.pixels.clone(), (device, DType::F32)),
+            examples: self.examples.clone(),
+            image_of: self.image_of.clone(),
+        }
+    }
+}
+
+impl LossCounts {
+    /// Counts examples.
+    pub fn of<'a>(examples: impl IntoIterator<Item = &'a TrainExample>) -> Self {
+        examples.into_iter().fold(Self::default(), |counts, example| Self {
+            tokens: counts.tokens + example.predictions().count(),
+            expressions: counts.expressions + example.masks.len(),
+        })
     }
 }
 

@@ -19,11 +19,11 @@ pub mod schedule;
 pub mod step;
 pub mod trainable;
 
-pub use batch::{TrainBatch, TrainExample};
+pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
 pub use loss::{LossValues, LossWeights, MaskLoss};
 pub use optimizer::{AdamW, AdamWConfig};
 pub use schedule::WarmupCosine;
-pub use step::{StepError, TrainStep};
+pub use step::{GradientShare, StepError, StepGradients, TrainStep};
 pub use trainable::TrainableSet;
 
 /// The device of this crate's own tests: the CPU, whichever others are built in.

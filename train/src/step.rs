@@ -1,7 +1,8 @@
 //! From batches to losses and gradients.
 //!
-//! One pass of the language model serves all expressions of an image, and the part of the mask
-//! decoder that no expression changes is computed once per image. Vocabulary scores exist only at
+//! One pass of the language model serves all expressions of an image: joined in one conversation, as
+//! published, or asked apart, as continuations of one prefix. The part of the mask decoder that no
+//! expression changes is computed once per image. Vocabulary scores exist only at
 //! the positions that have a loss.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -12,7 +13,7 @@ use mllmseg_model::mask_decoder::DecoderImage;
 use mllmseg_model::mllmseg::token_tensor;
 use thiserror::Error;
 
-use crate::batch::{TrainBatch, TrainExample};
+use crate::batch::{LossCounts, TrainBatch, TrainExample};
 use crate::gradients::GradientNorms;
 use crate::loss::{LossValues, LossWeights, Losses, MaskLoss, cross_entropy, mask_terms};
 
@@ -22,8 +23,11 @@ const PADDING: u32 = 0;
 /// Why a step cannot be taken.
 #[derive(Debug, Error, PartialEq)]
 pub enum StepError {
-    /// No examples, or another number of images.
-    #[error("a batch needs one image per example, found {images} images and {examples} examples")]
+    /// No examples, or images and examples that do not go together.
+    #[error(
+        "a batch needs one or more examples for each image, in the order of the images; found \
+         {images} images and {examples} examples"
+    )]
     BatchSize {
         /// Rows of `pixels`.
         images: usize,
@@ -80,7 +84,16 @@ pub struct StepGradients {
     pub params: GradientsParams,
     /// Their norms, before any clipping.
     pub norms: GradientNorms,
-    /// The losses, mean over the batches.
+    /// The losses, means over everything in the step.
+    pub losses: LossValues,
+}
+
+/// What some of a step's batches contribute to it.
+#[derive(Debug)]
+pub struct GradientShare {
+    /// Gradients of the trained weights.
+    pub params: GradientsParams,
+    /// Contributions to the losses.
     pub losses: LossValues,
 }
 
@@ -96,11 +109,7 @@ impl TrainStep {
     /// # Errors
     /// [`StepError::BatchSize`] and [`StepError::Example`].
     pub fn losses(&self, model: &Mllmseg, batch: &TrainBatch) -> Result<Losses, StepError> {
-        let [images, ..] = batch.pixels.dims();
-        let examples = batch.examples.len();
-        let Some(first) = batch.examples.first().filter(|_| images == examples) else {
-            return Err(StepError::BatchSize { images, examples });
-        };
+        let first = check_rows(batch)?;
         let device = batch.pixels.device();
         let image_tokens = model.vision.forward(batch.pixels.clone().cast(model.dtype())); // [b, p, c], Eq. 1
         let projected = model.projector.forward(image_tokens.clone()); // [b, l, d]
@@ -111,35 +120,33 @@ impl TrainStep {
             vocabulary: model.language_model.embed_tokens.weight.shape()[0],
             seg_token: self.seg_token,
         };
-        let layout = Layout::of(batch, limits)?;
+        let layout = Layout::of(batch, &limits)?;
         // Constants of the graph where vision is frozen; dropout acts on autodiff tensors only.
         let (image_tokens, projected) = (image_tokens.autodiff(), projected.autodiff());
-
-        let rows: Vec<&[u32]> = batch.examples.iter().map(|e| &e.input_ids[..]).collect();
-        let ids = token_tensor(&rows, PADDING, &device);
-        let (hidden, language_tokens) = model.read(projected, ids, first.image_start); // [b, t, d], Eq. 2-4
-        let states = hidden.flatten::<2>(0, 1); // [b t, d]
+        let (hidden, language_tokens) = read(model, projected, batch, &limits); // [n, t, d], Eq. 2-4
+        let states = hidden.flatten::<2>(0, 1); // [n t, d]
 
         let ce = if layout.targets.is_empty() {
             Tensor::zeros([1], (&device, DType::F32))
         } else {
-            let predicting = states.clone().select(0, ints(&layout.predicting, &device)); // [n, d]
-            let logits = model.language_model.logits(predicting); // [n, v]
+            let predicting = states.clone().select(0, ints(&layout.predicting, &device)); // [k, d]
+            let logits = model.language_model.logits(predicting); // [k, v]
             cross_entropy(logits, ints(&layout.targets, &device))
         };
         let masks = (!layout.seg_states.is_empty()).then(|| {
-            let seg = states.select(0, ints(&layout.seg_states, &device)); // [n, d]
+            let seg = states.select(0, ints(&layout.seg_states, &device)); // [m, d]
             let image = model.mask_decoder.encode(image_tokens, language_tokens);
             let images = ints(&layout.image_of, &device);
-            let attended = image.attended.clone().select(0, images); // [n, p, c]
+            let attended = image.attended.clone().select(0, images); // [m, p, c]
             let image = DecoderImage { attended, ..image };
-            model.mask_decoder.segment(&image, seg.unsqueeze_dim(1)) // [n, size, size]
+            model.mask_decoder.segment(&image, seg.unsqueeze_dim(1)) // [m, size, size]
         });
         let mask = mask_terms(self.mask_loss, masks, &layout.truths, layout.rejected, &device);
         Ok(Losses { ce, mask })
     }
 
-    /// Losses and gradients over several batches, each weighing the same: gradient accumulation.
+    /// Losses and gradients of one step, whose means are taken over all its batches: gradient
+    /// accumulation.
     ///
     /// # Errors
     /// [`StepError`]; the model is as it was.
@@ -148,29 +155,45 @@ impl TrainStep {
         model: &Mllmseg,
         batches: &[TrainBatch],
     ) -> Result<StepGradients, StepError> {
-        let mut accumulator = GradientsAccumulator::new();
-        let mut values = Vec::with_capacity(batches.len());
-        for batch in batches {
-            let losses = self.losses(model, batch)?;
-            let value = losses.values(self.weights);
-            self.check(&value)?;
-            values.push(value);
-            let total = losses.total(self.weights) / batches.len() as f64;
-            // A batch without any loss has no graph.
-            if total.is_autodiff() && total.is_tracked() {
-                let gradients = GradientsParams::from_grads(total.backward(), model);
-                accumulator.accumulate(model, gradients);
-            }
-        }
-        let params = accumulator.grads();
-        let norms = GradientNorms::of(model, &params);
+        let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
+        let share = self.share_of_gradients(model, batches, counts)?;
+        let norms = GradientNorms::of(model, &share.params);
         if let Some(path) = norms.non_finite().next() {
             return Err(StepError::NonFiniteGradient {
                 count: norms.non_finite().count(),
                 path: path.to_string(),
             });
         }
-        Ok(StepGradients { params, norms, losses: LossValues::mean(&values) })
+        Ok(StepGradients { params: share.params, norms, losses: share.losses })
+    }
+
+    /// What some batches contribute to the losses and gradients of a step that counts `step` tokens
+    /// and expressions in all: the sum over all batches of the step is its outcome.
+    ///
+    /// # Errors
+    /// [`StepError`], but gradients are not checked.
+    pub fn share_of_gradients(
+        &self,
+        model: &Mllmseg,
+        batches: &[TrainBatch],
+        step: LossCounts,
+    ) -> Result<GradientShare, StepError> {
+        let mut accumulator = GradientsAccumulator::new();
+        let mut values = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let counts = LossCounts::of(&batch.examples);
+            let losses = self.losses(model, batch)?.share(counts, step);
+            let value = losses.values(self.weights);
+            self.check(&value)?;
+            values.push(value);
+            let total = losses.total(self.weights);
+            // A batch without any loss has no graph.
+            if total.is_autodiff() && total.is_tracked() {
+                let gradients = GradientsParams::from_grads(total.backward(), model);
+                accumulator.accumulate(model, gradients);
+            }
+        }
+        Ok(GradientShare { params: accumulator.grads(), losses: values.into_iter().sum() })
     }
 
     fn check(&self, losses: &LossValues) -> Result<(), StepError> {
@@ -183,6 +206,40 @@ impl TrainStep {
         let broken = terms.into_iter().find(|(_, value)| !value.is_finite());
         broken.map_or(Ok(()), |(term, value)| Err(StepError::NonFiniteLoss { term, value }))
     }
+}
+
+/// Whether every image has examples and every example an image; the first example.
+fn check_rows(batch: &TrainBatch) -> Result<&TrainExample, StepError> {
+    let [images, ..] = batch.pixels.dims();
+    let examples = batch.examples.len();
+    let rows = &batch.image_of;
+    let starts_and_ends =
+        rows.first() == Some(&0) && rows.last().map(|last| last + 1) == Some(images);
+    let goes_on = rows.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] <= pair[0] + 1);
+    let fits = rows.len() == examples && starts_and_ends && goes_on;
+    batch.examples.first().filter(|_| fits).ok_or(StepError::BatchSize { images, examples })
+}
+
+/// Eq. 2-4: the states of all examples `[n, t, d]`, of their continuations alone where images are
+/// shared, and T_img2 `[b, l, d]`.
+fn read(
+    model: &Mllmseg,
+    projected: Tensor<3>,
+    batch: &TrainBatch,
+    limits: &Limits,
+) -> (Tensor<3>, Tensor<3>) {
+    let device = batch.pixels.device();
+    let skipped = limits.skipped(batch);
+    let rows: Vec<&[u32]> = batch.examples.iter().map(|e| &e.input_ids[skipped..]).collect();
+    let ids = token_tensor(&rows, PADDING, &device);
+    if !batch.is_branched() {
+        return model.read(projected, ids, limits.image_start);
+    }
+    let [images, ..] = batch.pixels.dims();
+    let prefix = &batch.examples[0].input_ids[..skipped];
+    let prefix_ids = token_tensor(&vec![prefix; images], PADDING, &device); // [b, p]
+    let image_of: Vec<i32> = batch.image_of.iter().map(|&row| row as i32).collect();
+    model.read_apart(projected, prefix_ids, limits.image_start, ids, &ints(&image_of, &device))
 }
 
 /// Where everything is in the flattened batch of `[b t]` states.
@@ -214,25 +271,58 @@ struct Limits {
     seg_token: u32,
 }
 
+impl Limits {
+    /// Tokens up to and including `</img>`.
+    fn prefix(&self) -> usize {
+        self.image_start.saturating_add(self.image_length).saturating_add(1)
+    }
+
+    /// Tokens at the start of each example that its states do not include.
+    fn skipped(&self, batch: &TrainBatch) -> usize {
+        if batch.is_branched() { self.prefix() } else { 0 }
+    }
+}
+
 impl<'a> Layout<'a> {
-    fn of(batch: &'a TrainBatch, limits: Limits) -> Result<Self, StepError> {
+    fn of(batch: &'a TrainBatch, limits: &Limits) -> Result<Self, StepError> {
         let mut layout = Self::default();
-        let lengths = batch.examples.iter().map(|example| example.input_ids.len());
+        let branched = batch.is_branched();
+        let prefix = branched.then(|| batch.examples[0].input_ids.get(..limits.prefix())).flatten();
+        for (index, example) in batch.examples.iter().enumerate() {
+            check_example(example, limits)
+                .and_then(|()| if branched { check_prefix(example, prefix) } else { Ok(()) })
+                .map_err(|message| StepError::Example { example: index, message })?;
+        }
+        let skipped = limits.skipped(batch);
+        let lengths = batch.examples.iter().map(|example| example.input_ids.len() - skipped);
         let length = lengths.max().unwrap_or(0);
         for (index, example) in batch.examples.iter().enumerate() {
-            check_example(example, &limits)
-                .map_err(|message| StepError::Example { example: index, message })?;
-            let state = |position: usize| (index * length + position) as i32;
+            let state = |position: usize| (index * length + position - skipped) as i32;
             for (position, label) in example.predictions() {
                 layout.predicting.push(state(position));
                 layout.targets.push(label as i32);
             }
             layout.seg_states.extend(example.seg_states(limits.seg_token).map(state));
             layout.truths.extend(example.masks.iter().flatten());
-            layout.image_of.resize(layout.truths.len(), index as i32);
+            layout.image_of.resize(layout.truths.len(), batch.image_of[index] as i32);
             layout.rejected += example.masks.iter().filter(|mask| mask.is_none()).count();
         }
         Ok(layout)
+    }
+}
+
+/// What keeps an example from being read as a continuation of `prefix`, if anything.
+fn check_prefix(example: &TrainExample, prefix: Option<&[u32]>) -> Result<(), String> {
+    let Some(prefix) = prefix.filter(|prefix| example.input_ids.starts_with(prefix)) else {
+        return Err("its tokens up to </img> differ from those of the first example".into());
+    };
+    let early = example.predictions().find(|&(position, _)| position < prefix.len());
+    match early {
+        Some((position, _)) => Err(format!(
+            "it learns from position {position}, but images that are shared end at {}",
+            prefix.len()
+        )),
+        None => Ok(()),
     }
 }
 

@@ -58,7 +58,7 @@ fn losses_equal_those_of_the_plain_pass() {
     let model = model(&config, false);
     let (example, pixels) = (example(&config), pixels(&config, 1));
     let step = TrainStep::new(SEG);
-    let batch = TrainBatch { pixels: pixels.clone(), examples: vec![example.clone()] };
+    let batch = TrainBatch::new(pixels.clone(), vec![example.clone()]);
     let found = step.losses(&model, &batch).unwrap().values(step.weights);
 
     let plain = model.valid();
@@ -93,17 +93,63 @@ fn a_batch_of_two_is_the_mean_of_its_examples() {
     let singles: Vec<_> = examples
         .iter()
         .enumerate()
-        .map(|(row, example)| TrainBatch {
-            pixels: pixels.clone().narrow(0, row, 1),
-            examples: vec![example.clone()],
+        .map(|(row, example)| {
+            TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![example.clone()])
         })
         .collect();
     let accumulated = step.gradients(&model, &singles).unwrap();
-    let together = step.gradients(&model, &[TrainBatch { pixels, examples }]).unwrap();
+    let together = step.gradients(&model, &[TrainBatch::new(pixels, examples)]).unwrap();
     let (a, b) = (together.losses, accumulated.losses);
     assert!(close(a.ce, b.ce) && close(a.pixel, b.pixel) && close(a.dice, b.dice), "{a:?} {b:?}");
     assert_eq!(together.norms.of_weights.len(), trained_paths(&model).len());
     for ((path, a), (_, b)) in together.norms.of_weights.iter().zip(&accumulated.norms.of_weights) {
+        assert!((a - b).abs() <= 1e-4 * b.max(1e-4), "{path}: {a} {b}");
+    }
+}
+
+/// Means are taken over the whole step: a long answer weighs by its tokens however it is batched.
+#[test]
+fn batches_of_unequal_counts_weigh_by_them() {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    let step = TrainStep::new(SEG);
+    let mut short = example(&config);
+    let last = short.labels.len() - 1;
+    short.labels[last] = NO_LOSS;
+    short.masks.truncate(1);
+    let examples = vec![example(&config), short];
+    let pixels = pixels(&config, 2);
+    let single =
+        |row: usize| TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![examples[row].clone()]);
+    let accumulated = step.gradients(&model, &[single(0), single(1)]).unwrap();
+    let together = step.gradients(&model, &[TrainBatch::new(pixels.clone(), examples)]).unwrap();
+    let (a, b) = (together.losses, accumulated.losses);
+    assert!(close(a.total, b.total) && close(a.ce, b.ce) && close(a.iou, b.iou), "{a:?} {b:?}");
+    assert!(close(together.norms.total, accumulated.norms.total));
+}
+
+/// Reading an image once for several examples gives what reading it for each of them gives.
+#[test]
+fn shared_images_change_nothing() {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    let step = TrainStep::new(SEG);
+    let pixels = pixels(&config, 2);
+    let mut other = example(&config);
+    let end = other.input_ids.len() - 1;
+    other.input_ids[end] = 11;
+    other.input_ids.insert(IMAGE_START + config.num_image_tokens() + 1, 12);
+    other.labels.insert(0, NO_LOSS);
+    let examples = vec![example(&config), other.clone(), other];
+    let image_of = vec![0, 0, 1];
+    let rows = image_of.iter().map(|&row| pixels.clone().narrow(0, row, 1)).collect();
+    let apart = TrainBatch::new(Tensor::cat(rows, 0), examples.clone());
+    let shared = TrainBatch { pixels, examples, image_of };
+    assert!(shared.is_branched() && !apart.is_branched());
+    let [apart, shared] = [apart, shared].map(|batch| step.gradients(&model, &[batch]).unwrap());
+    let (a, b) = (apart.losses, shared.losses);
+    assert!(close(a.total, b.total) && close(a.ce, b.ce) && close(a.dice, b.dice), "{a:?} {b:?}");
+    for ((path, a), (_, b)) in apart.norms.of_weights.iter().zip(&shared.norms.of_weights) {
         assert!((a - b).abs() <= 1e-4 * b.max(1e-4), "{path}: {a} {b}");
     }
 }
@@ -118,9 +164,8 @@ fn padding_changes_nothing() {
     long.input_ids.extend([11, 12, 13]);
     long.labels.extend([NO_LOSS; 3]);
     let pixels = pixels(&config, 1);
-    let batch = |examples: Vec<TrainExample>| TrainBatch {
-        pixels: pixels.clone().repeat_dim(0, examples.len()),
-        examples,
+    let batch = |examples: Vec<TrainExample>| {
+        TrainBatch::new(pixels.clone().repeat_dim(0, examples.len()), examples)
     };
     let losses = |batch| step.losses(&model, &batch).unwrap().values(step.weights);
     let alone = losses(batch(vec![example(&config)]));
@@ -134,7 +179,7 @@ fn nothing_to_learn_is_zero_and_not_a_number_never() {
     let mut example = example(&config);
     example.labels.fill(NO_LOSS);
     example.masks.clear();
-    let batch = TrainBatch { pixels: pixels(&config, 1), examples: vec![example] };
+    let batch = TrainBatch::new(pixels(&config, 1), vec![example]);
     let outcome = TrainStep::new(SEG).gradients(&model(&config, true), &[batch]).unwrap();
     assert_eq!(outcome.losses.total, 0.0);
     assert_eq!(outcome.norms.total, 0.0);
@@ -145,7 +190,7 @@ fn nothing_to_learn_is_zero_and_not_a_number_never() {
 fn dropout_is_a_choice() {
     let config = Preset::Tiny.config();
     let step = TrainStep::new(SEG);
-    let batch = TrainBatch { pixels: pixels(&config, 1), examples: vec![example(&config)] };
+    let batch = TrainBatch::new(pixels(&config, 1), vec![example(&config)]);
     let total = |model: &Mllmseg| step.losses(model, &batch).unwrap().values(step.weights).total;
     let with = model(&config, true);
     assert_ne!(total(&with), total(&with));
@@ -156,8 +201,7 @@ fn dropout_is_a_choice() {
 #[test]
 fn broken_losses_name_the_term() {
     let config = Preset::Tiny.config();
-    let batch =
-        TrainBatch { pixels: pixels(&config, 1) * f32::NAN, examples: vec![example(&config)] };
+    let batch = TrainBatch::new(pixels(&config, 1) * f32::NAN, vec![example(&config)]);
     let error = TrainStep::new(SEG).gradients(&model(&config, false), &[batch]).unwrap_err();
     assert!(
         matches!(error, StepError::NonFiniteLoss { term: "cross-entropy", value } if value.is_nan()),
@@ -172,7 +216,7 @@ fn contradictions_are_refused_by_name() {
     let refused = |change: fn(&mut TrainExample), words: &str| {
         let mut example = example(&config);
         change(&mut example);
-        let batch = TrainBatch { pixels: pixels(&config, 1), examples: vec![example] };
+        let batch = TrainBatch::new(pixels(&config, 1), vec![example]);
         let error = TrainStep::new(SEG).losses(&model, &batch).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     };
@@ -183,7 +227,7 @@ fn contradictions_are_refused_by_name() {
     refused(|e| e.input_ids[0] = u32::MAX, "not among the");
     let labelled = |e: &mut TrainExample| *e.labels.last_mut().unwrap() = -5;
     refused(labelled, "token -5 is not among the");
-    let batch = TrainBatch { pixels: pixels(&config, 2), examples: vec![example(&config)] };
+    let batch = TrainBatch::new(pixels(&config, 2), vec![example(&config)]);
     let error = TrainStep::new(SEG).losses(&model, &batch).unwrap_err();
     assert_eq!(error, StepError::BatchSize { images: 2, examples: 1 });
 }

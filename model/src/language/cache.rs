@@ -1,6 +1,6 @@
 //! Keys and values of what has been read so far.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// One pair of `[b, kv_heads, s, head_dim]` tensors per layer, keys already rotated.
 ///
@@ -49,14 +49,24 @@ impl KvCache {
 
     /// The cache of one sequence, repeated for a batch of `n` continuations.
     pub fn expand(&self, n: usize) -> Self {
-        let widen = |x: &Tensor<4>| {
+        self.map(|x| {
             let [_, heads, length, head_dim] = x.dims();
-            x.clone().expand([n, heads, length, head_dim])
-        };
-        let layers = self
-            .layers
-            .iter()
-            .map(|layer| layer.as_ref().map(|(key, value)| (widen(key), widen(value))));
+            x.expand([n, heads, length, head_dim])
+        })
+    }
+
+    /// The cache of `n` continuations, each of the sequence with the given row.
+    ///
+    /// # Shapes
+    /// - `rows`: `[n]`
+    pub fn select(&self, rows: &Tensor<1, Int>) -> Self {
+        self.map(|x| x.select(0, rows.clone()))
+    }
+
+    fn map(&self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
+        let layers = self.layers.iter().map(|layer| {
+            layer.as_ref().map(|(key, value)| (f(key.clone()), f(value.clone()))) // [n, kv_heads, s, head_dim]
+        });
         Self { layers: layers.collect() }
     }
 }

@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use burn::tensor::{DType, Tensor};
 
+use crate::batch::LossCounts;
 pub use mask::{MaskTerms, mask_terms};
 pub use text::cross_entropy;
 
@@ -96,6 +97,20 @@ pub struct LossValues {
 }
 
 impl Losses {
+    /// From the means of one batch to what it contributes to the means of a whole step.
+    pub fn share(self, batch: LossCounts, step: LossCounts) -> Self {
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        let (tokens, expressions) =
+            (share(batch.tokens, step.tokens), share(batch.expressions, step.expressions));
+        let MaskTerms { pixel, dice, iou } = self.mask;
+        let mask = MaskTerms {
+            pixel: pixel * expressions,
+            dice: dice * expressions,
+            iou: iou * expressions,
+        };
+        Self { ce: self.ce * tokens, mask }
+    }
+
     /// The weighted sum, `[1]`.
     pub fn total(&self, weights: LossWeights) -> Tensor<1> {
         self.ce.clone() * weights.ce
@@ -120,17 +135,15 @@ impl Losses {
     }
 }
 
-impl LossValues {
-    /// The mean over several batches, as gradient accumulation weighs them.
-    pub fn mean(values: &[Self]) -> Self {
-        let mean =
-            |of: fn(&Self) -> f64| values.iter().map(of).sum::<f64>() / values.len().max(1) as f64;
-        Self {
-            total: mean(|v| v.total),
-            ce: mean(|v| v.ce),
-            pixel: mean(|v| v.pixel),
-            dice: mean(|v| v.dice),
-            iou: mean(|v| v.iou),
-        }
+impl std::iter::Sum for LossValues {
+    /// Of the contributions of several batches to one step ([`Losses::share`]).
+    fn sum<I: Iterator<Item = Self>>(values: I) -> Self {
+        values.fold(Self::default(), |a, b| Self {
+            total: a.total + b.total,
+            ce: a.ce + b.ce,
+            pixel: a.pixel + b.pixel,
+            dice: a.dice + b.dice,
+            iou: a.iou + b.iou,
+        })
     }
 }

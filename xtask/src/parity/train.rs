@@ -42,10 +42,7 @@ pub fn run(
     let segmenter = Segmenter::load_as(checkpoint, device, DtypeChoice::F32)?;
     let prompt = segmenter.tokenize(&texts.question, Some(&texts.answer))?;
     let image = read_image(case.join("image.png"))?;
-    let batch = TrainBatch {
-        pixels: segmenter.pixels(&image),
-        examples: vec![TrainExample::new(prompt, masks)],
-    };
+    let batch = TrainBatch::new(segmenter.pixels(&image), vec![TrainExample::new(prompt, masks)]);
     let has_lora = segmenter.report().lora_rank.is_some();
     let trained = match has_lora {
         true => TrainableSet::LoraAndDecoder,
