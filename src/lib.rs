@@ -19,6 +19,7 @@ pub mod evaluate;
 pub mod hub;
 pub mod overlay;
 pub mod segmenter;
+pub mod training;
 
 pub use mllmseg_data as data;
 pub use mllmseg_model as model;

@@ -37,6 +37,7 @@ mod refs_json;
 mod refs_pickle;
 mod segmentation;
 mod splits;
+mod truth;
 
 pub use dataset::Dataset;
 pub use error::ReferError;
