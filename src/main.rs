@@ -22,6 +22,7 @@ enum Command {
     Info(cli::info::InfoArgs),
     Download(cli::download::DownloadArgs),
     Train(cli::train::TrainArgs),
+    Synth(cli::synth::SynthArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Info(arguments) => cli::info::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
         Command::Train(arguments) => cli::train::run(arguments),
+        Command::Synth(arguments) => cli::synth::run(arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ pub mod eval;
 pub mod info;
 pub mod score;
 pub mod segment;
+pub mod synth;
 pub mod train;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
