@@ -20,6 +20,7 @@ enum Command {
     Eval(cli::eval::EvalArgs),
     Score(cli::score::ScoreArgs),
     Info(cli::info::InfoArgs),
+    MergeLora(cli::merge_lora::MergeLoraArgs),
     Download(cli::download::DownloadArgs),
 }
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => cli::eval::run(arguments),
         Command::Score(arguments) => cli::score::run(arguments),
         Command::Info(arguments) => cli::info::run(arguments),
+        Command::MergeLora(arguments) => cli::merge_lora::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
     });
     match outcome {
