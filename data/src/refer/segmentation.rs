@@ -127,7 +127,7 @@ pub(super) enum Part {
 
 impl Part {
     pub(super) fn polygon<E: Error>(points: Vec<f64>) -> Result<Self, E> {
-        if points.len() % 2 != 0 {
+        if !points.len().is_multiple_of(2) {
             let detail =
                 format!("a polygon of x, y pairs expected, found {} numbers", points.len());
             return Err(E::custom(detail));

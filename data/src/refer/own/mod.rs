@@ -46,6 +46,7 @@ pub(super) fn read(
     let there = |split: &Split| file_of(folder, *split).is_file();
     let splits: Vec<Split> = Split::ALL.into_iter().filter(wanted).filter(there).collect();
     if splits.is_empty() {
+        std::fs::read_dir(folder).map_err(ReferError::io(folder))?; // there may be no folder at all
         let expected = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
         let (folder, found) = (folder.to_owned(), line_files_in(folder));
         return Err(ReferError::NoLines { folder, expected, found });
