@@ -20,6 +20,7 @@ pub mod hub;
 pub mod merge;
 pub mod overlay;
 pub mod segmenter;
+pub mod training;
 
 pub use mllmseg_data as data;
 pub use mllmseg_model as model;

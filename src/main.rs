@@ -22,6 +22,8 @@ enum Command {
     Info(cli::info::InfoArgs),
     MergeLora(cli::merge_lora::MergeLoraArgs),
     Download(cli::download::DownloadArgs),
+    Train(cli::train::TrainArgs),
+    Synth(cli::synth::SynthArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Command::Info(arguments) => cli::info::run(arguments),
         Command::MergeLora(arguments) => cli::merge_lora::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
+        Command::Train(arguments) => cli::train::run(arguments),
+        Command::Synth(arguments) => cli::synth::run(arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,4 +8,5 @@ pub mod mask;
 pub mod metrics;
 pub mod prompt;
 pub mod refer;
+pub mod scenes;
 pub mod tokenizer;

@@ -6,6 +6,8 @@ pub mod info;
 pub mod merge_lora;
 pub mod score;
 pub mod segment;
+pub mod synth;
+pub mod train;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

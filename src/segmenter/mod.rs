@@ -6,6 +6,7 @@ mod prediction;
 mod session;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use image::RgbImage;
@@ -15,6 +16,7 @@ use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
     LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
+use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{Conversations, ForwardOutput, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig};
 
@@ -29,7 +31,7 @@ pub use session::ImageSession;
 pub struct Segmenter {
     model: Mllmseg,
     config: MllmsegConfig,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     template: Template,
     special: SpecialTokens,
     device: SelectedDevice,
@@ -52,7 +54,16 @@ impl Segmenter {
         device: &SelectedDevice,
         dtype: DtypeChoice,
     ) -> Result<Self, SegmentError> {
-        let dir = dir.as_ref();
+        Self::load_for_training(dir.as_ref(), device, dtype, None)
+    }
+
+    /// As [`load_as`](Self::load_as), with new adapters where the checkpoint has none.
+    pub(crate) fn load_for_training(
+        dir: &Path,
+        device: &SelectedDevice,
+        dtype: DtypeChoice,
+        new_lora: Option<LoraConfig>,
+    ) -> Result<Self, SegmentError> {
         let dtype = dtype.resolve(device)?;
         let mut config = MllmsegConfig::from_dir(dir)?;
         let template = Template::from_name(&config.template)?;
@@ -63,10 +74,10 @@ impl Segmenter {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
-        let options =
-            LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora: None };
+        let options = LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora };
         let (model, report) = load_files(files, &mut config, options, &device.device)?;
         let (device, dir) = (device.clone(), dir.to_path_buf());
+        let tokenizer = Arc::new(tokenizer);
         Ok(Self { model, config, tokenizer, template, special, device, report, dir })
     }
 
@@ -137,8 +148,18 @@ impl Segmenter {
     }
 
     /// Its tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer
+    }
+
+    /// How its conversations are written.
+    pub fn template(&self) -> Template {
+        self.template
+    }
+
+    /// The same with other weights of the same sizes, such as those that were trained.
+    pub(crate) fn with_model(self, model: Mllmseg) -> Self {
+        Self { model, ..self }
     }
 
     /// Ids of the tokens with a meaning of their own.

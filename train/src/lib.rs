@@ -1,7 +1,10 @@
-//! How MLLMSeg learns: losses, trained weights, optimizer and one training step.
+//! How MLLMSeg learns.
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`recipe`] | every number of a run |
+//! | [`mix`] | which examples a step learns from |
+//! | [`draw`] | random choices that depend on their number alone |
 //! | [`batch`] | conversations with their labels and true masks |
 //! | [`loss`] | Eq. 14: cross-entropy of the answer, and the losses of the masks |
 //! | [`trainable`] | which weights learn |
@@ -9,19 +12,29 @@
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
 //! | [`optimizer`] | AdamW |
 //! | [`schedule`] | the learning rate |
+//! | [`validation`] | masks of a validation split, scored |
+//! | [`snapshot`] | what a run needs to go on |
+//! | [`learner`] | the loop, on burn-train |
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod draw;
 pub mod gradients;
+pub mod learner;
 pub mod loss;
+pub mod mix;
 pub mod optimizer;
+pub mod recipe;
 pub mod schedule;
+pub mod snapshot;
 pub mod step;
 pub mod trainable;
+pub mod validation;
 
 pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
 pub use loss::{LossValues, LossWeights, MaskLoss};
 pub use optimizer::{AdamW, AdamWConfig};
+pub use recipe::{Recipe, RecipeError};
 pub use schedule::WarmupCosine;
 pub use step::{GradientShare, StepError, StepGradients, TrainStep};
 pub use trainable::TrainableSet;

@@ -19,7 +19,7 @@ use tokenizers::{NormalizedString, Normalizer, SplitDelimiterBehavior};
 
 /// Qwen2's words: contractions, letters with one leading sign, single digits, signs, line ends,
 /// spaces.
-const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(super) const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The most merges or vocabulary entries that are accepted.
 const MAX_ENTRIES: usize = 1 << 22;

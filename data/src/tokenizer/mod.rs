@@ -23,6 +23,7 @@ mod sentencepiece;
 mod special;
 #[cfg(test)]
 mod tests;
+mod train;
 
 pub use added::AddedToken;
 pub use error::TokenizerError;

@@ -54,6 +54,14 @@ impl MaskHead {
         }
     }
 
+    /// Starts from the same logit at every pixel, plus a blur of what the features say: a model from
+    /// nothing then need not learn first that most of a picture is background.
+    pub fn with_prior(mut self, logit: f64) -> Self {
+        self.conv2.weight = self.conv2.weight.map(|weight| weight.ones_like() / 25.0); // 5 x 5
+        self.conv2.bias = self.conv2.bias.map(|bias| bias.map(|bias| bias.full_like(logit)));
+        self
+    }
+
     /// # Shapes
     /// - `features`: `[n, p, c]`, output: probabilities `[n, side · patch, side · patch]`
     pub fn forward(&self, features: Tensor<3>) -> Tensor<3> {

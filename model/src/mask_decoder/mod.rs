@@ -85,6 +85,11 @@ impl MaskDecoder {
         self.head.forward(self.seg_attention.forward(queries, seg)) // [n, size, size]
     }
 
+    /// Where its weights are.
+    pub fn device(&self) -> Device {
+        self.text_down.weight.lazy_device()
+    }
+
     /// Everything up to T_ds0: Eq. 5 (left) and Eq. 6.
     pub fn fuse(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> Fusion {
         let semantic =

@@ -1,0 +1,87 @@
+//! What can go wrong between a recipe and a trained model.
+
+use std::path::PathBuf;
+
+use mllmseg_data::tokenizer::TokenizerError;
+use mllmseg_model::checkpoint::CheckpointError;
+use mllmseg_train::RecipeError;
+use mllmseg_train::learner::TrainError;
+use mllmseg_train::mix::MixError;
+use mllmseg_train::snapshot::SnapshotError;
+use thiserror::Error;
+
+use crate::segmenter::SegmentError;
+
+/// Why a run cannot start, go on or end.
+#[derive(Debug, Error)]
+pub enum TrainingError {
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The base.
+    #[error(transparent)]
+    Base(#[from] SegmentError),
+    /// The base's tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] MixError),
+    /// A snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The training itself.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A checkpoint of the run.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A number type that there is not.
+    #[error("recipe: dtype: {message}")]
+    Dtype {
+        /// What was expected and found.
+        message: String,
+    },
+    /// A folder that holds a run already.
+    #[error(
+        "{dir} holds a training run already; go on with it by --resume, or take another folder"
+    )]
+    Exists {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A folder that holds none.
+    #[error("{dir} holds no training run ({missing} is missing); start one without --resume")]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+        /// The first file that is not there.
+        missing: &'static str,
+    },
+    /// A file of the run that cannot be read or written.
+    #[error("{path}: {message}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// `--init` with a base.
+    #[error("{dir} has no mask decoder: it is a base, to be given by --base and not by --init")]
+    NotTrained {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A start from nothing that the recipe does not describe.
+    #[error(
+        "the recipe has no [new_model], so the run needs a start: --base DIR for a base checkpoint, \
+         or --init DIR for a trained model"
+    )]
+    NoStart,
+    /// A name of sizes that there is not.
+    #[error("recipe: new_model.preset: {message}")]
+    Preset {
+        /// What was expected and found.
+        message: String,
+    },
+}

@@ -1,0 +1,231 @@
+//! A training run from its folder: started, stopped, resumed, and the trained model written.
+//!
+//! | file of the run | holds |
+//! | --- | --- |
+//! | `recipe.toml` | every number |
+//! | `run.toml` | where base and data are |
+//! | `base/` | the drawn model, for runs that start from nothing |
+//! | `snapshots/` | what is needed to go on |
+//! | `steps.csv`, `validation.csv`, `curves.png` | how it went |
+//! | `model/` | the trained model, a checkpoint folder |
+
+mod error;
+mod new_model;
+mod run_files;
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::train::Interrupter;
+use burn::train::renderer::MetricsRenderer;
+use mllmseg_model::checkpoint::SaveOptions;
+use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_model::lora::LoraConfig;
+use mllmseg_train::learner::trainee::{Trainee, TraineeParts};
+use mllmseg_train::learner::{self, Outcome, TrainingRun};
+use mllmseg_train::mix::{Conversation, DataMix};
+use mllmseg_train::recipe::TrainedWeights;
+use mllmseg_train::snapshot::{Progress, Snapshots, restore};
+use mllmseg_train::validation::ValidationSet;
+use mllmseg_train::{AdamW, Recipe, TrainStep, TrainableSet};
+
+use crate::Segmenter;
+use crate::device::SelectedDevice;
+pub use error::TrainingError;
+pub use run_files::RunFiles;
+
+/// Where a run starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// From a base checkpoint; without a mask decoder it gets a fresh one.
+    Base(PathBuf),
+    /// From a trained model: the second stage.
+    Init(PathBuf),
+    /// From nothing: the recipe's `new_model`.
+    Nothing,
+}
+
+/// A run that is ready to go.
+pub struct Training {
+    run: TrainingRun,
+    /// What the model was loaded as.
+    shell: Segmenter,
+    set: TrainableSet,
+    files: RunFiles,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Steps done.
+    pub steps: usize,
+    /// Whether it was stopped before its last step.
+    pub interrupted: bool,
+    /// The checkpoint folder, once the last step is done.
+    pub model: Option<PathBuf>,
+    /// The steps after which the model in it was best, if it was validated.
+    pub best: Option<mllmseg_train::snapshot::Best>,
+}
+
+impl Training {
+    /// Prepares a new run in the folder `out`, which must hold none.
+    ///
+    /// # Errors
+    /// [`TrainingError`].
+    pub fn start(
+        start: &Start,
+        data: &Path,
+        out: &Path,
+        recipe: Recipe,
+        device: &SelectedDevice,
+    ) -> Result<Self, TrainingError> {
+        recipe.check()?;
+        let files = RunFiles::create(out, start, data, &recipe)?;
+        if *start == Start::Nothing {
+            new_model::create(&files, &recipe)?;
+        }
+        Self::prepare(files, recipe, device)
+    }
+
+    /// Goes on with the run in the folder `out`, from its last snapshot or, without one, from its
+    /// start.
+    ///
+    /// # Errors
+    /// [`TrainingError`].
+    pub fn resume(out: &Path, device: &SelectedDevice) -> Result<Self, TrainingError> {
+        let (files, recipe) = RunFiles::open(out)?;
+        if files.starts_from_nothing() && !files.base().join("config.json").exists() {
+            new_model::create(&files, &recipe)?;
+        }
+        Self::prepare(files, recipe, device)
+    }
+
+    fn prepare(
+        files: RunFiles,
+        recipe: Recipe,
+        device: &SelectedDevice,
+    ) -> Result<Self, TrainingError> {
+        let dtype = recipe.dtype.parse().map_err(|message| TrainingError::Dtype { message })?;
+        let trained = recipe.trained;
+        let lora = LoraConfig {
+            rank: trained.lora_rank,
+            alpha: trained.lora_alpha,
+            dropout: trained.lora_dropout,
+        };
+        let new_lora = (trained.weights != TrainedWeights::Everything).then_some(lora);
+        // What a base lacks is drawn, and must be the same when the run is resumed.
+        device.device.seed(recipe.seed);
+        let shell = Segmenter::load_for_training(files.base(), device, dtype, new_lora)?;
+        if files.must_segment() && shell.report().fresh_mask_decoder {
+            return Err(TrainingError::NotTrained { dir: files.base().to_path_buf() });
+        }
+        let set = match trained.weights {
+            TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
+            TrainedWeights::Published => {
+                TrainableSet::Published(shell.config().language.architecture)
+            }
+            TrainedWeights::Everything => TrainableSet::Everything,
+        };
+        let mut model = set.prepare(shell.model().clone(), trained.dropout);
+        let has_lora = new_lora.is_some() || shell.report().lora_rank.is_some();
+        let table = NameTable::new(shell.config(), has_lora);
+        let mut optimizer = AdamW::new(recipe.adamw());
+        let mut progress = Progress::default();
+        let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
+        if let Some(snapshot) = snapshots.latest()? {
+            let restored = restore(&snapshot, model, recipe.adamw(), &table)?;
+            (model, optimizer, progress) = (restored.model, restored.optimizer, restored.progress);
+        }
+        let step = TrainStep {
+            mask_loss: recipe.loss.mask,
+            weights: recipe.loss_weights(),
+            ..TrainStep::new(shell.special_tokens().seg)
+        };
+        let conversation = Conversation {
+            tokenizer: shell.tokenizer().clone(),
+            template: shell.template(),
+            num_image_tokens: shell.config().num_image_tokens(),
+            image_size: shell.config().image_size,
+        };
+        let validation = match recipe.validation.dataset.is_empty() {
+            true => None,
+            false => {
+                let conversation = conversation.clone();
+                Some(ValidationSet::open(files.data(), &recipe.validation, conversation)?)
+            }
+        };
+        let mix = DataMix::open(files.data(), &recipe, conversation)?;
+        let trainee = Trainee::new(TraineeParts {
+            model,
+            step,
+            special: *shell.special_tokens(),
+            seed: recipe.seed,
+            max_gradient_norm: recipe.optimizer.max_gradient_norm,
+            optimizer,
+        });
+        let run = TrainingRun {
+            dir: files.dir().to_path_buf(),
+            recipe,
+            trainee,
+            table,
+            progress,
+            mix,
+            validation,
+        };
+        Ok(Self { run, shell, set, files })
+    }
+
+    /// How far it is: the number of the next step.
+    pub fn next_step(&self) -> usize {
+        self.run.progress.step
+    }
+
+    /// Its numbers.
+    pub fn recipe(&self) -> &Recipe {
+        &self.run.recipe
+    }
+
+    /// What it learns from.
+    pub fn mix(&self) -> &DataMix {
+        &self.run.mix
+    }
+
+    /// What it starts from.
+    pub fn base(&self) -> &Segmenter {
+        &self.shell
+    }
+
+    /// Trains until the last step, or until the interrupter says stop, and then writes the model:
+    /// the best by validation, or the last one where there was none.
+    ///
+    /// # Errors
+    /// [`TrainingError`]; the snapshots written before can be resumed.
+    pub fn go(
+        self,
+        interrupter: Interrupter,
+        renderer: Box<dyn MetricsRenderer>,
+    ) -> Result<Finished, TrainingError> {
+        let Self { run, shell, set, files } = self;
+        let (recipe, table) = (run.recipe.clone(), run.table.clone());
+        let Outcome { mut model, progress, interrupted } =
+            learner::train(run, interrupter, renderer)?;
+        let best = progress.best;
+        let mut finished = Finished { steps: progress.step, interrupted, model: None, best: None };
+        if interrupted {
+            return Ok(finished);
+        }
+        if let Some(best) = best.filter(|best| best.step != progress.step) {
+            let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
+            if let Some(snapshot) = snapshots.at(best.step) {
+                let prepared = set.prepare(model, false);
+                model = restore(&snapshot, prepared, recipe.adamw(), &table)?.model.valid();
+            }
+        }
+        let options = SaveOptions { dtype: model.dtype(), ..SaveOptions::default() };
+        let place = files.model();
+        shell.with_model(model).save(&place, options)?;
+        finished.model = Some(place);
+        finished.best = best;
+        Ok(finished)
+    }
+}

@@ -1,0 +1,63 @@
+//! A model from nothing: sizes of a preset, a tokenizer learnt from the data's own words, and drawn
+//! weights.
+
+use std::collections::BTreeSet;
+
+use mllmseg_data::prompt::{Template, evaluation_answer, evaluation_question};
+use mllmseg_data::refer::{Dataset, ReferDataset, Split};
+use mllmseg_data::tokenizer::Tokenizer;
+use mllmseg_model::checkpoint::{SaveOptions, save_model};
+use mllmseg_model::{Mllmseg, Preset};
+use mllmseg_train::Recipe;
+use mllmseg_train::mix::MixError;
+
+use super::{RunFiles, TrainingError};
+use crate::device;
+
+/// Tokens of a new vocabulary, besides the added ones. With more, whole phrases of a small world
+/// become single tokens.
+const VOCABULARY: usize = 768;
+/// Expressions that the vocabulary is learnt from.
+const TEXTS: usize = 20_000;
+
+/// Writes the checkpoint that the run starts from; the same recipe and data give the same bytes.
+pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingError> {
+    let new = recipe.new_model.as_ref().ok_or(TrainingError::NoStart)?;
+    let preset: Preset = new.preset.parse().map_err(|message| TrainingError::Preset { message })?;
+    let mut config = preset.config();
+    let texts = texts(files, recipe, &config.template)?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let tokenizer = Tokenizer::train(&texts, VOCABULARY, files.base())?;
+    config.language.vocab_size = tokenizer.vocab_size();
+    // Drawn on the CPU, so that every device starts from the same numbers.
+    let device = device::cpu().device;
+    device.seed(recipe.seed);
+    let mut model = Mllmseg::new(&config, None, &device);
+    if let Some(logit) = new.mask_prior {
+        model.mask_decoder.head = model.mask_decoder.head.with_prior(logit);
+    }
+    Ok(save_model(&model, &config, None, files.base(), SaveOptions::default())?)
+}
+
+/// Whole conversations with the expressions of the data, each once.
+fn texts(files: &RunFiles, recipe: &Recipe, template: &str) -> Result<Vec<String>, TrainingError> {
+    let split: Split = recipe.data.split.parse().map_err(MixError::Refer)?;
+    let template = Template::from_name(template).map_err(crate::segmenter::SegmentError::Prompt)?;
+    let mut expressions = BTreeSet::new();
+    for name in BTreeSet::from_iter(&recipe.data.mix) {
+        let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
+        let data = ReferDataset::open(files.data(), dataset, None).map_err(MixError::Refer)?;
+        let items = data.items(split).map_err(MixError::Refer)?;
+        let all = items.iter().flat_map(|item| &item.expressions);
+        let room = TEXTS.saturating_sub(expressions.len());
+        expressions.extend(all.take(room).map(|expression| expression.text.to_lowercase()));
+    }
+    let frame = [template.system_text(), "system\n", "user\n", "assistant\n"].map(String::from);
+    let asked = expressions.iter().flat_map(|text| {
+        let answer = evaluation_answer(&[text], &[false]);
+        [evaluation_question(&[text]), answer.replace("[SEG]", "")]
+    });
+    // The words of the frame are in every conversation: whole tokens for them come first.
+    let frame = frame.iter().cloned().cycle().take(frame.len() * expressions.len());
+    Ok(asked.chain(frame).collect())
+}

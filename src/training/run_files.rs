@@ -1,0 +1,132 @@
+//! The files that say what a run is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mllmseg_train::Recipe;
+use serde::{Deserialize, Serialize};
+
+use super::{Start, TrainingError};
+
+const RECIPE: &str = "recipe.toml";
+const RUN: &str = "run.toml";
+
+/// The folder of a run.
+#[derive(Debug, Clone)]
+pub struct RunFiles {
+    dir: PathBuf,
+    places: Places,
+    base: PathBuf,
+}
+
+/// What a run started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Places {
+    /// Root of the data sets.
+    data: PathBuf,
+    /// The base checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<PathBuf>,
+    /// The trained model it goes on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init: Option<PathBuf>,
+}
+
+impl RunFiles {
+    /// Writes the files of a new run. `run.toml` comes last: with it the run exists.
+    pub(super) fn create(
+        dir: &Path,
+        start: &Start,
+        data: &Path,
+        recipe: &Recipe,
+    ) -> Result<Self, TrainingError> {
+        if dir.join(RUN).exists() {
+            return Err(TrainingError::Exists { dir: dir.to_path_buf() });
+        }
+        if *start == Start::Nothing && recipe.new_model.is_none() {
+            return Err(TrainingError::NoStart);
+        }
+        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let (base, init) = match start {
+            Start::Base(base) => (Some(whole(base)), None),
+            Start::Init(init) => (None, Some(whole(init))),
+            Start::Nothing => (None, None),
+        };
+        let places = Places { data: whole(data), base, init };
+        fs::create_dir_all(dir).map_err(|error| file(dir, error))?;
+        write(&dir.join(RECIPE), &recipe.to_toml())?;
+        let text = toml::to_string_pretty(&places).map_err(|error| file(&dir.join(RUN), error))?;
+        write(&dir.join(RUN), &text)?;
+        Ok(Self::new(dir, places))
+    }
+
+    /// Reads the files of a run.
+    pub(super) fn open(dir: &Path) -> Result<(Self, Recipe), TrainingError> {
+        for missing in [RUN, RECIPE] {
+            if !dir.join(missing).exists() {
+                return Err(TrainingError::NoRun { dir: dir.to_path_buf(), missing });
+            }
+        }
+        let recipe = Recipe::read(&dir.join(RECIPE))?;
+        recipe.check()?;
+        let path = dir.join(RUN);
+        let text = fs::read_to_string(&path).map_err(|error| file(&path, error))?;
+        let places = toml::from_str(&text).map_err(|error| file(&path, error))?;
+        Ok((Self::new(dir, places), recipe))
+    }
+
+    fn new(dir: &Path, places: Places) -> Self {
+        let start = places.base.as_ref().or(places.init.as_ref());
+        let base = start.cloned().unwrap_or_else(|| dir.join("base"));
+        Self { dir: dir.to_path_buf(), places, base }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The checkpoint that the run starts from.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Root of the data sets.
+    pub fn data(&self) -> &Path {
+        &self.places.data
+    }
+
+    /// Where snapshots go.
+    pub fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots")
+    }
+
+    /// Where the trained model goes.
+    pub fn model(&self) -> PathBuf {
+        self.dir.join("model")
+    }
+
+    /// Whether the base is the run's own.
+    pub(super) fn starts_from_nothing(&self) -> bool {
+        self.places.base.is_none() && self.places.init.is_none()
+    }
+
+    /// Whether the start must be a trained model.
+    pub(super) fn must_segment(&self) -> bool {
+        self.places.init.is_some()
+    }
+}
+
+/// A small file, whole or not at all.
+fn write(path: &Path, text: &str) -> Result<(), TrainingError> {
+    let part = path.with_extension("part");
+    let written = fs::write(&part, text)
+        .and_then(|()| fs::File::open(&part)?.sync_all())
+        .and_then(|()| fs::rename(&part, path));
+    written.map_err(|error| file(path, error))
+}
+
+fn file(path: &Path, error: impl std::fmt::Display) -> TrainingError {
+    TrainingError::File { path: path.to_path_buf(), message: error.to_string() }
+}

@@ -1,0 +1,221 @@
+//! Which examples a step learns from: a data set drawn uniformly, then one of its images, then some
+//! of the image's expressions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::TensorData;
+use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess, read_image};
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::prompt::{
+    ANSWER_STYLES, PromptError, QUESTIONS, Template, evaluation_answer, evaluation_question,
+    tokenize_conversation, training_prompt,
+};
+use mllmseg_data::refer::{AnnotationId, Dataset, ImageInfo, ReferDataset, ReferError, Split};
+use mllmseg_data::tokenizer::Tokenizer;
+use rayon::prelude::*;
+use thiserror::Error;
+
+use crate::batch::{HostBatch, TrainExample};
+use crate::draw::Draw;
+use crate::recipe::{Ask, Recipe, Wording};
+
+/// Why there are no examples.
+#[derive(Debug, Error)]
+pub enum MixError {
+    /// A data set cannot be opened or contradicts itself.
+    #[error(transparent)]
+    Refer(#[from] ReferError),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// An expression cannot be asked.
+    #[error("{image}: expression {text:?}: {source}")]
+    Prompt {
+        /// File of the image.
+        image: String,
+        /// The expression.
+        text: String,
+        /// Why not.
+        source: PromptError,
+    },
+}
+
+/// How a model wants its conversations.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Its template.
+    pub template: Template,
+    /// Tokens of an image.
+    pub num_image_tokens: usize,
+    /// Side of the picture that the vision encoder reads, in pixels.
+    pub image_size: usize,
+}
+
+/// Data sets to draw from.
+#[derive(Debug)]
+pub struct DataMix {
+    sets: Vec<TrainingSet>,
+    conversation: Conversation,
+    recipe: Recipe,
+}
+
+/// One data set's share of a split.
+#[derive(Debug)]
+struct TrainingSet {
+    data: ReferDataset,
+    items: Vec<Item>,
+}
+
+/// An image and its expressions.
+#[derive(Debug)]
+struct Item {
+    image_id: i64,
+    expressions: Vec<Expression>,
+}
+
+#[derive(Debug)]
+struct Expression {
+    text: String,
+    targets: Vec<AnnotationId>,
+}
+
+impl DataMix {
+    /// Opens the data sets of a recipe under `root`; no image is touched.
+    ///
+    /// # Errors
+    /// [`MixError::Refer`] for one that is not there or lacks the split.
+    pub fn open(
+        root: &Path,
+        recipe: &Recipe,
+        conversation: Conversation,
+    ) -> Result<Self, MixError> {
+        let split: Split = recipe.data.split.parse()?;
+        let sets = recipe.data.mix.iter().map(|name| {
+            let data = ReferDataset::open(root, name.parse::<Dataset>()?, None)?;
+            let items = data.items(split)?.iter().map(Item::owned).collect();
+            Ok(TrainingSet { data, items })
+        });
+        let sets = sets.collect::<Result<_, MixError>>()?;
+        Ok(Self { sets, conversation, recipe: recipe.clone() })
+    }
+
+    /// For each data set its name, images and expressions.
+    pub fn sizes(&self) -> impl Iterator<Item = (Dataset, usize, usize)> {
+        self.sets.iter().map(|set| {
+            let expressions = set.items.iter().map(|item| item.expressions.len()).sum();
+            (set.data.dataset(), set.items.len(), expressions)
+        })
+    }
+
+    /// All batches of a step. The same step always has the same.
+    ///
+    /// # Errors
+    /// [`MixError`], which names the image.
+    pub fn step(&self, step: usize) -> Result<Vec<HostBatch>, MixError> {
+        let batches = self.recipe.batch.batches_per_step;
+        let first = step as u64 * batches as u64;
+        (first..first + batches as u64).map(|number| self.batch(number)).collect()
+    }
+
+    /// Batch number `number` of the run.
+    fn batch(&self, number: u64) -> Result<HostBatch, MixError> {
+        let images = self.recipe.batch.images;
+        let first = number * images as u64;
+        let drawn: Vec<DrawnImage> = (first..first + images as u64)
+            .into_par_iter()
+            .map(|index| self.image(Draw::new(self.recipe.seed, index)))
+            .collect::<Result<_, _>>()?;
+        let size = self.conversation.image_size;
+        let mut pixels = Vec::with_capacity(images * 3 * size * size);
+        let (mut examples, mut image_of) = (Vec::new(), Vec::new());
+        for (row, image) in drawn.into_iter().enumerate() {
+            pixels.extend(image.pixels);
+            image_of.resize(examples.len() + image.examples.len(), row);
+            examples.extend(image.examples);
+        }
+        let pixels = TensorData::new(pixels, [images, 3, size, size]);
+        Ok(HostBatch { pixels, examples, image_of })
+    }
+
+    /// Draws an image, what is asked of it, and how.
+    fn image(&self, mut draw: Draw) -> Result<DrawnImage, MixError> {
+        let set = &self.sets[draw.below(self.sets.len())];
+        let item = &set.items[draw.below(set.items.len())];
+        let data = &self.recipe.data;
+        let chosen = draw.choose(item.expressions.len(), data.expressions_per_image);
+        let chosen: Vec<&Expression> = chosen.into_iter().map(|i| &item.expressions[i]).collect();
+        let conversations = match data.ask {
+            Ask::Together => vec![chosen],
+            Ask::Apart => chosen.into_iter().map(|expression| vec![expression]).collect(),
+        };
+        let styles: Vec<[usize; 2]> = conversations
+            .iter()
+            .map(|_| [draw.below(QUESTIONS.len()), draw.below(ANSWER_STYLES.len())])
+            .collect();
+        let image = set.data.image(item.image_id)?;
+        let path = set.data.image_path(image)?;
+        let mut picture = read_image(&path)?;
+        ReferDataset::check_size(image, picture.width(), picture.height())?;
+        if let [least, most] = data.jpeg_quality[..] {
+            let quality = least + draw.below(usize::from(most - least) + 1) as u8;
+            picture = jpeg_recompress(&picture, quality)?;
+        }
+        let examples = conversations
+            .into_iter()
+            .zip(styles)
+            .map(|(expressions, style)| self.example(set, image, &path, &expressions, style))
+            .collect::<Result<_, _>>()?;
+        Ok(DrawnImage { pixels: preprocess(&picture, self.conversation.image_size), examples })
+    }
+
+    fn example(
+        &self,
+        set: &TrainingSet,
+        image: &ImageInfo,
+        path: &Path,
+        expressions: &[&Expression],
+        [question, answer]: [usize; 2],
+    ) -> Result<TrainExample, MixError> {
+        let masks: Vec<Option<Bitmap>> = expressions
+            .iter()
+            .map(|expression| set.data.mask(image, &expression.targets))
+            .collect::<Result<_, _>>()?;
+        let rejected: Vec<bool> = masks.iter().map(Option::is_none).collect();
+        let texts: Vec<&str> = expressions.iter().map(|expression| &*expression.text).collect();
+        let Conversation { tokenizer, template, num_image_tokens, .. } = &self.conversation;
+        let worded = match self.recipe.data.wording {
+            Wording::Training => training_prompt(&texts, &rejected, question, answer),
+            Wording::Evaluation => {
+                Ok((evaluation_question(&texts), evaluation_answer(&texts, &rejected)))
+            }
+        };
+        let prompt = worded.and_then(|(question, answer)| {
+            tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
+        });
+        let prompt = prompt.map_err(|source| MixError::Prompt {
+            image: PathBuf::from(path).display().to_string(),
+            text: texts.join(", "),
+            source,
+        })?;
+        Ok(TrainExample::new(prompt, masks))
+    }
+}
+
+/// An image, ready, and what is asked of it.
+struct DrawnImage {
+    pixels: Vec<f32>,
+    examples: Vec<TrainExample>,
+}
+
+impl Item {
+    fn owned(item: &mllmseg_data::refer::ReferItem) -> Self {
+        let expressions = item.expressions.iter().map(|expression| Expression {
+            text: expression.text.to_string(),
+            targets: expression.targets.to_vec(),
+        });
+        Self { image_id: item.image.id, expressions: expressions.collect() }
+    }
+}

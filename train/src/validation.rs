@@ -1,0 +1,203 @@
+//! Masks of a validation split in the middle of a training, scored by the standard protocol.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use mllmseg_data::image::{preprocess, read_image};
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::mask::probability::mask_from_probabilities;
+use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
+use mllmseg_data::prompt::{
+    TokenizedPrompt, evaluation_answer, evaluation_question, tokenize_conversation,
+};
+use mllmseg_data::refer::{AnnotationId, Dataset, ReferDataset, Split};
+use mllmseg_data::tokenizer::SpecialTokens;
+use mllmseg_model::Mllmseg;
+use mllmseg_model::mllmseg::token_tensor;
+
+use crate::mix::{Conversation, MixError};
+use crate::recipe::ValidationRecipe;
+
+/// Expressions of one image that are asked together in one pass.
+const BATCH: usize = 8;
+
+/// The expressions that are asked, in passes of one image each.
+#[derive(Debug)]
+pub struct ValidationSet {
+    data: ReferDataset,
+    passes: Vec<Pass>,
+    conversation: Conversation,
+}
+
+#[derive(Debug)]
+struct Pass {
+    image_id: i64,
+    expressions: Vec<(String, Vec<AnnotationId>)>,
+}
+
+/// One image with some of its expressions, on no device yet.
+#[derive(Debug)]
+pub struct ValidationItem {
+    /// Which image.
+    pub image_id: i64,
+    /// Normalised pixels `[1, 3, size, size]`.
+    pub pixels: TensorData,
+    /// One forced answer for each expression.
+    pub prompts: Vec<TokenizedPrompt>,
+    /// The true mask of each; `None` without a target.
+    pub truths: Vec<Option<Bitmap>>,
+    /// Height and width of the picture.
+    pub picture: (usize, usize),
+    /// Whether `[REJ]` counts: the data set has expressions without a target.
+    pub generalized: bool,
+}
+
+/// What a model says of one expression.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// At the picture's size.
+    pub mask: Bitmap,
+    /// Whether it answers `[REJ]`.
+    pub rejected: bool,
+}
+
+impl ValidationSet {
+    /// The first expressions of a split; no image is touched.
+    ///
+    /// # Errors
+    /// [`MixError::Refer`].
+    pub fn open(
+        root: &std::path::Path,
+        recipe: &ValidationRecipe,
+        conversation: Conversation,
+    ) -> Result<Self, MixError> {
+        let data = ReferDataset::open(root, recipe.dataset.parse::<Dataset>()?, None)?;
+        let mut left = recipe.expressions;
+        let mut passes = Vec::new();
+        for item in data.items(recipe.split.parse::<Split>()?)? {
+            let asked = item.expressions.len().min(left);
+            left -= asked;
+            for expressions in item.expressions[..asked].chunks(BATCH) {
+                let owned = expressions.iter().map(|e| (e.text.to_string(), e.targets.to_vec()));
+                passes.push(Pass { image_id: item.image.id, expressions: owned.collect() });
+            }
+        }
+        Ok(Self { data, passes, conversation })
+    }
+
+    /// The number of passes.
+    pub fn len(&self) -> usize {
+        self.passes.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.passes.is_empty()
+    }
+
+    /// Reads the image of a pass, below [`len`](Self::len), and makes its prompts.
+    ///
+    /// # Errors
+    /// [`MixError`], which names the image.
+    pub fn item(&self, index: usize) -> Result<ValidationItem, MixError> {
+        let Pass { image_id, expressions } = &self.passes[index];
+        let image = self.data.image(*image_id)?;
+        let path = self.data.image_path(image)?;
+        let picture = read_image(&path)?;
+        ReferDataset::check_size(image, picture.width(), picture.height())?;
+        let Conversation { tokenizer, template, num_image_tokens, image_size } = &self.conversation;
+        let prompts = expressions.iter().map(|(text, _)| {
+            let question = evaluation_question(&[text]);
+            let answer = evaluation_answer(&[text], &[false]);
+            tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
+                .map_err(|source| MixError::Prompt {
+                    image: path.display().to_string(),
+                    text: text.clone(),
+                    source,
+                })
+        });
+        let truths = expressions.iter().map(|(_, targets)| self.data.mask(image, targets));
+        let size = *image_size;
+        Ok(ValidationItem {
+            image_id: *image_id,
+            pixels: TensorData::new(preprocess(&picture, size), [1, 3, size, size]),
+            prompts: prompts.collect::<Result<_, _>>()?,
+            truths: truths.collect::<Result<_, _>>()?,
+            picture: (picture.height() as usize, picture.width() as usize),
+            generalized: self.data.dataset() == Dataset::GRefCoco,
+        })
+    }
+}
+
+impl ValidationItem {
+    /// The model's masks and reject decisions. The prompts are continuations of one prefix, so the
+    /// image is read once.
+    ///
+    /// # Errors
+    /// What the device says when results cannot be read back.
+    pub fn predict(
+        &self,
+        model: &Mllmseg,
+        special: &SpecialTokens,
+        device: &Device,
+    ) -> Result<Vec<Prediction>, String> {
+        let prefix = self.prompts[0].prefix_len();
+        let rests: Vec<&[u32]> = self.prompts.iter().map(|prompt| prompt.split().1).collect();
+        let longest = rests.iter().map(|rest| rest.len()).max().unwrap_or(0);
+        // The state before [SEG] of each answer, in the flattened states of the continuations.
+        let states: Vec<i32> = self
+            .prompts
+            .iter()
+            .enumerate()
+            .filter_map(|(row, prompt)| {
+                let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);
+                let seg = answer.into_iter().find(|&(_, &id)| id == special.seg)?.0;
+                Some((row * longest + seg - 1 - prefix) as i32)
+            })
+            .collect();
+
+        let pixels = Tensor::<4>::from_data(self.pixels.clone(), (device, DType::F32));
+        let image_tokens = model.vision.forward(pixels.cast(model.dtype())); // [1, p, c]
+        let projected = model.projector.forward(image_tokens.clone()); // [1, l, d]
+        let prefix_ids = token_tensor(&[self.prompts[0].split().0], 0, device);
+        let rows = Tensor::<1, Int>::zeros([rests.len()], device);
+        let ids = token_tensor(&rests, 0, device); // [n, t]
+        let image_start = self.prompts[0].image_range.start;
+        let (hidden, language_tokens) =
+            model.read_apart(projected, prefix_ids, image_start, ids, &rows); // [n, t, d]
+        let count = states.len();
+        let states = Tensor::from_data(TensorData::new(states, [count]), device);
+        let seg = hidden.flatten::<2>(0, 1).select(0, states).unsqueeze_dim::<3>(1); // [n, 1, d]
+        let image = model.mask_decoder.encode(image_tokens, language_tokens);
+        let masks = model.mask_decoder.segment(&image, seg.clone()); // [n, size, size]
+        let [_, height, width] = masks.dims();
+
+        let unread = |error| format!("results cannot be read back from the device: {error:?}");
+        let best = model.language_model.logits(seg).argmax(2).reshape([-1]); // [n]
+        let best = best.try_into_data().map_err(unread)?;
+        let rejected: Vec<bool> =
+            best.iter::<i64>().map(|id| id == i64::from(special.rej)).collect();
+        let masks = masks.cast(DType::F32).try_into_data().map_err(unread)?;
+        let probabilities: Vec<f32> = masks.iter::<f32>().collect();
+        let maps = probabilities.chunks(height * width);
+        maps.zip(rejected)
+            .map(|(map, rejected)| {
+                let mask = mask_from_probabilities(map, (height, width), self.picture);
+                Ok(Prediction { mask: mask.map_err(|error| error.to_string())?, rejected })
+            })
+            .collect()
+    }
+
+    /// Scores predictions, one for each expression.
+    ///
+    /// # Errors
+    /// If a mask is not of the picture's size.
+    pub fn score(&self, predictions: &[Prediction]) -> Result<GeneralizedMetrics, String> {
+        let mut sums = GeneralizedMetrics::new(Protocol::Standard);
+        for (prediction, truth) in predictions.iter().zip(&self.truths) {
+            let rejected = self.generalized && prediction.rejected;
+            let answer = Answer { mask: &prediction.mask, rejected };
+            sums.add(self.image_id as u64, answer, truth.as_ref())
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(sums)
+    }
+}
