@@ -2,7 +2,8 @@
 
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
 use mllmseg_data::image::{
-    ImageError, MAX_SIDE, Orientation, decode_image, decode_image_with, jpeg_recompress, read_image,
+    ImageError, MAX_SIDE, Orientation, decode_image, decode_image_with, jpeg_recompress,
+    read_image, read_size,
 };
 
 /// One case of `decode.json`, written by `tests/oracle/image_decode.py` with Pillow.
@@ -55,6 +56,34 @@ fn every_kind_of_file_reads_as_pillow_reads_it() {
         assert_eq!(stored.unwrap().dimensions(), case.stored_size, "{}", case.name);
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn the_size_is_in_the_header() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    let size = |bytes: &[u8], orientation| {
+        std::fs::write(path.path(), bytes).unwrap();
+        read_size(path.path(), orientation)
+    };
+    for case in cases() {
+        let file = bytes(&case.file);
+        assert_eq!(size(&file, Orientation::Upright).unwrap(), case.size, "{}", case.name);
+        assert_eq!(size(&file, Orientation::Stored).unwrap(), case.stored_size, "{}", case.name);
+        for cut in 0..file.len().min(60) {
+            let _ = size(&file[..cut], Orientation::Upright); // an error or a size, no panic
+        }
+    }
+    // A JPEG whose header is longer than what is read at first: 40 comments of 60 kB.
+    let jpeg = file("jpeg exif 6");
+    let comment = [&[0xFF, 0xFE, 0xEA, 0x60][..], &[b'x'; 59_998]].concat();
+    let long = [&jpeg[..2], &comment.repeat(40), &jpeg[2..]].concat();
+    let expected = cases().into_iter().find(|case| case.name == "jpeg exif 6").unwrap().size;
+    assert_eq!(size(&long, Orientation::Upright).unwrap(), expected);
+    assert!(
+        size(b"notes", Orientation::Upright).unwrap_err().to_string().contains("known formats")
+    );
+    let error = read_size(std::env::temp_dir(), Orientation::Upright).unwrap_err();
+    assert!(error.to_string().contains("no regular file"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use mllmseg::evaluate::{RunOptions, Watch, evaluate, report};
 use super::CliError;
 use super::score::{BenchmarkArgs, print_evaluation};
 
-/// Evaluate a checkpoint on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF or gRefCOCO
+/// Evaluate a checkpoint on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     #[command(flatten)]

@@ -3,6 +3,7 @@
 pub mod download;
 pub mod eval;
 pub mod info;
+pub mod merge_lora;
 pub mod score;
 pub mod segment;
 pub mod synth;

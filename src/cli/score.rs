@@ -14,10 +14,10 @@ use super::CliError;
 /// Which benchmark, and what to print.
 #[derive(Debug, Args)]
 pub struct BenchmarkArgs {
-    /// Folder that holds refcoco/, grefcoco/, ..., and images/
+    /// Folder that holds refcoco/, grefcoco/, ..., and images/; or the folder of your own data
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// refcoco, refcoco+, refcocog, refclef or grefcoco
+    /// refcoco, refcoco+, refcocog, refclef, grefcoco, or own: a folder with SPLIT.jsonl
     #[arg(long)]
     dataset: Dataset,
     /// train, val, test, testA, testB, testC, testAB, testAC or testBC
@@ -134,10 +134,11 @@ pub fn print_evaluation(
     let options = selection.benchmark().options();
     let protocol = format!("{:?}", options.protocol).to_lowercase();
     println!(
-        "{} {} (split by {}), protocol {protocol}: {} expressions",
+        "{} {} (split by {}){}, protocol {protocol}: {} expressions",
         summary.dataset,
         summary.split,
         summary.split_by,
+        report::scored_as(summary, ", "),
         summary.numbers.n()
     );
     let paper = published::numbers(options.dataset, options.split_by(), options.split);

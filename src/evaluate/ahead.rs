@@ -14,12 +14,13 @@ use super::EvalError;
 /// Decoded pictures in the order asked for; a few more than there are cores are under way.
 pub(super) struct ImagesAhead<I> {
     rest: I,
+    orientation: Orientation,
     under_way: VecDeque<Receiver<Result<RgbImage, EvalError>>>,
 }
 
 impl<I: Iterator<Item = (PathBuf, ImageInfo)>> ImagesAhead<I> {
-    pub(super) fn new(images: I) -> Self {
-        let mut ahead = Self { rest: images, under_way: VecDeque::new() };
+    pub(super) fn new(images: I, orientation: Orientation) -> Self {
+        let mut ahead = Self { rest: images, orientation, under_way: VecDeque::new() };
         for _ in 0..rayon::current_num_threads() + 2 {
             ahead.start_one();
         }
@@ -31,10 +32,11 @@ impl<I: Iterator<Item = (PathBuf, ImageInfo)>> ImagesAhead<I> {
             return;
         };
         let (sender, receiver) = sync_channel(1);
+        let orientation = self.orientation;
         rayon::spawn(move || {
             // A panic in a pool's task would end the program; what cannot be sent is not wanted.
             let _ = sender.send(
-                catch_unwind(AssertUnwindSafe(|| read(&path, &info)))
+                catch_unwind(AssertUnwindSafe(|| read(&path, &info, orientation)))
                     .unwrap_or_else(|_| Err(decoder_failed(&path))),
             );
         });
@@ -53,9 +55,15 @@ impl<I: Iterator<Item = (PathBuf, ImageInfo)>> Iterator for ImagesAhead<I> {
     }
 }
 
-/// The pixels as they are stored, for so the annotations lie, and of the annotated size.
-pub(super) fn read(path: &Path, info: &ImageInfo) -> Result<RgbImage, EvalError> {
-    let image = read_image_with(path, Orientation::Stored)?;
+/// The pixels as the annotations lie on them ([`Dataset::orientation`]), and of the annotated size.
+///
+/// [`Dataset::orientation`]: mllmseg_data::refer::Dataset::orientation
+pub(super) fn read(
+    path: &Path,
+    info: &ImageInfo,
+    orientation: Orientation,
+) -> Result<RgbImage, EvalError> {
+    let image = read_image_with(path, orientation)?;
     ReferDataset::check_size(info, image.width(), image.height())?;
     Ok(image)
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use mllmseg_data::mask::{Bitmap, MaskError, Segmentation};
+use mllmseg_data::mask::Bitmap;
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::{
-    Annotation, Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferItem, Skipped,
+    Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferError, ReferItem, Skipped,
     Split,
 };
 
@@ -53,10 +53,11 @@ impl BenchmarkOptions {
 pub struct Benchmark {
     data: ReferDataset,
     options: BenchmarkOptions,
+    generalized: bool,
 }
 
 impl Benchmark {
-    /// Opens the data set under `root`; no image is touched.
+    /// Opens the data set under `root`; no image is touched, but for the headers of own data's.
     ///
     /// # Errors
     /// As [`ReferDataset::open_with`].
@@ -64,9 +65,32 @@ impl Benchmark {
         let open = OpenOptions {
             split_by: options.split_by.clone(),
             contradictions: options.contradictions,
+            only: Some(options.split),
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;
-        Ok(Self { data, options })
+        let generalized = match options.dataset {
+            Dataset::GRefCoco => true,
+            Dataset::Own => data.has_no_target(options.split),
+            Dataset::RefCoco | Dataset::RefCocoPlus | Dataset::RefCocoG | Dataset::RefClef => false,
+        };
+        Ok(Self { data, options, generalized })
+    }
+
+    /// Whether it is scored as gRefCOCO is: so is that set, and own data of which an expression of
+    /// the split has no target. All else is scored as RefCOCO is.
+    pub fn generalized(&self) -> bool {
+        self.generalized
+    }
+
+    /// The data set whose metrics own data get; nothing for published data, which have their own.
+    pub fn scored_as(&self) -> Option<Dataset> {
+        let like = if self.generalized { Dataset::GRefCoco } else { Dataset::RefCoco };
+        (self.options.dataset == Dataset::Own).then_some(like)
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &ReferDataset {
+        &self.data
     }
 
     /// What was asked for.
@@ -224,41 +248,21 @@ impl<'d> Selection<'d> {
         if expression.no_target() {
             return Ok(Truth { mask: None, annotated_box: None });
         }
-        let annotations = self.benchmark.data.annotations(expression.targets)?;
-        let mut mask: Option<Bitmap> = None;
-        let size = [item.image.height, item.image.width].map(|side| side as usize);
-        for annotation in &annotations {
-            let of_one = draw(annotation, size).map_err(|source| EvalError::Annotation {
-                annotation: annotation.id.to_string(),
-                image_id: item.image.id,
-                source,
-            })?;
-            mask = Some(match mask {
-                None => of_one,
-                // Both have the image's size.
-                Some(mask) => mask.union(&of_one).unwrap_or(mask),
-            });
-        }
+        let data = &self.benchmark.data;
+        let mut mask = data.mask(item.image, expression.targets).map_err(named)?;
+        let annotated_box = data.annotated_box(expression.targets, mask.as_ref())?;
         if self.benchmark.options.protocol == Protocol::Released {
             mask = mask.filter(|mask| !mask.is_empty());
         }
-        Ok(Truth {
-            mask,
-            annotated_box: enclosing_box(annotations.iter().map(|annotation| annotation.bbox)),
-        })
+        Ok(Truth { mask, annotated_box })
     }
 }
 
-fn draw(annotation: &Annotation, [height, width]: [usize; 2]) -> Result<Bitmap, MaskError> {
-    Segmentation::from(&annotation.segmentation).to_bitmap(height, width)
-}
-
-/// The smallest `[x, y, width, height]` around some.
-fn enclosing_box(mut boxes: impl Iterator<Item = [f64; 4]>) -> Option<[f64; 4]> {
-    let first = boxes.next()?;
-    Some(boxes.fold(first, |[ax, ay, aw, ah], [bx, by, bw, bh]| {
-        let (x, y) = (ax.min(bx), ay.min(by));
-        let (right, bottom) = ((ax + aw).max(bx + bw), (ay + ah).max(by + bh));
-        [x, y, right - x, bottom - y]
-    }))
+fn named(error: ReferError) -> EvalError {
+    match error {
+        ReferError::Annotation { annotation, image_id, source } => {
+            EvalError::Annotation { annotation, image_id, source }
+        }
+        other => other.into(),
+    }
 }

@@ -4,7 +4,6 @@ use mllmseg_data::mask::{Bitmap, MaskError};
 use mllmseg_data::metrics::{
     Answer, GeneralizedMetrics, GeneralizedReport, Protocol, ReferringMetrics, ReferringReport,
 };
-use mllmseg_data::refer::Dataset;
 use serde::Serialize;
 
 use super::{EvalError, Place, Selection, Truth};
@@ -12,9 +11,9 @@ use super::{EvalError, Place, Selection, Truth};
 /// The sums of a benchmark.
 #[derive(Debug, Clone)]
 pub enum Scores {
-    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF.
+    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, and own data of which every expression has a target.
     Referring(ReferringMetrics),
-    /// gRefCOCO.
+    /// gRefCOCO, and own data of which an expression has none.
     Generalized(GeneralizedMetrics),
 }
 
@@ -22,9 +21,9 @@ pub enum Scores {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Numbers {
-    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF.
+    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, and own data of which every expression has a target.
     Referring(ReferringReport),
-    /// gRefCOCO.
+    /// gRefCOCO, and own data of which an expression has none.
     Generalized(GeneralizedReport),
 }
 
@@ -43,10 +42,10 @@ pub struct Outcome {
 
 impl Scores {
     /// No expression yet.
-    pub fn new(dataset: Dataset, protocol: Protocol) -> Self {
-        match dataset {
-            Dataset::GRefCoco => Self::Generalized(GeneralizedMetrics::new(protocol)),
-            _ => Self::Referring(ReferringMetrics::new(protocol)),
+    pub fn new(generalized: bool, protocol: Protocol) -> Self {
+        match generalized {
+            true => Self::Generalized(GeneralizedMetrics::new(protocol)),
+            false => Self::Referring(ReferringMetrics::new(protocol)),
         }
     }
 
@@ -156,8 +155,8 @@ impl Selection<'_> {
 
     /// Sums for this benchmark, still zero.
     pub(super) fn empty_scores(&self) -> Scores {
-        let options = self.benchmark().options();
-        Scores::new(options.dataset, options.protocol)
+        let benchmark = self.benchmark();
+        Scores::new(benchmark.generalized(), benchmark.options().protocol)
     }
 }
 

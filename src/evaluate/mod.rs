@@ -1,4 +1,4 @@
-//! The benchmarks: RefCOCO, RefCOCO+, RefCOCOg, RefCLEF and gRefCOCO.
+//! The benchmarks: RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO, and data of one's own.
 //!
 //! - [`Benchmark`] and [`Selection`]: which expressions are asked, and the truth of each.
 //! - [`evaluate`]: a checkpoint's answers, image by image, with a journal so that a killed run goes

@@ -120,7 +120,8 @@ fn ask_all(
     images: impl Iterator<Item = (PathBuf, mllmseg_data::refer::ImageInfo)>,
     answers: SyncSender<Answers>,
 ) -> Result<(), EvalError> {
-    for (&item, image) in pending.iter().zip(ImagesAhead::new(images)) {
+    let orientation = selection.benchmark().options().dataset.orientation();
+    for (&item, image) in pending.iter().zip(ImagesAhead::new(images, orientation)) {
         let of_image = &selection.items()[item];
         let texts: Vec<&str> = of_image.expressions.iter().map(|asked| asked.text).collect();
         let masks = ask(segmenter, &image?, &texts).map_err(|source| EvalError::Segment {

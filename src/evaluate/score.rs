@@ -122,6 +122,9 @@ pub(super) fn decode(
 ) -> Result<Bitmap, EvalError> {
     let (item, _) = selection.expression(place);
     let expected = [item.image.height, item.image.width];
+    if expected == [0, 0] {
+        selection.image_path(item)?; // own data: the image was missing, and with it its size
+    }
     let found = entry.segmentation.size;
     if expected != found {
         let detail = format!(

@@ -1,6 +1,6 @@
 //! The numbers with their label, and how each expression went.
 
-use mllmseg_data::refer::Contradictions;
+use mllmseg_data::refer::{Contradictions, Dataset};
 use serde::Serialize;
 
 use super::judge::Numbers;
@@ -15,6 +15,10 @@ pub struct Summary {
     pub split: String,
     /// Whose split.
     pub split_by: String,
+    /// Of own data, whose metrics these are: `grefcoco` if an expression of the split has no target,
+    /// else `refcoco`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scored_as: Option<&'static str>,
     /// In percent, with `protocol` and `n`.
     #[serde(flatten)]
     pub numbers: Numbers,
@@ -65,6 +69,7 @@ impl Tally {
             dataset: options.dataset.to_string(),
             split: options.split.to_string(),
             split_by: options.split_by().to_owned(),
+            scored_as: benchmark.scored_as().map(Dataset::name),
             numbers: self.scores.numbers(),
             missing_images: selection.missing_images().len(),
             missing_predictions: selection.len() - outcomes.len(),

@@ -1,13 +1,13 @@
 //! From the bytes of a JPEG, PNG, WebP or BMP file to RGB pixels.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{BufRead, Cursor, Read, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation as Turn;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::{ImageError, jpeg};
+use super::{ImageError, error, jpeg};
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -48,11 +48,10 @@ pub fn read_image_with(
 ) -> Result<RgbImage, ImageError> {
     let path = path.as_ref();
     let name = path.display().to_string();
-    let unreadable = |source| ImageError::Unreadable { name: name.clone(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(error::unreadable(&name))?;
     let mut bytes = Vec::new();
     // One byte more than allowed, so that a longer file is told from one of exactly this size.
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error::unreadable(&name))?;
     decode_image_with(&bytes, &name, orientation)
 }
 
@@ -84,8 +83,7 @@ pub fn decode_image_with(
         return Err(ImageError::FileTooLarge { name: name.into() });
     }
     let (format, format_name) = recognise(bytes, name)?;
-    let damaged =
-        |reason: String| ImageError::Damaged { name: name.into(), format: format_name, reason };
+    let damaged = |reason: String| error::damaged(name, format_name, reason);
     let complete = match format {
         ImageFormat::Jpeg => jpeg::is_complete(bytes),
         ImageFormat::WebP => webp_is_complete(bytes),
@@ -95,11 +93,7 @@ pub fn decode_image_with(
     if !complete {
         return Err(damaged("the file ends before the picture does".into()));
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| damaged(error.to_string()))?;
+    let mut decoder = decoder(Cursor::new(bytes), format).map_err(damaged)?;
     check_size(decoder.dimensions(), name)?;
     let turn = match orientation {
         Orientation::Upright => exif_turn(&mut decoder),
@@ -112,7 +106,23 @@ pub fn decode_image_with(
     Ok(rgb.into_rgb8())
 }
 
-fn recognise(bytes: &[u8], name: &str) -> Result<(ImageFormat, &'static str), ImageError> {
+/// A decoder that has read the header, and takes no more memory for itself than it should.
+pub(super) fn decoder<'r>(
+    reader: impl BufRead + Seek + 'r,
+    format: ImageFormat,
+) -> Result<impl ImageDecoder + 'r, String> {
+    let mut reader = ImageReader::with_format(reader, format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    reader.limits(limits);
+    reader.into_decoder().map_err(|error| error.to_string())
+}
+
+/// The format, from the first bytes of a file.
+pub(super) fn recognise(
+    bytes: &[u8],
+    name: &str,
+) -> Result<(ImageFormat, &'static str), ImageError> {
     let unknown =
         |found: &str| ImageError::UnknownFormat { name: name.into(), found: found.into() };
     if bytes.is_empty() {
@@ -142,7 +152,7 @@ fn webp_is_complete(bytes: &[u8]) -> bool {
     }
 }
 
-fn check_size((width, height): (u32, u32), name: &str) -> Result<(), ImageError> {
+pub(super) fn check_size((width, height): (u32, u32), name: &str) -> Result<(), ImageError> {
     let name = name.into();
     if width == 0 || height == 0 {
         Err(ImageError::NoPixels { name, width, height })
@@ -154,7 +164,7 @@ fn check_size((width, height): (u32, u32), name: &str) -> Result<(), ImageError>
 }
 
 /// The turn that makes the picture upright; damaged EXIF data count as none, since the pixels may well be sound.
-fn exif_turn(decoder: &mut impl ImageDecoder) -> Turn {
+pub(super) fn exif_turn(decoder: &mut impl ImageDecoder) -> Turn {
     let Ok(Some(exif)) = decoder.exif_metadata() else {
         return Turn::NoTransforms;
     };

@@ -69,6 +69,28 @@ pub enum ImageError {
         /// What the decoder stumbled over.
         reason: String,
     },
+    /// A mask in another format than PNG.
+    #[error("{name}: expected a mask as a PNG, found {found}; export the mask as a PNG")]
+    NotPng {
+        /// The file.
+        name: String,
+        /// What the bytes look like.
+        found: String,
+    },
+    /// A mask that is not as large as its image.
+    #[error(
+        "{name}: expected a mask of {}x{} like its image, found {}x{} (width x height); \
+         export it at the image's size",
+        expected.0, expected.1, found.0, found.1
+    )]
+    MaskSize {
+        /// The file.
+        name: String,
+        /// Width and height of the image, in pixels.
+        expected: (u32, u32),
+        /// Width and height of the mask, in pixels.
+        found: (u32, u32),
+    },
     /// The picture could not be written as a JPEG.
     #[error(
         "a {width} x {height} picture cannot be stored as JPEG ({reason}); each side must be 1 to 65535"
@@ -81,4 +103,12 @@ pub enum ImageError {
         /// What the encoder or decoder said.
         reason: String,
     },
+}
+
+pub(super) fn unreadable(name: &str) -> impl Fn(std::io::Error) -> ImageError {
+    move |source| ImageError::Unreadable { name: name.into(), source }
+}
+
+pub(super) fn damaged(name: &str, format: &'static str, reason: String) -> ImageError {
+    ImageError::Damaged { name: name.into(), format, reason }
 }

@@ -1,10 +1,13 @@
 //! Pictures: from a file to upright RGB pixels, and from those to what the vision encoder reads.
 //!
 //! [`read_image`] decodes, [`preprocess`] resizes and normalises, [`jpeg_recompress`] is the training augmentation.
+//! [`read_mask`] reads a mask that was drawn by hand.
 
 mod decode;
 mod error;
+mod header;
 mod jpeg;
+mod mask_file;
 mod preprocess;
 mod resample;
 
@@ -13,6 +16,8 @@ pub use decode::{
     read_image_with,
 };
 pub use error::ImageError;
+pub use header::read_size;
 pub use jpeg::jpeg_recompress;
+pub use mask_file::read_mask;
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, preprocess};
 pub use resample::resize_rgb;

@@ -1,12 +1,13 @@
-//! The published data sets: their names, and where their files lie under the root folder.
+//! The data sets: their names, and where the files of the published ones lie under the root folder.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::ReferError;
+use crate::image::Orientation;
 
-/// A published data set of referring expressions.
+/// A data set of referring expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dataset {
     /// `refcoco`.
@@ -19,14 +20,16 @@ pub enum Dataset {
     RefClef,
     /// `grefcoco`: expressions with several targets, or none.
     GRefCoco,
+    /// `own`: a folder of images with a file of JSON lines for each split.
+    Own,
 }
 
 impl Dataset {
-    /// Every data set.
+    /// Every published data set.
     pub const ALL: [Self; 5] =
         [Self::RefCoco, Self::RefCocoPlus, Self::RefCocoG, Self::RefClef, Self::GRefCoco];
 
-    /// The published name, which is also the name of its folder.
+    /// The published name, which is also the name of its folder; `own` for own data.
     pub fn name(self) -> &'static str {
         match self {
             Self::RefCoco => "refcoco",
@@ -34,33 +37,53 @@ impl Dataset {
             Self::RefCocoG => "refcocog",
             Self::RefClef => "refclef",
             Self::GRefCoco => "grefcoco",
+            Self::Own => "own",
         }
     }
 
-    /// Whose split the results are published on: `umd` for refcocog, `unc` for the others.
+    /// Whose split the results are published on: `umd` for refcocog, `unc` for the others. Own data
+    /// are split by their `files`.
     pub fn default_split_by(self) -> &'static str {
-        if self == Self::RefCocoG { "umd" } else { "unc" }
+        match self {
+            Self::RefCocoG => "umd",
+            Self::Own => "files",
+            _ => "unc",
+        }
     }
 
-    /// The folder of the images, under `root`.
+    /// How the annotations lie on the images. The published ones are on the pixels as they are
+    /// stored; own ones were drawn on what people see, so a photograph is turned as its EXIF data
+    /// say.
+    pub fn orientation(self) -> Orientation {
+        if self == Self::Own { Orientation::Upright } else { Orientation::Stored }
+    }
+
+    /// The folder of the images, under `root`; `root` itself for own data.
     pub fn images_folder(self, root: &Path) -> PathBuf {
-        root.join("images").join(match self {
-            Self::RefClef => "saiapr_tc-12",
-            _ => "mscoco/images/train2014",
-        })
+        match self {
+            Self::Own => root.to_owned(),
+            Self::RefClef => root.join("images/saiapr_tc-12"),
+            _ => root.join("images/mscoco/images/train2014"),
+        }
     }
 
-    /// The file of the annotations, under `root`.
+    /// The file of the annotations, under `root`. Own data have none; it stands for the folder.
     pub fn instances_file(self, root: &Path) -> PathBuf {
-        root.join(self.name()).join("instances.json")
+        match self {
+            Self::Own => root.to_owned(),
+            _ => root.join(self.name()).join("instances.json"),
+        }
     }
 
     /// The file of the expressions, under `root`: the pickle if it is there, else the JSON.
     ///
     /// # Errors
     /// If `split_by` is not made of letters, digits, `_` and `-`, or if neither file exists (the
-    /// error lists those that do).
+    /// error lists those that do). Own data have no refs file.
     pub fn refs_file(self, root: &Path, split_by: &str) -> Result<PathBuf, ReferError> {
+        if self == Self::Own {
+            return Err(ReferError::OwnSplitBy { name: split_by.escape_debug().to_string() });
+        }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if split_by.is_empty() || !split_by.chars().all(plain) {
             return Err(ReferError::BadSplitBy { name: split_by.escape_debug().to_string() });
@@ -101,8 +124,9 @@ impl FromStr for Dataset {
     type Err = ReferError;
 
     fn from_str(name: &str) -> Result<Self, ReferError> {
-        Self::ALL.into_iter().find(|dataset| dataset.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|dataset| dataset.name()).collect();
+        let known = || Self::ALL.into_iter().chain([Self::Own]);
+        known().find(|dataset| dataset.name() == name).ok_or_else(|| {
+            let known: Vec<_> = known().map(Self::name).collect();
             ReferError::UnknownDataset { name: name.to_owned(), known: known.join(", ") }
         })
     }

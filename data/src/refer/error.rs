@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::pickle::PickleError;
+use crate::mask::MaskError;
 
 /// Why a data set could not be read. Each message names the file, what was expected, and what was
 /// found.
@@ -119,16 +120,57 @@ pub enum ReferError {
         /// The name, with control characters escaped.
         file_name: String,
     },
+    /// A line of own data that cannot be used.
+    #[error("{}: line {line}: {detail}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What was expected and what was found.
+        detail: String,
+    },
+    /// A folder of own data without the files asked for.
+    #[error(
+        "{}: own data need a file of JSON lines for each split: expected {expected}, found {found}",
+        folder.display()
+    )]
+    NoLines {
+        /// The folder.
+        folder: PathBuf,
+        /// The names looked for.
+        expected: String,
+        /// The files of JSON lines that are there, or "none".
+        found: String,
+    },
+    /// A `split_by` for own data.
+    #[error("own data are split by their files (train.jsonl, val.jsonl, …), not by `{name}`")]
+    OwnSplitBy {
+        /// The name given.
+        name: String,
+    },
+    /// An annotation that is no mask of its image.
+    #[error("annotation {annotation} of image {image_id}: {source}")]
+    Annotation {
+        /// The annotation's id.
+        annotation: String,
+        /// The image.
+        image_id: i64,
+        /// What is wrong.
+        source: MaskError,
+    },
     /// An image that is not in its folder.
     #[error(
-        "image {image_id} is missing: no file {}; download the images, or skip missing ones",
-        path.display()
+        "image {image_id} is missing: no file {}{}; download the images, or skip missing ones",
+        path.display(), named_at(named_by)
     )]
     MissingImage {
         /// The image.
         image_id: i64,
         /// Where it should be.
         path: PathBuf,
+        /// The file and line of own data that name it first.
+        named_by: Option<(PathBuf, u64)>,
     },
     /// An image file whose size is not the annotated one.
     #[error(
@@ -146,6 +188,11 @@ pub enum ReferError {
         /// Width and height of the file, in pixels.
         found: (u32, u32),
     },
+}
+
+fn named_at(place: &Option<(PathBuf, u64)>) -> String {
+    let named = |(path, line): &(PathBuf, u64)| format!(" ({}: line {line})", path.display());
+    place.as_ref().map_or(String::new(), named)
 }
 
 impl ReferError {

@@ -18,7 +18,7 @@ pub struct ImageInfo {
     pub id: i64,
     /// Its file, relative to the images folder, which it does not lead out of.
     pub file_name: Box<str>,
-    /// Pixels across.
+    /// Pixels across; 0 if the image was missing when its own data were opened.
     pub width: u32,
     /// Pixels down.
     pub height: u32,
@@ -33,7 +33,7 @@ pub struct Annotation {
     pub image_id: i64,
     /// Its category.
     pub category_id: i64,
-    /// Its box: left, top, width and height, in pixels.
+    /// Its box: left, top, width and height, in pixels. Own data give none: zeros.
     pub bbox: [f64; 4],
     /// Whether it marks a crowd rather than one object; false where the file does not say.
     pub is_crowd: bool,
@@ -114,6 +114,11 @@ impl Instances {
         sort_unique(path, "annotations", &mut annotations, |annotation| &annotation.id)?;
         check_file_names(path, &images)?;
         Ok(Self { images, annotations, categories: categories.unwrap_or_default() })
+    }
+
+    /// From what is sorted by id, without categories.
+    pub(super) fn of(images: Vec<ImageInfo>, annotations: Vec<Annotation>) -> Self {
+        Self { images, annotations, categories: BTreeMap::new() }
     }
 
     /// The image with this id, if it was kept.
@@ -250,7 +255,7 @@ fn check_file_names(path: &Path, images: &[ImageInfo]) -> Result<(), ReferError>
 }
 
 /// A path that stays within the folder it is joined to, whichever system reads it.
-fn relative_path(name: &str) -> Option<PathBuf> {
+pub(super) fn relative_path(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(name);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     let foreign = name.contains(['\\', ':']) || name.chars().any(char::is_control);

@@ -36,9 +36,19 @@ impl Expression<'_> {
 }
 
 impl ReferDataset {
-    /// The refs of a split, in the order of the file.
+    /// The refs of a split, in the order of the file. A split of own data is the file of its name,
+    /// whatever else the published rule would include.
     pub fn refs(&self, split: Split) -> impl Iterator<Item = &RefExpressions> {
-        self.all_refs().iter().filter(move |entry| split.includes(&entry.split))
+        let own = self.is_own();
+        self.all_refs().iter().filter(move |entry| match own {
+            true => *entry.split == *split.name(),
+            false => split.includes(&entry.split),
+        })
+    }
+
+    /// Whether a split has expressions that refer to nothing.
+    pub fn has_no_target(&self, split: Split) -> bool {
+        self.refs(split).any(|entry| entry.no_target() && !entry.sentences.is_empty())
     }
 
     /// The split names that the file marks its refs with, and the number of refs of each.

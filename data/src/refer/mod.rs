@@ -8,6 +8,9 @@
 //! images/     mscoco/images/train2014/   saiapr_tc-12/ (refclef)
 //! ```
 //!
+//! Data of one's own are opened in the same way ([`Dataset::Own`]): a folder with images and, for
+//! each split, a file of JSON lines such as `train.jsonl`. `docs/own-data.md` describes them.
+//!
 //! A *ref* is one target with all expressions that people gave it. Refs are read first, then of
 //! `instances.json` only what they name. Images are needed only where pixels are: scoring needs
 //! none.
@@ -30,6 +33,7 @@ mod ids;
 mod instances;
 mod items;
 mod json_records;
+mod own;
 pub mod pickle;
 mod reader;
 mod refs;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Annotation, AnnotationId, Dataset, ImageInfo, Instances, Keep, RefExpressions, ReferError,
-    read_refs,
+    Split, own, read_refs,
 };
 
 /// What to do with a ref that contradicts `instances.json` or another ref.
@@ -27,6 +27,8 @@ pub struct OpenOptions {
     pub split_by: Option<String>,
     /// What to do with contradictory refs.
     pub contradictions: Contradictions,
+    /// Of own data, read the file of this split only; of published data it changes nothing.
+    pub only: Option<Split>,
 }
 
 /// What [`Contradictions::Skip`] passed over.
@@ -54,7 +56,8 @@ pub struct ReferDataset {
 impl ReferDataset {
     /// Opens a data set under `root` (see the [module](super) for the layout), refusing
     /// contradictions.
-    /// `split_by` of `None` is the published split. No image is touched.
+    /// `split_by` of `None` is the published split. No image is touched; of own data the headers are
+    /// read.
     ///
     /// # Errors
     /// If a file is missing, damaged or refused, or if a ref names an image or annotation that
@@ -74,6 +77,9 @@ impl ReferDataset {
         dataset: Dataset,
         options: OpenOptions,
     ) -> Result<Self, ReferError> {
+        if dataset == Dataset::Own {
+            return Self::open_own(root, &options);
+        }
         let split_by = options.split_by.as_deref().unwrap_or(dataset.default_split_by());
         let refs_file = dataset.refs_file(root, split_by)?;
         let instances_file = dataset.instances_file(root);
@@ -98,9 +104,36 @@ impl ReferDataset {
         Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped })
     }
 
+    fn open_own(root: &Path, options: &OpenOptions) -> Result<Self, ReferError> {
+        let dataset = Dataset::Own;
+        if let Some(name) =
+            options.split_by.as_deref().filter(|&by| by != dataset.default_split_by())
+        {
+            return Err(ReferError::OwnSplitBy { name: name.escape_debug().to_string() });
+        }
+        let (refs, instances) = own::read(root, options.only)?;
+        Ok(Self {
+            dataset,
+            images_folder: dataset.images_folder(root),
+            instances_file: dataset.instances_file(root),
+            refs,
+            instances,
+            skipped: Skipped::default(),
+        })
+    }
+
     /// Which data set this is.
     pub fn dataset(&self) -> Dataset {
         self.dataset
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.dataset == Dataset::Own
+    }
+
+    /// What the file names of images are relative to, and of own masks.
+    pub(super) fn folder(&self) -> &Path {
+        &self.images_folder
     }
 
     /// The refs of all splits, in the order of the file.
@@ -152,7 +185,8 @@ impl ReferDataset {
         if path.is_file() {
             Ok(path)
         } else {
-            Err(ReferError::MissingImage { image_id: image.id, path })
+            let named_by = self.is_own().then(|| own::place(&self.images_folder, image.id));
+            Err(ReferError::MissingImage { image_id: image.id, path, named_by })
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor, value};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 
-use crate::mask::{EncodedRle, RleCounts, Segmentation};
+use crate::mask::{EncodedRle, RleCounts};
 
 /// The segmentation of one annotation: polygons, or run lengths.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub enum RawSegmentation {
     Polygons(Vec<Box<[f64]>>),
     /// Run lengths, the mask being their union: one in COCO, a list of one in refclef.
     RunLengths(Vec<RawRunLengths>),
+    /// The path of a PNG below the folder of own data, which it does not lead out of.
+    Png(Box<str>),
 }
 
 /// Run lengths over the columns of a mask, the first run being background.
@@ -35,6 +37,27 @@ pub enum RawCounts {
 }
 
 impl RawSegmentation {
+    /// From a list of polygons only, or of run lengths only.
+    pub(super) fn from_parts<E: Error>(parts: Vec<Part>) -> Result<Self, E> {
+        let (mut polygons, mut run_lengths) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part {
+                Part::Polygon(points) => polygons.push(points),
+                Part::RunLengths(runs) => run_lengths.push(runs),
+            }
+        }
+        if !polygons.is_empty() && !run_lengths.is_empty() {
+            return Err(E::custom("polygons and run lengths in one segmentation"));
+        }
+        polygons.shrink_to_fit();
+        run_lengths.shrink_to_fit();
+        Ok(if run_lengths.is_empty() {
+            Self::Polygons(polygons)
+        } else {
+            Self::RunLengths(run_lengths)
+        })
+    }
+
     /// The bytes on the heap that it owns.
     pub fn heap_bytes(&self) -> usize {
         match self {
@@ -49,20 +72,7 @@ impl RawSegmentation {
                 });
                 parts.capacity() * size_of::<RawRunLengths>() + counts.sum::<usize>()
             }
-        }
-    }
-}
-
-/// The form that masks are drawn from; drawing checks the content against the image.
-impl From<&RawSegmentation> for Segmentation {
-    fn from(raw: &RawSegmentation) -> Self {
-        match raw {
-            RawSegmentation::Polygons(parts) => {
-                Self::Polygons(parts.iter().map(|part| part.to_vec()).collect())
-            }
-            RawSegmentation::RunLengths(parts) => {
-                Self::Rles(parts.iter().map(EncodedRle::from).collect())
-            }
+            Self::Png(file) => file.len(),
         }
     }
 }
@@ -97,23 +107,11 @@ impl<'de> Deserialize<'de> for RawSegmentation {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawSegmentation, A::Error> {
-                let (mut polygons, mut run_lengths) = (Vec::new(), Vec::new());
+                let mut parts = Vec::new();
                 while let Some(part) = seq.next_element()? {
-                    match part {
-                        Part::Polygon(points) => polygons.push(points),
-                        Part::RunLengths(runs) => run_lengths.push(runs),
-                    }
+                    parts.push(part);
                 }
-                if !polygons.is_empty() && !run_lengths.is_empty() {
-                    return Err(A::Error::custom("polygons and run lengths in one segmentation"));
-                }
-                polygons.shrink_to_fit();
-                run_lengths.shrink_to_fit();
-                Ok(if run_lengths.is_empty() {
-                    RawSegmentation::Polygons(polygons)
-                } else {
-                    RawSegmentation::RunLengths(run_lengths)
-                })
+                RawSegmentation::from_parts(parts)
             }
         }
 
@@ -122,9 +120,20 @@ impl<'de> Deserialize<'de> for RawSegmentation {
 }
 
 /// One item of a segmentation that is a list.
-enum Part {
+pub(super) enum Part {
     Polygon(Box<[f64]>),
     RunLengths(RawRunLengths),
+}
+
+impl Part {
+    pub(super) fn polygon<E: Error>(points: Vec<f64>) -> Result<Self, E> {
+        if !points.len().is_multiple_of(2) {
+            let detail =
+                format!("a polygon of x, y pairs expected, found {} numbers", points.len());
+            return Err(E::custom(detail));
+        }
+        Ok(Self::Polygon(points.into()))
+    }
 }
 
 impl<'de> Deserialize<'de> for Part {
@@ -149,12 +158,7 @@ impl<'de> Deserialize<'de> for Part {
                 while let Some(coordinate) = seq.next_element()? {
                     points.push(coordinate);
                 }
-                if points.len() % 2 != 0 {
-                    let detail =
-                        format!("a polygon of x, y pairs expected, found {} numbers", points.len());
-                    return Err(A::Error::custom(detail));
-                }
-                Ok(Part::Polygon(points.into()))
+                Part::polygon(points)
             }
         }
 

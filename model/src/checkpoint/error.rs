@@ -68,6 +68,15 @@ pub enum CheckpointError {
         /// One line per tensor: name, expected, found.
         problems: Vec<String>,
     },
+    /// There is no LoRA to merge.
+    #[error(
+        "{dir}: no LoRA to merge: the weights have no lora_A and lora_B; they are merged already, or \
+         never had any"
+    )]
+    NoLora {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// More rows in the token table than there are tokens, or the reverse.
     #[error("{dir}: the token table has {found} rows, but the tokenizer knows {expected} tokens")]
     Vocabulary {

@@ -7,11 +7,13 @@
 //! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
 //! | [`load`] | from files to a model |
 //! | [`save`] | from a model to files |
+//! | [`merge`] | LoRA folded in, from files to files |
 //! | [`mod@write`] | files that appear whole or not at all |
 
 pub mod error;
 pub mod files;
 pub mod load;
+pub mod merge;
 pub mod names;
 pub mod safetensors;
 pub mod save;

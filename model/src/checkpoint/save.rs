@@ -100,7 +100,7 @@ fn to_disk(tensor: PackTensor, name: &str, path: &str, dtype: DType) -> PackTens
     })
 }
 
-fn write_shards(
+pub(super) fn write_shards(
     tensors: Vec<PackTensor>,
     dir: &Path,
     max_bytes: usize,
@@ -173,6 +173,8 @@ fn write_tensors(tensors: Vec<PackTensor>, path: &Path) -> Result<(), Checkpoint
         let dtype = match tensor.dtype {
             DType::BF16 => Dtype::BF16,
             DType::F16 => Dtype::F16,
+            DType::F64 => Dtype::F64,
+            DType::I32 => Dtype::I32,
             DType::I64 => Dtype::I64,
             _ => Dtype::F32,
         };

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use image::RgbImage;
 use mllmseg_data::mask::{Bitmap, EncodedRle};
-use mllmseg_data::refer::Dataset;
 
 use super::super::ahead;
 use super::super::prediction::read_predictions;
@@ -33,7 +32,7 @@ pub(super) fn build(
     predictions: &Path,
 ) -> Result<String, EvalError> {
     let mut galleries = pick(&evaluation.outcomes);
-    if selection.benchmark().options().dataset != Dataset::GRefCoco {
+    if !selection.benchmark().generalized() {
         galleries.retain(|gallery| gallery.title != "Wrongly accepted"); // all have a target
     }
     let picks = galleries.iter().flat_map(|gallery| &gallery.picks);
@@ -41,7 +40,7 @@ pub(super) fn build(
     if !wanted.is_empty() && !wanted.iter().any(|&place| has_image(selection, place)) {
         return Ok(
             "<section><h2>Pictures</h2><p class=\"remark\">None: the images of the data set are not \
-             in its <code>images/</code> folder.</p></section>"
+             in their folder.</p></section>"
                 .into(),
         );
     }
@@ -140,7 +139,9 @@ fn card(
         expression.sent_id,
         escape(&item.image.file_name)
     );
-    let image = selection.image_path(item).and_then(|path| ahead::read(&path, item.image));
+    let orientation = selection.benchmark().options().dataset.orientation();
+    let image =
+        selection.image_path(item).and_then(|path| ahead::read(&path, item.image, orientation));
     match image {
         Ok(image) => {
             let image = shrink(&image);

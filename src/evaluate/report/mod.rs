@@ -52,7 +52,7 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} · MLLMSeg</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <header><h1>{title}</h1>\n<p class=\"lead\">{n} expressions · split by {split_by} · \
+         <header><h1>{title}</h1>\n<p class=\"lead\">{n} expressions · split by {split_by}{scored_as} · \
          protocol <strong>{protocol}</strong></p>{remarks}</header>\n\
          <section><h2>Numbers</h2>\n{table}</section>\n\
          <section class=\"charts\">\n\
@@ -62,6 +62,7 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
          </figcaption></figure>\n</section>\n{galleries}\n</main>\n</body>\n</html>\n",
         n = evaluation.summary.numbers.n(),
         split_by = escape(options.split_by()),
+        scored_as = scored_as(&evaluation.summary, " · "),
         remarks = remarks(&evaluation.summary)
             .map(|(count, what)| format!("\n<p class=\"remark\">{count} {what}.</p>"))
             .collect::<String>(),
@@ -70,6 +71,11 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
         targets = with_target.len(),
         curve = precision_curve(&with_target),
     )
+}
+
+/// Whose metrics own data get, after `separator`; nothing for published data.
+pub fn scored_as(summary: &Summary, separator: &str) -> String {
+    summary.scored_as.map_or(String::new(), |like| format!("{separator}scored as {like}"))
 }
 
 /// What was left out or could not be asked: how many, and a phrase that goes on from the number.

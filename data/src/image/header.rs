@@ -1,0 +1,86 @@
+//! The size of a picture from the first bytes of its file: no pixel is decoded.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
+use std::path::Path;
+
+use image::metadata::Orientation as Turn;
+use image::{ImageDecoder, ImageFormat};
+
+use super::decode::{self, MAX_FILE_BYTES, Orientation};
+use super::{ImageError, error};
+
+/// The bytes of a JPEG that are read at first, and if its header is longer: the decoder would take the whole file.
+const JPEG_HEADERS: [u64; 3] = [64 << 10, 1 << 20, MAX_FILE_BYTES];
+/// Bytes that tell the formats apart.
+const SIGNATURE_BYTES: usize = 16;
+
+/// Width and height of the picture at `path` in the orientation asked for, in pixels.
+///
+/// Only the header is read, so a damaged or incomplete picture may still have a size.
+///
+/// # Errors
+/// As [`read_image`](super::read_image), as far as the header shows; also for what is no regular file.
+pub fn read_size(
+    path: impl AsRef<Path>,
+    orientation: Orientation,
+) -> Result<(u32, u32), ImageError> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let mut file = BufReader::new(open_regular(path, &name)?);
+    let signature = file.fill_buf().map_err(error::unreadable(&name))?;
+    let signature = &signature[..signature.len().min(SIGNATURE_BYTES)];
+    let (format, format_name) = decode::recognise(signature, &name)?;
+    if format != ImageFormat::Jpeg {
+        return size_of(file, format, orientation)
+            .map_err(|reason| error::damaged(&name, format_name, reason))
+            .and_then(|size| checked(size, &name));
+    }
+    let mut bytes = Vec::new();
+    let mut reason = String::new();
+    for limit in JPEG_HEADERS {
+        let more = limit - bytes.len() as u64;
+        (&mut file).take(more).read_to_end(&mut bytes).map_err(error::unreadable(&name))?;
+        match size_of(Cursor::new(&bytes), format, orientation) {
+            Ok(size) => return checked(size, &name),
+            Err(why) => reason = why,
+        }
+        if (bytes.len() as u64) < limit {
+            break; // that was all of it
+        }
+    }
+    Err(error::damaged(&name, format_name, reason))
+}
+
+/// Opens a file and nothing else: opening a pipe, for one, could wait for ever.
+pub(super) fn open_regular(path: &Path, name: &str) -> Result<File, ImageError> {
+    if !path.metadata().map_err(error::unreadable(name))?.is_file() {
+        return Err(error::unreadable(name)(io::Error::other("no regular file")));
+    }
+    File::open(path).map_err(error::unreadable(name))
+}
+
+fn size_of(
+    reader: impl BufRead + Seek,
+    format: ImageFormat,
+    orientation: Orientation,
+) -> Result<(u32, u32), String> {
+    let mut decoder = decode::decoder(reader, format)?;
+    let (width, height) = decoder.dimensions();
+    let turn = match orientation {
+        Orientation::Upright => decode::exif_turn(&mut decoder),
+        Orientation::Stored => Turn::NoTransforms,
+    };
+    Ok(match turn {
+        Turn::Rotate90 | Turn::Rotate270 | Turn::Rotate90FlipH | Turn::Rotate270FlipH => {
+            (height, width)
+        }
+        Turn::NoTransforms | Turn::Rotate180 | Turn::FlipHorizontal | Turn::FlipVertical => {
+            (width, height)
+        }
+    })
+}
+
+fn checked(size: (u32, u32), name: &str) -> Result<(u32, u32), ImageError> {
+    decode::check_size(size, name).map(|()| size)
+}

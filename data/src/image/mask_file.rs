@@ -1,0 +1,70 @@
+//! Masks that are kept as pictures.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat};
+
+use super::decode::{self, MAX_FILE_BYTES};
+use super::{ImageError, error, header};
+use crate::mask::Bitmap;
+
+/// Reads the mask of a `width` x `height` image from a PNG.
+///
+/// A pixel belongs to the mask if it is **not black and not fully transparent**. So of a grey PNG (1 to 16 bits)
+/// every value but 0 is foreground, of a colour PNG every colour but pure black; of a palette the *colour* of an
+/// entry counts and not its number, so that it does not matter how a program sorts the palette; and pixels with
+/// alpha 0 are background whatever their colour. EXIF and colour profiles are ignored; of an animation the first
+/// frame is taken.
+///
+/// Other formats are refused: JPEG, for one, leaves grey around every edge.
+///
+/// # Errors
+/// [`ImageError::NotPng`], [`ImageError::MaskSize`] before any pixel is decoded, and as
+/// [`read_image`](super::read_image).
+pub fn read_mask(path: impl AsRef<Path>, width: u32, height: u32) -> Result<Bitmap, ImageError> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let file = header::open_regular(path, &name)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error::unreadable(&name))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ImageError::FileTooLarge { name });
+    }
+    let found = match decode::recognise(&bytes, &name) {
+        Ok((ImageFormat::Png, _)) => None,
+        Ok((_, other)) => Some(other.to_owned()),
+        Err(ImageError::UnknownFormat { found, .. }) => Some(found),
+        Err(other) => return Err(other),
+    };
+    if let Some(found) = found {
+        return Err(ImageError::NotPng { name, found });
+    }
+    let damaged = |reason: String| error::damaged(&name, "PNG", reason);
+    let decoder = decode::decoder(Cursor::new(&bytes), ImageFormat::Png).map_err(damaged)?;
+    let size = decoder.dimensions();
+    if size != (width, height) {
+        return Err(ImageError::MaskSize { name, expected: (width, height), found: size });
+    }
+    decode::check_size(size, &name)?;
+    let picture =
+        DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    Bitmap::from_pixels(height as usize, width as usize, foreground(&picture))
+        .map_err(|error| damaged(error.to_string()))
+}
+
+/// Which pixels are neither black nor fully transparent, row by row.
+fn foreground(picture: &DynamicImage) -> Vec<bool> {
+    let colour = picture.color();
+    let pixel_bytes = usize::from(colour.bytes_per_pixel()).max(1);
+    let alpha_bytes = match colour.has_alpha() {
+        true => pixel_bytes / usize::from(colour.channel_count()).max(1),
+        false => 0,
+    };
+    let shows = |pixel: &[u8]| {
+        let (colour, alpha) = pixel.split_at(pixel.len() - alpha_bytes);
+        let set = |byte: &u8| *byte != 0;
+        colour.iter().any(set) && (alpha.is_empty() || alpha.iter().any(set))
+    };
+    picture.as_bytes().chunks_exact(pixel_bytes).map(shows).collect()
+}

@@ -1,0 +1,77 @@
+//! A file of lines, one at a time: memory is one line, whatever the size of the file.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use super::super::ReferError;
+
+/// The largest file. Larger data keep their masks as PNGs.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+/// The longest line.
+const MAX_LINE_BYTES: usize = 16 << 20;
+/// The most lines, blank ones too.
+const MAX_LINES: u64 = 100_000_000;
+/// What Windows programs put at the start of a text file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Calls `visit` with the number (from 1) and bytes, without its end, of each line that is not blank; what `visit`
+/// says is wrong with one is reported with its number.
+pub(super) fn for_each(
+    path: &Path,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
+) -> Result<(), ReferError> {
+    let file = File::open(path).map_err(ReferError::io(path))?;
+    let fail = |line, detail| ReferError::Line { path: path.to_owned(), line, detail };
+    let mut file = BufReader::with_capacity(1 << 18, file);
+    let mut line = Vec::new();
+    let mut number = 0;
+    let mut read = 0;
+    while read_line(&mut file, &mut line).map_err(ReferError::io(path))? {
+        number += 1;
+        read += line.len() as u64;
+        if line.len() > MAX_LINE_BYTES {
+            let limit = MAX_LINE_BYTES >> 20;
+            let detail = format!("longer than {limit} MiB; keep such a mask as a PNG");
+            return Err(fail(number, detail));
+        }
+        if read > MAX_FILE_BYTES || number > MAX_LINES {
+            let gib = MAX_FILE_BYTES >> 30;
+            let detail = format!(
+                "the file goes on beyond {gib} GiB or {MAX_LINES} lines; keep masks as PNGs, or split it up"
+            );
+            return Err(fail(number, detail));
+        }
+        let text = match number {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line),
+            _ => &line,
+        };
+        let text = text.trim_ascii_end();
+        if !text.is_empty() {
+            visit(number, text).map_err(|detail| fail(number, detail))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the next line with its end, or a little more than the longest allowed; false at the end
+/// of the file.
+fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    loop {
+        let ready = match file.fill_buf() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if ready.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = ready.iter().position(|&byte| byte == b'\n');
+        let taken = end.map_or(ready.len(), |end| end + 1);
+        line.extend_from_slice(&ready[..taken]);
+        file.consume(taken);
+        if end.is_some() || line.len() > MAX_LINE_BYTES {
+            return Ok(true);
+        }
+    }
+}

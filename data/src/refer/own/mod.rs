@@ -1,0 +1,149 @@
+//! Data of one's own: a folder with images, and a file of JSON lines for each split.
+//!
+//! ```text
+//! FOLDER/   train.jsonl  val.jsonl  testA.jsonl …   photos/a.jpg …   masks/a.png …
+//! ```
+//!
+//! A split is the file of its name. Each line is one expression:
+//!
+//! ```json
+//! {"image": "photos/a.jpg", "expression": "the red cup", "mask": "masks/a.png"}
+//! ```
+//!
+//! `mask` is the path of a PNG ([`read_mask`](crate::image::read_mask) says which pixels count), a
+//! polygon `[x0, y0, x1, y1, …]` or a list of them, run lengths `{"size": [height, width], "counts":
+//! …}` or a list of them, or `null` where the image holds no such thing. Other keys are ignored, and
+//! so are blank lines.
+//!
+//! A line is a ref with one sentence and at most one annotation, all under one identifier: line `n`
+//! of the split at index `s` of [`Split::ALL`] has `1000000000 s + n`. An image's identifier is that
+//! of the first line of the split that names it. So identifiers depend on nothing but the split's
+//! own file.
+
+mod checks;
+mod line;
+mod lines;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::instances::Instances;
+use super::refs::{RefExpressions, Sentence};
+use super::{Annotation, AnnotationId, ImageInfo, ReferError, Split};
+use line::Line;
+
+/// What a split's identifiers begin at, times its index.
+const SPLIT_STEP: i64 = 1_000_000_000;
+/// What the files of own data end in.
+const EXTENSION: &str = "jsonl";
+
+/// Reads the files of all splits, or of `only` one, and the sizes of the images they name.
+pub(super) fn read(
+    folder: &Path,
+    only: Option<Split>,
+) -> Result<(Vec<RefExpressions>, Instances), ReferError> {
+    let wanted = |split: &Split| only.is_none_or(|only| only == *split);
+    let there = |split: &Split| file_of(folder, *split).is_file();
+    let splits: Vec<Split> = Split::ALL.into_iter().filter(wanted).filter(there).collect();
+    if splits.is_empty() {
+        std::fs::read_dir(folder).map_err(ReferError::io(folder))?; // there may be no folder at all
+        let expected = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
+        let (folder, found) = (folder.to_owned(), line_files_in(folder));
+        return Err(ReferError::NoLines { folder, expected, found });
+    }
+    let mut data = OwnData::default();
+    for split in splits {
+        data.read_split(folder, split)?;
+    }
+    checks::measure(folder, &mut data.images)?;
+    checks::check_masks(folder, &data.images, &data.annotations)?;
+    // Identifiers grow with split and line, so both lists are sorted.
+    Ok((data.refs, Instances::of(data.images, data.annotations)))
+}
+
+/// The file and line that an identifier stands for.
+pub(super) fn place(folder: &Path, id: i64) -> (PathBuf, u64) {
+    let split = usize::try_from(id / SPLIT_STEP).ok().and_then(|index| Split::ALL.get(index));
+    let file = split.map_or(folder.to_owned(), |split| file_of(folder, *split));
+    (file, (id % SPLIT_STEP).unsigned_abs())
+}
+
+/// What is wrong with an annotation, by the file and line that it comes from.
+pub(super) fn line_error(folder: &Path, annotation: &Annotation, detail: String) -> ReferError {
+    let id = match annotation.id {
+        AnnotationId::Number(id) => id,
+        AnnotationId::Name(_) => annotation.image_id, // no line makes such a one
+    };
+    error_at(folder, id, detail)
+}
+
+fn error_at(folder: &Path, id: i64, detail: String) -> ReferError {
+    let (path, line) = place(folder, id);
+    ReferError::Line { path, line, detail }
+}
+
+fn file_name(split: Split) -> String {
+    format!("{split}.{EXTENSION}")
+}
+
+fn file_of(folder: &Path, split: Split) -> PathBuf {
+    folder.join(file_name(split))
+}
+
+/// The files of JSON lines in a folder, for a message.
+fn line_files_in(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().take(1000);
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.to_lowercase().ends_with(EXTENSION))
+        .map(|name| name.escape_debug().to_string())
+        .take(10)
+        .collect();
+    names.sort();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[derive(Default)]
+struct OwnData {
+    refs: Vec<RefExpressions>,
+    images: Vec<ImageInfo>,
+    annotations: Vec<Annotation>,
+}
+
+impl OwnData {
+    fn read_split(&mut self, folder: &Path, split: Split) -> Result<(), ReferError> {
+        let index = Split::ALL.iter().position(|one| *one == split).unwrap_or(0);
+        let mut image_ids: HashMap<Box<str>, i64> = HashMap::new();
+        lines::for_each(&file_of(folder, split), |number, bytes| {
+            let id = index as i64 * SPLIT_STEP + number as i64; // lines::MAX_LINES is far below a step
+            let line = Line::parse(bytes)?;
+            let image_id = match image_ids.get(&line.image) {
+                Some(&image_id) => image_id,
+                None => {
+                    let file_name = line.image.clone();
+                    self.images.push(ImageInfo { id, file_name, width: 0, height: 0 });
+                    image_ids.insert(line.image, id);
+                    id
+                }
+            };
+            self.refs.push(RefExpressions {
+                ref_id: id,
+                image_id,
+                ann_ids: line.mask.iter().map(|_| AnnotationId::Number(id)).collect(),
+                category_ids: Vec::new(),
+                split: split.name().into(),
+                file_name: "".into(),
+                sentences: vec![Sentence { sent_id: id, raw: line.raw, sent: line.sent }],
+            });
+            self.annotations.extend(line.mask.map(|segmentation| Annotation {
+                id: AnnotationId::Number(id),
+                image_id,
+                category_id: 0,
+                bbox: [0.0; 4],
+                is_crowd: false,
+                segmentation,
+            }));
+            Ok(())
+        })
+    }
+}

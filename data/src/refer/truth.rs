@@ -1,0 +1,90 @@
+//! What is right: the mask of an expression's targets.
+
+use super::{Annotation, AnnotationId, ImageInfo, RawSegmentation, ReferDataset, ReferError, own};
+use crate::image::read_mask;
+use crate::mask::{Bitmap, Segmentation};
+
+impl ReferDataset {
+    /// The mask of `targets` at the image's size, several united; `None` without a target.
+    ///
+    /// The mask may be empty: some published annotations enclose no pixel. Masks of own data that
+    /// are kept as PNGs are read here, each time they are asked for.
+    ///
+    /// # Errors
+    /// [`ReferError::Annotation`] for an annotation that is no mask of its image;
+    /// [`ReferError::Line`] and [`ReferError::MissingImage`] for that in own data.
+    pub fn mask(
+        &self,
+        image: &ImageInfo,
+        targets: &[AnnotationId],
+    ) -> Result<Option<Bitmap>, ReferError> {
+        let mut mask: Option<Bitmap> = None;
+        for annotation in self.annotations(targets)? {
+            let of_one = self.draw(image, annotation)?;
+            mask = Some(match mask {
+                None => of_one,
+                // Both have the image's size.
+                Some(mask) => mask.union(&of_one).unwrap_or(mask),
+            });
+        }
+        Ok(mask)
+    }
+
+    /// The box that the published scores compare with, `[x, y, width, height]` in pixels: the
+    /// smallest around the annotations' own. Own data give none, so there it is that of `mask`, which
+    /// [`mask`](Self::mask) has drawn. `None` without a target, or around an empty mask of own data.
+    ///
+    /// # Errors
+    /// If no ref names one of the targets.
+    pub fn annotated_box(
+        &self,
+        targets: &[AnnotationId],
+        mask: Option<&Bitmap>,
+    ) -> Result<Option<[f64; 4]>, ReferError> {
+        let annotations = self.annotations(targets)?;
+        if self.is_own() {
+            let corners = mask.and_then(Bitmap::bounding_box);
+            return Ok(corners.map(|[x1, y1, x2, y2]| [x1, y1, x2 - x1, y2 - y1].map(f64::from)));
+        }
+        Ok(enclosing_box(annotations.iter().map(|annotation| annotation.bbox)))
+    }
+
+    fn draw(&self, image: &ImageInfo, annotation: &Annotation) -> Result<Bitmap, ReferError> {
+        if self.is_own() {
+            self.image_path(image)?; // an image that was missing has no size
+        }
+        let drawn = match &annotation.segmentation {
+            RawSegmentation::Polygons(parts) => {
+                Segmentation::Polygons(parts.iter().map(|part| part.to_vec()).collect())
+            }
+            RawSegmentation::RunLengths(parts) => {
+                Segmentation::Rles(parts.iter().map(Into::into).collect())
+            }
+            RawSegmentation::Png(file) => {
+                let mask = read_mask(self.folder().join(&**file), image.width, image.height);
+                return mask.map_err(|error| {
+                    own::line_error(self.folder(), annotation, error.to_string())
+                });
+            }
+        };
+        let drawn = drawn.to_bitmap(image.height as usize, image.width as usize);
+        drawn.map_err(|source| match self.is_own() {
+            true => own::line_error(self.folder(), annotation, source.to_string()),
+            false => ReferError::Annotation {
+                annotation: annotation.id.to_string(),
+                image_id: image.id,
+                source,
+            },
+        })
+    }
+}
+
+/// The smallest `[x, y, width, height]` around some.
+fn enclosing_box(mut boxes: impl Iterator<Item = [f64; 4]>) -> Option<[f64; 4]> {
+    let first = boxes.next()?;
+    Some(boxes.fold(first, |[ax, ay, aw, ah], [bx, by, bw, bh]| {
+        let (x, y) = (ax.min(bx), ay.min(by));
+        let (right, bottom) = ((ax + aw).max(bx + bw), (ay + ah).max(by + bh));
+        [x, y, right - x, bottom - y]
+    }))
+}

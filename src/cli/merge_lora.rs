@@ -1,0 +1,40 @@
+//! `mllmseg merge-lora`: a trained checkpoint without separate adapters.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use mllmseg::merge::merge_lora;
+
+use super::CliError;
+
+/// Fold the LoRA of a checkpoint into its base
+///
+/// OUT gets the weights under the names of a model without LoRA, in the number types of IN, and the
+/// tokenizer's files. It appears whole or not at all.
+#[derive(Debug, Args)]
+pub struct MergeLoraArgs {
+    /// Folder of a checkpoint with separate LoRA
+    #[arg(value_name = "IN", value_hint = ValueHint::DirPath)]
+    input: PathBuf,
+    /// A new or empty folder
+    #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
+    output: PathBuf,
+}
+
+/// Merges, and says what was.
+///
+/// # Errors
+/// See [`merge_lora`].
+pub fn run(arguments: MergeLoraArgs) -> Result<(), CliError> {
+    let MergeLoraArgs { input, output } = arguments;
+    let report = merge_lora(&input, &output)?;
+    println!(
+        "{}: {} adapters of rank {} folded in, {} tensors, {:.2} GB",
+        output.display(),
+        report.adapters,
+        report.rank,
+        report.tensors,
+        report.bytes as f64 / 1e9
+    );
+    Ok(())
+}
