@@ -23,6 +23,7 @@ enum Command {
     MergeLora(cli::merge_lora::MergeLoraArgs),
     Download(cli::download::DownloadArgs),
     Train(cli::train::TrainArgs),
+    Export(cli::export::ExportArgs),
     Synth(cli::synth::SynthArgs),
 }
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::MergeLora(arguments) => cli::merge_lora::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
         Command::Train(arguments) => cli::train::run(arguments),
+        Command::Export(arguments) => cli::export::run(arguments),
         Command::Synth(arguments) => cli::synth::run(arguments),
     });
     match outcome {

@@ -2,6 +2,7 @@
 
 pub mod download;
 pub mod eval;
+pub mod export;
 pub mod info;
 pub mod merge_lora;
 pub mod score;

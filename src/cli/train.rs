@@ -96,7 +96,13 @@ impl Numbers {
                 *place = value;
             }
         }
-        set(&mut recipe.data.mix, self.mix);
+        if let Some(mix) = self.mix {
+            // The recipe's validation is on data that it learns from, which may not be there now.
+            if !mix.contains(&recipe.validation.dataset) && !recipe.validation.dataset.is_empty() {
+                recipe.validation.dataset = mix.first().cloned().unwrap_or_default();
+            }
+            recipe.data.mix = mix;
+        }
         set(&mut recipe.steps, self.steps);
         set(&mut recipe.seed, self.seed);
         set(&mut recipe.batch.images, self.images);

@@ -72,6 +72,16 @@ pub enum TrainingError {
         /// The folder.
         dir: PathBuf,
     },
+    /// A snapshot that is not there.
+    #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
+    NoSnapshot {
+        /// The folder.
+        dir: PathBuf,
+        /// Which was asked for.
+        step: usize,
+        /// Which there are.
+        there: Vec<usize>,
+    },
     /// A start from nothing that the recipe does not describe.
     #[error(
         "the recipe has no [new_model], so the run needs a start: --base DIR for a base checkpoint, \
