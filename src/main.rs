@@ -21,6 +21,7 @@ enum Command {
     Score(cli::score::ScoreArgs),
     Info(cli::info::InfoArgs),
     Download(cli::download::DownloadArgs),
+    ServeDevice(cli::serve_device::ServeDeviceArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Score(arguments) => cli::score::run(arguments),
         Command::Info(arguments) => cli::info::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
+        Command::ServeDevice(arguments) => cli::serve_device::run(arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

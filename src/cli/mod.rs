@@ -5,6 +5,7 @@ pub mod eval;
 pub mod info;
 pub mod score;
 pub mod segment;
+pub mod serve_device;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -9,12 +9,14 @@
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
 //! | [`optimizer`] | AdamW |
 //! | [`schedule`] | the learning rate |
+//! | [`replicas`] | one step on many devices |
 #![warn(missing_docs)]
 
 pub mod batch;
 pub mod gradients;
 pub mod loss;
 pub mod optimizer;
+pub mod replicas;
 pub mod schedule;
 pub mod step;
 pub mod trainable;
@@ -22,6 +24,7 @@ pub mod trainable;
 pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
 pub use loss::{LossValues, LossWeights, MaskLoss};
 pub use optimizer::{AdamW, AdamWConfig};
+pub use replicas::{NamedDevice, ReplicaError, Replicas};
 pub use schedule::WarmupCosine;
 pub use step::{GradientShare, StepError, StepGradients, TrainStep};
 pub use trainable::TrainableSet;
