@@ -1,6 +1,8 @@
 //! A training run on several devices is the run on one device.
 
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use mllmseg::data::prompt::NO_LOSS;
 use mllmseg::device::{self, DeviceList, SelectedDevice};
 use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::parameters::parameter_count;
-use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
+use mllmseg::model::{Mllmseg, MllmsegConfig, Preset, Variant};
 use mllmseg::train::replicas::{NamedDevice, ReplicaError, Replicas};
 use mllmseg::train::trainable::trained_paths;
 use mllmseg::train::{
@@ -58,8 +60,11 @@ fn example(config: &MllmsegConfig, index: usize) -> TrainExample {
 }
 
 /// Some of the four examples of a step.
-fn batch(step: usize, examples: std::ops::Range<usize>) -> HostBatch {
-    let config = Preset::Tiny.config();
+fn batch(step: usize, examples: Range<usize>) -> HostBatch {
+    batch_of(&Preset::Tiny.config(), step, examples)
+}
+
+fn batch_of(config: &MllmsegConfig, step: usize, examples: Range<usize>) -> HostBatch {
     let size = config.image_size;
     let pixels: Vec<f32> = examples
         .clone()
@@ -68,7 +73,7 @@ fn batch(step: usize, examples: std::ops::Range<usize>) -> HostBatch {
     HostBatch {
         pixels: TensorData::new(pixels, [examples.len(), 3, size, size]),
         image_of: (0..examples.len()).collect(),
-        examples: examples.map(|index| example(&config, index)).collect(),
+        examples: examples.map(|index| example(config, index)).collect(),
     }
 }
 
@@ -233,6 +238,44 @@ fn devices_of_other_processes_learn_as_one_device_does() {
     let traffic = replicas.traffic();
     assert_eq!(traffic.sent - at_start.sent, trained);
     assert_eq!(traffic.received, trained);
+}
+
+/// Every operation of a step must exist on a remote device: those of each decoder variant, of the
+/// other language model, of images that several examples share, of dropout.
+#[cfg(feature = "remote")]
+#[test]
+fn every_kind_of_step_runs_on_a_remote_device() {
+    let server = Server::start();
+    let devices = devices(&format!("remote:{}", server.address));
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/internlm2_lora");
+    let internlm2 = MllmsegConfig::from_dir(&reference).unwrap();
+    let variants = Variant::ALL.map(|variant| {
+        let mut config = Preset::Tiny.config();
+        config.mask_decoder.variant = variant;
+        config
+    });
+    for config in variants.into_iter().chain([internlm2]) {
+        let cpu = device::cpu().device;
+        let set = TrainableSet::Everything;
+        let model = Mllmseg::new(&config, Some(LoraConfig::published(2)), &cpu);
+        let model = set.prepare(model, false);
+        let step = TrainStep::new(SEG);
+        let mut shared = batch_of(&config, 0, 0..1);
+        shared.examples.push(shared.examples[0].clone());
+        shared.image_of.push(0);
+        let expected = step.gradients(&model, &[shared.to_device(&cpu)]).unwrap();
+        let mut replicas = Replicas::start(&model, set, false, &devices).unwrap();
+        let found = replicas.gradients(&step, &model, vec![shared.clone()]).unwrap();
+        let name = format!("{:?} {:?}", config.language.architecture, config.mask_decoder.variant);
+        println!("{name}: {} {}", found.losses.total, expected.losses.total);
+        assert_eq!(found.norms.of_weights.len(), expected.norms.of_weights.len(), "{name}");
+        assert!(largest_difference(&[found.losses.total], &[expected.losses.total]) < 1e-4);
+        assert!(largest_difference(&[found.norms.total], &[expected.norms.total]) < 1e-3);
+
+        let mut replicas = Replicas::start(&model, set, true, &devices).unwrap();
+        let dropped = replicas.gradients(&step, &model, vec![shared]).unwrap();
+        assert!(dropped.losses.total.is_finite());
+    }
 }
 
 #[cfg(feature = "remote")]

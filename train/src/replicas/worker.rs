@@ -181,22 +181,43 @@ impl Replica {
 
 impl From<ExecutionError> for Failure {
     fn from(error: ExecutionError) -> Self {
-        Failure::Device(error.to_string())
+        Failure::Device(explain(&error.to_string()))
     }
 }
 
 /// Runs something on a device; a panic is a failure of the device.
 pub(super) fn attempt<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|payload| Err(Failure::Device(describe(payload.as_ref()))))
+    let describe = |payload: Box<dyn Any + Send>| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Failure::Device(explain(text.unwrap_or("no reason given")))
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(describe(payload)))
 }
 
-/// The first line of what a panic says; the rest is for whoever debugs the driver.
-fn describe(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("no reason given");
-    format!("its computation stopped ({})", text.lines().next().unwrap_or_default().trim())
+/// What an error of Burn means for whoever runs the training.
+fn explain(error: &str) -> String {
+    // How Burn's remote devices say that there will be no answer.
+    const LOST: [&str; 3] = ["RecvError", "response channel closed", "open a remote session"];
+    if LOST.iter().any(|words| error.contains(words)) {
+        return "the connection to it is lost, or its server gave up and said why there".into();
+    }
+    // The cause comes last; a location and a backtrace may follow.
+    let cause = error.rsplit("Caused by:").next().unwrap_or(error).trim();
+    format!("its computation stopped ({})", cause.lines().next().unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_one_line_about_the_device() {
+        let failure = attempt::<()>(|| panic!("out of memory\nstack:\n 1: somewhere")).unwrap_err();
+        let Failure::Device(message) = failure else { panic!("{failure:?}") };
+        assert_eq!(message, "its computation stopped (out of memory)");
+        let cause = explain("Error while reading data\nCaused by:\n  kernel launch failed\n  at x");
+        assert_eq!(cause, "its computation stopped (kernel launch failed)");
+        assert!(explain("Failed to read tensor: RecvError(())").contains("connection"));
+    }
 }
