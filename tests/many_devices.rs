@@ -1,8 +1,8 @@
 //! A training run on several devices is the run on one device.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::ops::Range;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use burn::tensor::{Tensor, TensorData};
 use mllmseg::data::mask::Bitmap;
 use mllmseg::data::prompt::NO_LOSS;
 use mllmseg::device::{self, DeviceList, SelectedDevice};
+use mllmseg::model::config::Architecture;
 use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset, Variant};
@@ -209,6 +210,28 @@ fn two_replicas_learn_as_one_device_does() {
     assert_eq!(found, run(), "the order of the devices is the order of the sum");
 }
 
+/// Weights and gradients also cross between kinds of devices and between threads of one GPU. On a
+/// software GPU this holds as well, but takes minutes.
+#[test]
+fn a_gpu_learns_together_with_the_cpu() {
+    let model = model();
+    let expected = on_one_device(model.clone());
+    for gpu in device::available().into_iter().filter(|device| device.is_hardware_gpu) {
+        let main = SET.prepare(model.valid().fork(&gpu.device), false);
+        let list = format!("{},cpu,{0}", gpu.spelling);
+        let mut replicas = Replicas::start(&main, SET, false, &devices(&list)).unwrap();
+        let start = Instant::now();
+        let found = on_replicas(main, &mut replicas);
+        let difference = largest_difference(&found, &expected);
+        let (time, traffic) = (start.elapsed(), replicas.traffic());
+        println!(
+            "{list}: largest difference {difference:e}, {STEPS} steps in {time:?} {traffic:?}"
+        );
+        assert!(difference < 1e-3, "{found:?} {expected:?}");
+        assert_eq!(traffic.received, STEPS as u64 * trained_bytes(&model));
+    }
+}
+
 #[cfg(feature = "remote")]
 #[test]
 fn devices_of_other_processes_learn_as_one_device_does() {
@@ -247,13 +270,13 @@ fn devices_of_other_processes_learn_as_one_device_does() {
 fn every_kind_of_step_runs_on_a_remote_device() {
     let server = Server::start();
     let devices = devices(&format!("remote:{}", server.address));
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/internlm2_lora");
-    let internlm2 = MllmsegConfig::from_dir(&reference).unwrap();
     let variants = Variant::ALL.map(|variant| {
         let mut config = Preset::Tiny.config();
         config.mask_decoder.variant = variant;
         config
     });
+    let mut internlm2 = Preset::Tiny.config();
+    internlm2.language.architecture = Architecture::InternLm2;
     for config in variants.into_iter().chain([internlm2]) {
         let cpu = device::cpu().device;
         let set = TrainableSet::Everything;
@@ -272,9 +295,12 @@ fn every_kind_of_step_runs_on_a_remote_device() {
         assert!(largest_difference(&[found.losses.total], &[expected.losses.total]) < 1e-4);
         assert!(largest_difference(&[found.norms.total], &[expected.norms.total]) < 1e-3);
 
-        let mut replicas = Replicas::start(&model, set, true, &devices).unwrap();
-        let dropped = replicas.gradients(&step, &model, vec![shared]).unwrap();
-        assert!(dropped.losses.total.is_finite());
+        if config.language.architecture == Architecture::InternLm2 {
+            let mut replicas = Replicas::start(&model, set, true, &devices).unwrap();
+            let dropped = replicas.gradients(&step, &model, vec![shared]).unwrap();
+            assert!(dropped.losses.total.is_finite());
+            assert_ne!(dropped.losses.total, expected.losses.total);
+        }
     }
 }
 
@@ -292,15 +318,16 @@ fn a_killed_device_ends_the_step_with_its_name() {
     // Kill the second in the middle of a step.
     let killer = thread::spawn(move || {
         thread::sleep(usual / 3);
+        let killed = Instant::now();
         servers[1].kill();
-        (servers, Instant::now())
+        (servers, killed)
     });
     let error = (0..100).find_map(|_| replicas.gradients(&step, &model, halves(0)).err());
     let noticed = Instant::now();
     let (_servers, killed) = killer.join().unwrap();
     let error = error.expect("the device is gone");
-    println!("noticed {:?} after the kill: {error}", noticed.saturating_duration_since(killed));
-    assert!(noticed.saturating_duration_since(killed) < Duration::from_secs(20));
+    println!("noticed {:?} after the kill: {error}", noticed - killed);
+    assert!(noticed - killed < Duration::from_secs(20));
     let ReplicaError::Device { device, .. } = &error else { panic!("{error}") };
     assert_eq!(*device, devices[1].name);
     let message = error.to_string();
@@ -348,4 +375,39 @@ fn mistakes_in_a_step_leave_the_replicas_working() {
         Replicas::start(&other, SET, false, &[]).map(drop).unwrap_err(),
         ReplicaError::NoDevices
     );
+}
+
+#[cfg(all(unix, feature = "remote"))]
+#[test]
+fn a_served_device_warns_of_strangers_and_ends_on_ctrl_c() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_mllmseg"))
+        .args(["serve-device", "--listen", "0.0.0.0:0", "--device", "cpu"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("warning") && line.contains("neither passwords"), "{line}");
+    // Once it answers, it also listens to signals.
+    let port = line.split("0.0.0.0:").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert_eq!(devices(&format!("remote:ws://127.0.0.1:{port}")).len(), 1);
+    let interrupt = Command::new("kill").args(["-INT", &server.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    assert!(server.wait().unwrap().success());
+}
+
+#[cfg(feature = "remote")]
+#[test]
+fn a_server_that_cannot_listen_says_where() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (listen, words) in [(address.as_str(), "in use"), ("nowhere", "invalid")] {
+        let arguments = ["serve-device", "--listen", listen, "--device", "cpu"];
+        let output = Command::new(env!("CARGO_BIN_EXE_mllmseg")).args(arguments).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(&format!("cannot listen on {listen}")), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
 }

@@ -19,11 +19,12 @@
 //! numbers of its device: threads that share one, as in `cpu,cpu`, take them in a varying order.
 //!
 //! # Why gradients are copied and added, not all-reduced
-//! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). The gradients of
-//! adapters and decoder are small beside a step (about half a gigabyte at rank 128, some hundredths
-//! of a second each way on PCIe), the optimizer runs on one device, where they are needed, and a
-//! collective operation waits forever for a device that has failed, where a copy ends in an error
-//! that names it. Copies between CUDA devices go directly, through NCCL when it is installed.
+//! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). But the optimizer
+//! runs on one device, so that the others have no use for the sum; the gradients of adapters and
+//! decoder are small beside a step (half a gigabyte at most, some hundredths of a second each way);
+//! the order of an all-reduce is NCCL's own; and a collective operation waits forever for a device
+//! that has failed, where a copy ends in an error that names it. A copy between CUDA devices goes
+//! through NCCL where that is installed, else through the host.
 
 mod carry;
 mod error;
@@ -125,6 +126,9 @@ impl Replicas {
     }
 
     /// The same with another limit on how long a device may take for its part of one step.
+    ///
+    /// Lost connections end a step by themselves: at once when the other process ends, within half
+    /// a minute when its host vanishes. The limit is for devices that hang.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
