@@ -28,10 +28,10 @@ use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::recipe::TrainedWeights;
 use mllmseg_train::snapshot::{Progress, Snapshots, restore};
 use mllmseg_train::validation::ValidationSet;
-use mllmseg_train::{AdamW, Recipe, TrainStep, TrainableSet};
+use mllmseg_train::{AdamW, NamedDevice, Recipe, Replicas, TrainStep, TrainableSet};
 
 use crate::Segmenter;
-use crate::device::SelectedDevice;
+use crate::device::{SelectedDevice, cpu};
 pub use error::TrainingError;
 pub use run_files::RunFiles;
 
@@ -77,14 +77,14 @@ impl Training {
         data: &Path,
         out: &Path,
         recipe: Recipe,
-        device: &SelectedDevice,
+        devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
         recipe.check()?;
         let files = RunFiles::create(out, start, data, &recipe)?;
         if *start == Start::Nothing {
             new_model::create(&files, &recipe)?;
         }
-        Self::prepare(files, recipe, device)
+        Self::prepare(files, recipe, devices)
     }
 
     /// Goes on with the run in the folder `out`, from its last snapshot or, without one, from its
@@ -92,21 +92,24 @@ impl Training {
     ///
     /// # Errors
     /// [`TrainingError`].
-    pub fn resume(out: &Path, device: &SelectedDevice) -> Result<Self, TrainingError> {
+    pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let (files, recipe) = RunFiles::open(out)?;
         if files.starts_from_nothing() && !files.base().join("config.json").exists() {
             new_model::create(&files, &recipe)?;
         }
-        Self::prepare(files, recipe, device)
+        Self::prepare(files, recipe, devices)
     }
 
     fn prepare(
         files: RunFiles,
         recipe: Recipe,
-        device: &SelectedDevice,
+        devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
-        let Learnt { shell, table, model, optimizer, progress } =
-            Learnt::load(&files, &recipe, device, None)?;
+        // The model itself, its optimizer and validations are on the first device of this machine.
+        let main = devices.iter().find(|device| !device.is_remote());
+        let main = main.cloned().unwrap_or_else(cpu);
+        let Learnt { shell, set, table, model, optimizer, progress } =
+            Learnt::load(&files, &recipe, &main, None)?;
         let step = TrainStep {
             mask_loss: recipe.loss.mask,
             weights: recipe.loss_weights(),
@@ -126,7 +129,20 @@ impl Training {
             }
         };
         let mix = DataMix::open(files.data(), &recipe, conversation)?;
+        let replicas = match devices {
+            [] => None,
+            [only] if !only.is_remote() => None,
+            many => {
+                let named = many.iter().map(|device| NamedDevice {
+                    name: device.spelling.clone(),
+                    device: device.device.clone(),
+                });
+                let named: Vec<_> = named.collect();
+                Some(Replicas::start(&model, set, recipe.trained.dropout, &named)?)
+            }
+        };
         let trainee = Trainee::new(TraineeParts {
+            replicas,
             model,
             step,
             special: *shell.special_tokens(),
@@ -216,6 +232,7 @@ pub fn export(
 struct Learnt {
     /// The base that it was loaded as.
     shell: Segmenter,
+    set: TrainableSet,
     table: NameTable,
     /// Prepared for training.
     model: Mllmseg,
@@ -270,7 +287,7 @@ impl Learnt {
             let restored = restore(&snapshot, model, recipe.adamw(), &table)?;
             (model, optimizer, progress) = (restored.model, restored.optimizer, restored.progress);
         }
-        Ok(Self { shell, table, model, optimizer, progress })
+        Ok(Self { shell, set, table, model, optimizer, progress })
     }
 
     fn save(self, dir: &Path) -> Result<(), TrainingError> {
