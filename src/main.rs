@@ -25,6 +25,7 @@ enum Command {
     Train(cli::train::TrainArgs),
     Export(cli::export::ExportArgs),
     Synth(cli::synth::SynthArgs),
+    ServeDevice(cli::serve_device::ServeDeviceArgs),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => cli::train::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Synth(arguments) => cli::synth::run(arguments),
+        Command::ServeDevice(arguments) => cli::serve_device::run(arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

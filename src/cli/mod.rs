@@ -7,6 +7,7 @@ pub mod info;
 pub mod merge_lora;
 pub mod score;
 pub mod segment;
+pub mod serve_device;
 pub mod synth;
 pub mod train;
 
