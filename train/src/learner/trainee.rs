@@ -143,13 +143,14 @@ impl Trainee {
         if let Some(error) = lock(&inner.lost).take() {
             return Err(error);
         }
+        // What dropout draws depends on the number of the step alone.
+        let seed = step_seed(inner.seed, input.step);
         if let Some(replicas) = &inner.replicas {
             let batches = input.batches.clone();
-            return lock(replicas).gradients(&inner.step, &self.mllmseg, batches);
+            return lock(replicas).gradients(&inner.step, &self.mllmseg, batches, seed);
         }
         let device = self.mllmseg.mask_decoder.device().without_autodiff();
-        // What dropout draws depends on the number of the step alone.
-        device.seed(step_seed(inner.seed, input.step));
+        device.seed(seed);
         let batches: Vec<_> = input.batches.iter().map(|batch| batch.to_device(&device)).collect();
         Ok(inner.step.gradients(&self.mllmseg, &batches)?)
     }

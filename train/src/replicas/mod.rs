@@ -16,7 +16,8 @@
 //! so that with the same devices, batches and weights, and without dropout, a step gives the same
 //! bits whichever device is faster (as far as each device's own operations do). Another number of
 //! devices adds in another order: equal to rounding, not to the bit. Dropout draws from the random
-//! numbers of its device: threads that share one, as in `cpu,cpu`, take them in a varying order.
+//! numbers of its device, which begin anew from a seed in every step; but threads that share a
+//! device, as in `cpu,cpu`, take them in a varying order.
 //!
 //! # Why gradients are copied and added, not all-reduced
 //! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). But the optimizer
@@ -151,7 +152,8 @@ impl Replicas {
 
     /// Losses and gradients of one step, as [`TrainStep::gradients`] gives them for all batches
     /// together; the gradients are on the device of `model`, the model whose weights were sent
-    /// last.
+    /// last. What dropout draws begins anew from `seed`, on every device from another number; on
+    /// the first from `seed` itself.
     ///
     /// # Errors
     /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas go on working),
@@ -161,6 +163,7 @@ impl Replicas {
         step: &TrainStep,
         model: &Mllmseg,
         batches: Vec<HostBatch>,
+        seed: u64,
     ) -> Result<StepGradients, ReplicaError> {
         self.check_usable(model)?;
         let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
@@ -171,7 +174,10 @@ impl Replicas {
         }
         let busy: Vec<bool> = hands.iter().map(|hand| !hand.is_empty()).collect();
         for (index, batches) in hands.into_iter().enumerate().filter(|(index, _)| busy[*index]) {
-            self.send(index, Job::Step { step: *step, batches, counts })?;
+            self.send(
+                index,
+                Job::Step { step: *step, batches, counts, seed: seed_of(seed, index) },
+            )?;
         }
         let shares = self.wait(&busy)?.into_iter().filter_map(|answer| match answer {
             Answer::Share(share) => Some(share),
@@ -275,6 +281,11 @@ impl Replicas {
         let error = ReplicaError::Device { device, message };
         self.broken.get_or_insert(error).clone()
     }
+}
+
+/// A seed for each device.
+fn seed_of(step: u64, device: usize) -> u64 {
+    step.wrapping_add((device as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 impl Drop for Replicas {

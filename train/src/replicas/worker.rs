@@ -24,7 +24,7 @@ use crate::trainable::{TrainableSet, trained_paths};
 /// What a worker is asked to do.
 pub(super) enum Job {
     /// Losses and gradients of its batches.
-    Step { step: TrainStep, batches: Vec<HostBatch>, counts: LossCounts },
+    Step { step: TrainStep, batches: Vec<HostBatch>, counts: LossCounts, seed: u64 },
     /// New values of the trained weights, on the main device.
     Update(Vec<Tensor<1>>),
 }
@@ -150,7 +150,8 @@ impl Replica {
 
     fn answer(&mut self, job: Job) -> Result<Answer, Failure> {
         match job {
-            Job::Step { step, batches, counts } => {
+            Job::Step { step, batches, counts, seed } => {
+                self.device.seed(seed);
                 self.share(&step, &batches, counts).map(Answer::Share)
             }
             Job::Update(values) => {
