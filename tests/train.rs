@@ -240,16 +240,41 @@ fn a_full_disk_leaves_the_earlier_snapshot() {
     assert_eq!(losses(&run).len(), 10);
 }
 
+/// Half of each step's batches on either of two devices: the losses of one device with all of them.
+#[test]
+fn two_devices_learn_as_one() {
+    let recipe = SHORT.replace("steps = 24", "steps = 6").replace("every = 8", "every = 6");
+    let place = Place::new(4, &recipe);
+    let text = fs::read_to_string(place.recipe()).unwrap();
+    fs::write(place.recipe(), text + "dropout = false\n").unwrap();
+    let (one, two) = (place.run("one"), place.run("two"));
+    succeeds(place.start(&one));
+    // `--devices` takes the place of `--device`.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mllmseg"));
+    command.args(["train", "--devices", "cpu,cpu", "--plain", "--out"]).arg(&two);
+    command.arg("--data").arg(place.data()).arg("--recipe").arg(place.recipe());
+    succeeds(command);
+    let numbers = |run: &Path| -> Vec<Vec<f64>> {
+        let rows = losses(run).split_off(1);
+        rows.iter().map(|row| row.split(',').map(|v| v.parse().unwrap()).collect()).collect()
+    };
+    let (one, two) = (numbers(&one), numbers(&two));
+    assert_eq!((one.len(), two.len()), (6, 6));
+    for (a, b) in one.iter().flatten().zip(two.iter().flatten()) {
+        assert!((a - b).abs() <= 1e-4 * a.abs().max(1e-2), "{one:?} {two:?}");
+    }
+}
+
 /// The whole of it learns: one picture's expressions to an overlap of more than 0.95.
 #[test]
 fn a_tiny_model_overfits_eight_expressions() {
     let recipe = r#"
-steps = 260
+steps = 450
 data = { mix = ["grefcoco"], expressions_per_image = 8, ask = "apart", wording = "evaluation", jpeg_quality = [] }
 batch = { images = 1, batches_per_step = 1 }
 loss = { mask = "bce_dice" }
 optimizer = { learning_rate = 2e-3, weight_decay = 0.0 }
-validation = { dataset = "grefcoco", split = "train", every = 260, expressions = 8 }
+validation = { dataset = "grefcoco", split = "train", every = 450, expressions = 8 }
 "#;
     let place = Place::new(1, recipe);
     let recipe = fs::read_to_string(place.recipe()).unwrap();
