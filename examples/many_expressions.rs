@@ -3,25 +3,17 @@
 //! All that comes before the words (vision, the prompt up to the image's end, the fusion of details
 //! and semantics) is computed once; each expression then costs its own few tokens.
 //!
-//!     cargo run --release --example many_expressions -- [CHECKPOINT [IMAGE [EXPRESSION]...]]
+//!     cargo run --release --example many_expressions -- [CHECKPOINT [IMAGE EXPRESSION...]]
 
 mod common;
 
 use std::error::Error;
 use std::time::Instant;
 
-use mllmseg::data::image::read_image;
-
-const ASKED: [&str; 4] = ["the cat", "its left eye", "its right ear", "the whiskers"];
-
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let segmenter = common::load(arguments.next())?;
-    let image = read_image(arguments.next().unwrap_or(common::CAT.into()))?;
-    let mut expressions: Vec<String> = arguments.collect();
-    if expressions.is_empty() {
-        expressions = ASKED.map(String::from).to_vec();
-    }
+    let (image, expressions) = common::question(arguments)?;
 
     let start = Instant::now();
     let session = segmenter.encode(&image)?;

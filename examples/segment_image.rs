@@ -1,22 +1,21 @@
 //! One picture, one expression, one mask.
 //!
-//!     cargo run --release --example segment_image -- [CHECKPOINT [IMAGE [EXPRESSION]]]
+//!     cargo run --release --example segment_image -- [CHECKPOINT [IMAGE EXPRESSION]]
 
 mod common;
 
 use std::error::Error;
 
-use mllmseg::data::image::read_image;
 use mllmseg::overlay::{OverlayItem, draw_overlay, write_png_atomic};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let segmenter = common::load(arguments.next())?;
-    let image = read_image(arguments.next().unwrap_or(common::CAT.into()))?;
-    let expression = arguments.next().unwrap_or("the cat".into());
+    let (image, expressions) = common::question(arguments)?;
+    let expression = expressions.first().ok_or("after the picture, say what to cut out")?;
 
     let session = segmenter.encode(&image)?;
-    let found = session.segment(&expression)?;
+    let found = session.segment(expression)?;
 
     println!("{} on {}", found.expression, segmenter.device().name);
     println!("  in the picture: {}", !found.rejected);
@@ -24,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("  {} of {} pixels", found.mask.area(), image.width() * image.height());
 
     let mask = found.mask.to_bytes(1);
-    let item = OverlayItem { caption: &expression, mask: Some(&mask), rejected: found.rejected };
+    let item = OverlayItem { caption: expression, mask: Some(&mask), rejected: found.rejected };
     write_png_atomic("overlay.png", &draw_overlay(&image, &[item])?.into())?;
     println!("overlay.png written");
     Ok(())

@@ -1,11 +1,17 @@
 //! Which device computes: the one place that names backends.
 
+mod list;
+mod remote;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use burn::tensor::{DType, Device, DeviceType};
 use thiserror::Error;
+
+pub use list::{DeviceList, ListedDevice};
+pub use remote::{RemoteAddress, serve};
 
 /// What the user asked for, `auto|cpu|cuda[:N]|wgpu[:N]|vulkan[:N]|metal[:N]|rocm[:N]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +51,13 @@ pub struct SelectedDevice {
     pub name: String,
     /// Whether it is a GPU and not a CPU or a software rasteriser.
     pub is_hardware_gpu: bool,
+}
+
+impl SelectedDevice {
+    /// Whether another host serves it.
+    pub fn is_remote(&self) -> bool {
+        self.spelling.starts_with("remote:")
+    }
 }
 
 /// The number type of vision encoder and language model.
@@ -89,6 +102,37 @@ pub enum DeviceError {
         asked: String,
         /// The devices that are there.
         available: String,
+    },
+    /// Not the address of a device on another host.
+    #[error("expected remote:ws://HOST:PORT, found {found:?}")]
+    RemoteAddress {
+        /// What was written.
+        found: String,
+    },
+    /// This program was built without devices of other hosts.
+    #[error(
+        "devices of other hosts are not built into this program; build it with `cargo build --release --features remote`"
+    )]
+    RemoteNotBuilt,
+    /// Another host does not answer.
+    #[error(
+        "{asked} cannot be reached: {reason}. Is `mllmseg serve-device --listen {listen}` running there, from the same build?"
+    )]
+    Unreachable {
+        /// What was asked for.
+        asked: String,
+        /// What failed.
+        reason: String,
+        /// Where its server should listen.
+        listen: String,
+    },
+    /// This host's device cannot be offered to others.
+    #[error("cannot serve {device}: {reason}")]
+    Serve {
+        /// The device.
+        device: String,
+        /// What failed.
+        reason: String,
     },
     /// The device does not compute this number type.
     #[error("{device} does not compute {dtype:?}; take --dtype f32")]
@@ -242,6 +286,14 @@ impl DtypeChoice {
         } else {
             Err(DeviceError::Dtype { device: selected.spelling.clone(), dtype })
         }
+    }
+
+    /// The number type that all of several devices compute, f32 where `auto` would differ.
+    pub fn resolve_all(self, devices: &[SelectedDevice]) -> Result<DType, DeviceError> {
+        let dtypes = devices.iter().map(|device| self.resolve(device));
+        let dtypes = dtypes.collect::<Result<Vec<_>, _>>()?;
+        let first = dtypes.first().copied().unwrap_or(DType::F32);
+        Ok(if dtypes.iter().all(|&dtype| dtype == first) { first } else { DType::F32 })
     }
 }
 

@@ -20,6 +20,7 @@ pub mod hub;
 pub mod merge;
 pub mod overlay;
 pub mod segmenter;
+pub mod tiny;
 pub mod training;
 
 pub use mllmseg_data as data;

@@ -24,7 +24,9 @@ enum Command {
     MergeLora(cli::merge_lora::MergeLoraArgs),
     Download(cli::download::DownloadArgs),
     Train(cli::train::TrainArgs),
+    Export(cli::export::ExportArgs),
     Synth(cli::synth::SynthArgs),
+    ServeDevice(cli::serve_device::ServeDeviceArgs),
 }
 
 fn main() -> ExitCode {
@@ -39,7 +41,9 @@ fn main() -> ExitCode {
         Command::MergeLora(arguments) => cli::merge_lora::run(arguments),
         Command::Download(arguments) => Ok(cli::download::run(arguments)?),
         Command::Train(arguments) => cli::train::run(arguments),
+        Command::Export(arguments) => cli::export::run(arguments),
         Command::Synth(arguments) => cli::synth::run(arguments),
+        Command::ServeDevice(arguments) => cli::serve_device::run(arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

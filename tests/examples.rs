@@ -5,6 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// A built example.
 fn binary(name: &str) -> PathBuf {
     let mut folder = std::env::current_exe().unwrap(); // PROFILE/deps/examples-HASH
@@ -16,7 +20,12 @@ fn binary(name: &str) -> PathBuf {
 }
 
 fn example(name: &str, arguments: &[&str], folder: &Path) -> Output {
-    let output = Command::new(binary(name)).args(arguments).current_dir(folder).output().unwrap();
+    let output = Command::new(binary(name))
+        .args(arguments)
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder) // where the tiny model is unpacked
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!text.contains("panicked"), "{name}: {text}");
     output
@@ -40,9 +49,8 @@ fn assert_lines(text: &str, lines: &[&str]) {
 
 #[test]
 fn every_example_is_tested() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let here = include_str!("examples.rs");
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         if path.extension().is_some_and(|ending| ending == "rs") {
@@ -56,8 +64,16 @@ fn one_picture_gives_an_overlay() {
     let folder = tempfile::tempdir().unwrap();
     let output = example("segment_image", &[], folder.path());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let overlay = image::open(folder.path().join("overlay.png")).unwrap();
-    assert!(overlay.width() == 451 && overlay.height() > 300, "the cat is 451 x 300");
+    let overlay = folder.path().join("overlay.png");
+    assert!(image::open(&overlay).unwrap().width() >= 320);
+    std::fs::remove_file(&overlay).unwrap();
+
+    let (cat, dir) = (root().join("examples/cat.jpg"), root().join("assets/tiny"));
+    let (cat, dir) = (cat.to_str().unwrap(), dir.to_str().unwrap());
+    let output = example("segment_image", &[dir, cat, "the cat"], folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let picture = image::open(&overlay).unwrap();
+    assert!(picture.width() == 451 && picture.height() > 300, "the cat is 451 x 300");
 
     let output = example("segment_image", &["no-such-model"], folder.path());
     assert!(!output.status.success());
@@ -68,12 +84,11 @@ fn one_picture_gives_an_overlay() {
 fn the_image_is_timed_once_and_every_expression_by_itself() {
     let text = printed("many_expressions");
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 6, "{text}");
-    assert!(lines[0].starts_with("the image, once: "), "{text}");
-    for (line, asked) in lines[1..5].iter().zip(["the cat", "its left eye", "its right ear"]) {
-        assert!(line.starts_with(&format!("{asked}: ")) && line.contains("score"), "{text}");
-    }
-    assert!(lines[5].starts_with("all 4 at once: "), "{text}");
+    let [image, expressions @ .., all] = lines.as_slice() else { panic!("{text}") };
+    assert!(image.starts_with("the image, once: "), "{text}");
+    assert!(expressions.len() > 1, "{text}");
+    assert!(expressions.iter().all(|line| line.contains("score 0.")), "{text}");
+    assert!(all.starts_with(&format!("all {} at once: ", expressions.len())), "{text}");
 }
 
 /// Pixels as pycocotools 2.0.11 counts the square, and NumPy the disc.

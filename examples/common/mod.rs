@@ -1,39 +1,32 @@
-//! What the examples that ask a model share: the model, and a picture.
+//! What the examples that ask a model share: the model, and what is asked.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::PathBuf;
 
-use mllmseg::data::tokenizer::Tokenizer;
-use mllmseg::device::{DeviceChoice, cpu};
-use mllmseg::model::checkpoint::{SaveOptions, save_model};
-use mllmseg::model::{Mllmseg, Preset};
-use mllmseg::{SegmentError, Segmenter};
+use image::RgbImage;
+use mllmseg::Segmenter;
+use mllmseg::data::image::read_image;
+use mllmseg::data::scenes::{Part, World, expressions, generate};
+use mllmseg::device::DeviceChoice;
 
-/// The picture for when none is named.
-pub const CAT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/cat.jpg");
-
-/// The model in `folder`; without one a tiny model, freshly drawn, whose masks mean nothing.
+/// The model in `folder`; without one the tiny model that travels with the program.
 pub fn load(folder: Option<String>) -> Result<Segmenter, Box<dyn Error>> {
-    let device = DeviceChoice::Auto.select()?;
-    match folder {
-        Some(folder) => Ok(Segmenter::load(folder, &device)?),
-        None => {
-            let drawn = tempfile::tempdir()?;
-            draw(drawn.path())?;
-            Ok(Segmenter::load(drawn.path(), &device)?)
-        }
-    }
+    let folder = folder.map_or_else(mllmseg::tiny::folder, |folder| Ok(PathBuf::from(folder)))?;
+    Ok(Segmenter::load(folder, &DeviceChoice::Auto.select()?)?)
 }
 
-/// Writes a checkpoint of the tiny preset with random weights.
-fn draw(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let tokenizer = Tokenizer::train(&["the cat and its left eye"], 300, folder)?;
-    let mut config = Preset::Tiny.config();
-    config.language.vocab_size = tokenizer.vocab_size();
-    let device = cpu().device;
-    device.seed(1);
-    let model = Mllmseg::new(&config, None, &device);
-    save_model(&model, &config, None, folder, SaveOptions::default())
-        .map_err(SegmentError::from)?;
-    Ok(())
+/// A picture file and expressions from the command line; without any, a drawn scene as the tiny model
+/// knows them, and what may be asked of it.
+pub fn question(
+    mut arguments: impl Iterator<Item = String>,
+) -> Result<(RgbImage, Vec<String>), Box<dyn Error>> {
+    match arguments.next() {
+        Some(file) => Ok((read_image(file)?, arguments.collect())),
+        None => {
+            let world = World::small();
+            let scene = generate(&world, 7, Part::Val.index(0));
+            let asked = expressions(&world, &scene).into_iter().map(|said| said.text);
+            Ok((scene.draw(), asked.collect()))
+        }
+    }
 }

@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod attention;
+pub mod axes;
 pub mod checkpoint;
 pub mod config;
 pub mod interpolation;

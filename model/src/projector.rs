@@ -56,7 +56,7 @@ pub fn space_to_depth(x: Tensor<3>, block: usize, transposed: bool) -> Tensor<3>
     let [batch, patches, channels] = x.dims();
     let side = patches.isqrt();
     let out = side / block;
-    let squares = x.reshape([batch, out, block, out, block, channels]).permute([0, 1, 3, 2, 4, 5]); // [b, row, column, row in, column in, c]
+    let squares = x.reshape([batch, out, block, out, block, channels]).swap_dims(2, 3); // [b, row, column, row in, column in, c]
     let squares = if transposed { squares.swap_dims(1, 2) } else { squares };
     squares.reshape([batch, out * out, block * block * channels])
 }

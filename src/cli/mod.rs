@@ -3,11 +3,13 @@
 pub mod download;
 pub mod eval;
 pub mod explain;
+pub mod export;
 pub mod info;
 pub mod merge_lora;
 mod model;
 pub mod score;
 pub mod segment;
+pub mod serve_device;
 pub mod synth;
 pub mod train;
 

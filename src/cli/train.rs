@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::train::Interrupter;
 use burn::train::renderer::{MetricsRenderer, default_renderer};
 use clap::{Args, ValueHint};
-use mllmseg::device::DeviceChoice;
+use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::train::Recipe;
 use mllmseg::train::learner::lines::Lines;
 use mllmseg::train::loss::MaskLoss;
@@ -43,6 +43,10 @@ pub struct TrainArgs {
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// Several devices that share each step's batches, such as cuda:0,cuda:1 or
+    /// remote:ws://HOST:PORT,remote:ws://OTHER:PORT (`mllmseg serve-device` there)
+    #[arg(long, value_name = "LIST", conflicts_with = "device")]
+    devices: Option<DeviceList>,
     /// Plain lines even on a terminal
     #[arg(long)]
     plain: bool,
@@ -96,7 +100,13 @@ impl Numbers {
                 *place = value;
             }
         }
-        set(&mut recipe.data.mix, self.mix);
+        if let Some(mix) = self.mix {
+            // The recipe's validation is on data that it learns from, which may not be there now.
+            if !mix.contains(&recipe.validation.dataset) && !recipe.validation.dataset.is_empty() {
+                recipe.validation.dataset = mix.first().cloned().unwrap_or_default();
+            }
+            recipe.data.mix = mix;
+        }
         set(&mut recipe.steps, self.steps);
         set(&mut recipe.seed, self.seed);
         set(&mut recipe.batch.images, self.images);
@@ -118,10 +128,10 @@ impl Numbers {
 /// # Errors
 /// See [`Training`].
 pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
-    let device = arguments.device.select()?;
+    let devices = arguments.devices.unwrap_or_else(|| arguments.device.into()).select()?;
     let out = arguments.out;
     let training = if arguments.resume {
-        Training::resume(&out, &device)?
+        Training::resume(&out, &devices)?
     } else {
         let recipe = arguments.numbers.over(Recipe::open(&arguments.recipe)?);
         let start = match (arguments.base, arguments.init) {
@@ -131,10 +141,11 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
         };
         // Clap asks for it where it is needed.
         let data = arguments.data.unwrap_or_default();
-        Training::start(&start, &data, &out, recipe, &device)?
+        Training::start(&start, &data, &out, recipe, &devices)?
     };
     let (first, steps) = (training.next_step(), training.recipe().steps);
-    eprintln!("Training on {} ({}), steps {first} to {steps}", device.spelling, device.name);
+    let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.spelling, d.name)).collect();
+    eprintln!("Training on {}, steps {first} to {steps}", names.join(", "));
     for (dataset, images, expressions) in training.mix().sizes() {
         eprintln!("  {dataset}: {expressions} expressions of {images} images");
     }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use mllmseg_data::tokenizer::TokenizerError;
 use mllmseg_model::checkpoint::CheckpointError;
-use mllmseg_train::RecipeError;
 use mllmseg_train::learner::TrainError;
 use mllmseg_train::mix::MixError;
 use mllmseg_train::snapshot::SnapshotError;
+use mllmseg_train::{RecipeError, ReplicaError};
 use thiserror::Error;
 
 use crate::segmenter::SegmentError;
@@ -33,6 +33,9 @@ pub enum TrainingError {
     /// The training itself.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The devices.
+    #[error(transparent)]
+    Devices(#[from] ReplicaError),
     /// A checkpoint of the run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -71,6 +74,16 @@ pub enum TrainingError {
     NotTrained {
         /// The folder.
         dir: PathBuf,
+    },
+    /// A snapshot that is not there.
+    #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
+    NoSnapshot {
+        /// The folder.
+        dir: PathBuf,
+        /// Which was asked for.
+        step: usize,
+        /// Which there are.
+        there: Vec<usize>,
     },
     /// A start from nothing that the recipe does not describe.
     #[error(

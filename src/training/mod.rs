@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
+use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::SaveOptions;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::lora::LoraConfig;
@@ -27,10 +28,10 @@ use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::recipe::TrainedWeights;
 use mllmseg_train::snapshot::{Progress, Snapshots, restore};
 use mllmseg_train::validation::ValidationSet;
-use mllmseg_train::{AdamW, Recipe, TrainStep, TrainableSet};
+use mllmseg_train::{AdamW, NamedDevice, Recipe, Replicas, TrainStep, TrainableSet};
 
 use crate::Segmenter;
-use crate::device::SelectedDevice;
+use crate::device::{SelectedDevice, cpu};
 pub use error::TrainingError;
 pub use run_files::RunFiles;
 
@@ -50,7 +51,6 @@ pub struct Training {
     run: TrainingRun,
     /// What the model was loaded as.
     shell: Segmenter,
-    set: TrainableSet,
     files: RunFiles,
 }
 
@@ -77,14 +77,14 @@ impl Training {
         data: &Path,
         out: &Path,
         recipe: Recipe,
-        device: &SelectedDevice,
+        devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
         recipe.check()?;
         let files = RunFiles::create(out, start, data, &recipe)?;
         if *start == Start::Nothing {
             new_model::create(&files, &recipe)?;
         }
-        Self::prepare(files, recipe, device)
+        Self::prepare(files, recipe, devices)
     }
 
     /// Goes on with the run in the folder `out`, from its last snapshot or, without one, from its
@@ -92,50 +92,24 @@ impl Training {
     ///
     /// # Errors
     /// [`TrainingError`].
-    pub fn resume(out: &Path, device: &SelectedDevice) -> Result<Self, TrainingError> {
+    pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let (files, recipe) = RunFiles::open(out)?;
         if files.starts_from_nothing() && !files.base().join("config.json").exists() {
             new_model::create(&files, &recipe)?;
         }
-        Self::prepare(files, recipe, device)
+        Self::prepare(files, recipe, devices)
     }
 
     fn prepare(
         files: RunFiles,
         recipe: Recipe,
-        device: &SelectedDevice,
+        devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
-        let dtype = recipe.dtype.parse().map_err(|message| TrainingError::Dtype { message })?;
-        let trained = recipe.trained;
-        let lora = LoraConfig {
-            rank: trained.lora_rank,
-            alpha: trained.lora_alpha,
-            dropout: trained.lora_dropout,
-        };
-        let new_lora = (trained.weights != TrainedWeights::Everything).then_some(lora);
-        // What a base lacks is drawn, and must be the same when the run is resumed.
-        device.device.seed(recipe.seed);
-        let shell = Segmenter::load_for_training(files.base(), device, dtype, new_lora)?;
-        if files.must_segment() && shell.report().fresh_mask_decoder {
-            return Err(TrainingError::NotTrained { dir: files.base().to_path_buf() });
-        }
-        let set = match trained.weights {
-            TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
-            TrainedWeights::Published => {
-                TrainableSet::Published(shell.config().language.architecture)
-            }
-            TrainedWeights::Everything => TrainableSet::Everything,
-        };
-        let mut model = set.prepare(shell.model().clone(), trained.dropout);
-        let has_lora = new_lora.is_some() || shell.report().lora_rank.is_some();
-        let table = NameTable::new(shell.config(), has_lora);
-        let mut optimizer = AdamW::new(recipe.adamw());
-        let mut progress = Progress::default();
-        let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
-        if let Some(snapshot) = snapshots.latest()? {
-            let restored = restore(&snapshot, model, recipe.adamw(), &table)?;
-            (model, optimizer, progress) = (restored.model, restored.optimizer, restored.progress);
-        }
+        // The model itself, its optimizer and validations are on the first device of this machine.
+        let main = devices.iter().find(|device| !device.is_remote());
+        let main = main.cloned().unwrap_or_else(cpu);
+        let Learnt { shell, set, table, model, optimizer, progress } =
+            Learnt::load(&files, &recipe, &main, None)?;
         let step = TrainStep {
             mask_loss: recipe.loss.mask,
             weights: recipe.loss_weights(),
@@ -155,7 +129,20 @@ impl Training {
             }
         };
         let mix = DataMix::open(files.data(), &recipe, conversation)?;
+        let replicas = match devices {
+            [] => None,
+            [only] if !only.is_remote() => None,
+            many => {
+                let named = many.iter().map(|device| NamedDevice {
+                    name: device.spelling.clone(),
+                    device: device.device.clone(),
+                });
+                let named: Vec<_> = named.collect();
+                Some(Replicas::start(&model, set, recipe.trained.dropout, &named)?)
+            }
+        };
         let trainee = Trainee::new(TraineeParts {
+            replicas,
             model,
             step,
             special: *shell.special_tokens(),
@@ -163,16 +150,9 @@ impl Training {
             max_gradient_norm: recipe.optimizer.max_gradient_norm,
             optimizer,
         });
-        let run = TrainingRun {
-            dir: files.dir().to_path_buf(),
-            recipe,
-            trainee,
-            table,
-            progress,
-            mix,
-            validation,
-        };
-        Ok(Self { run, shell, set, files })
+        let dir = files.dir().to_path_buf();
+        let run = TrainingRun { dir, recipe, trainee, table, progress, mix, validation };
+        Ok(Self { run, shell, files })
     }
 
     /// How far it is: the number of the next step.
@@ -205,27 +185,118 @@ impl Training {
         interrupter: Interrupter,
         renderer: Box<dyn MetricsRenderer>,
     ) -> Result<Finished, TrainingError> {
-        let Self { run, shell, set, files } = self;
-        let (recipe, table) = (run.recipe.clone(), run.table.clone());
-        let Outcome { mut model, progress, interrupted } =
-            learner::train(run, interrupter, renderer)?;
-        let best = progress.best;
-        let mut finished = Finished { steps: progress.step, interrupted, model: None, best: None };
+        let Self { run, shell, files } = self;
+        let (recipe, device) = (run.recipe.clone(), shell.device().clone());
+        let Outcome { model, progress, interrupted } = learner::train(run, interrupter, renderer)?;
+        let (steps, best) = (progress.step, progress.best);
         if interrupted {
-            return Ok(finished);
+            return Ok(Finished { steps, interrupted, model: None, best: None });
         }
-        if let Some(best) = best.filter(|best| best.step != progress.step) {
-            let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
-            if let Some(snapshot) = snapshots.at(best.step) {
-                let prepared = set.prepare(model, false);
-                model = restore(&snapshot, prepared, recipe.adamw(), &table)?.model.valid();
+        let place = files.model();
+        match best.filter(|best| best.step != steps) {
+            None => save(shell.with_model(model), &place)?,
+            Some(best) => {
+                drop((model, shell)); // two models may not fit
+                Learnt::load(&files, &recipe, &device, Some(best.step))?.save(&place)?;
             }
         }
-        let options = SaveOptions { dtype: model.dtype(), ..SaveOptions::default() };
-        let place = files.model();
-        shell.with_model(model).save(&place, options)?;
-        finished.model = Some(place);
-        finished.best = best;
-        Ok(finished)
+        Ok(Finished { steps, interrupted, model: Some(place), best })
     }
+}
+
+/// Writes the model of a run as it is after some of its steps: of its best validation so far, or of
+/// its last snapshot where there was none; returns the number of steps.
+///
+/// # Errors
+/// [`TrainingError`].
+pub fn export(
+    run: &Path,
+    step: Option<usize>,
+    out: &Path,
+    device: &SelectedDevice,
+) -> Result<usize, TrainingError> {
+    let (files, recipe) = RunFiles::open(run)?;
+    let learnt = Learnt::load(&files, &recipe, device, step)?;
+    let (asked, step) = (step.is_some(), learnt.progress.step);
+    match learnt.progress.best.filter(|best| !asked && best.step != step) {
+        Some(best) => {
+            drop(learnt);
+            Learnt::load(&files, &recipe, device, Some(best.step))?.save(out)?;
+            Ok(best.step)
+        }
+        None => learnt.save(out).map(|()| step),
+    }
+}
+
+/// A model with what it has learnt so far.
+struct Learnt {
+    /// The base that it was loaded as.
+    shell: Segmenter,
+    set: TrainableSet,
+    table: NameTable,
+    /// Prepared for training.
+    model: Mllmseg,
+    optimizer: AdamW,
+    progress: Progress,
+}
+
+impl Learnt {
+    /// The base with a snapshot on top: the one after `step` steps, or the last one, if any.
+    fn load(
+        files: &RunFiles,
+        recipe: &Recipe,
+        device: &SelectedDevice,
+        step: Option<usize>,
+    ) -> Result<Self, TrainingError> {
+        let dtype = recipe.dtype.parse().map_err(|message| TrainingError::Dtype { message })?;
+        let trained = recipe.trained;
+        let lora = LoraConfig {
+            rank: trained.lora_rank,
+            alpha: trained.lora_alpha,
+            dropout: trained.lora_dropout,
+        };
+        let new_lora = (trained.weights != TrainedWeights::Everything).then_some(lora);
+        // What a base lacks is drawn, and must be the same when the run is resumed.
+        device.device.seed(recipe.seed);
+        let shell = Segmenter::load_for_training(files.base(), device, dtype, new_lora)?;
+        if files.must_segment() && shell.report().fresh_mask_decoder {
+            return Err(TrainingError::NotTrained { dir: files.base().to_path_buf() });
+        }
+        let set = match trained.weights {
+            TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
+            TrainedWeights::Published => {
+                TrainableSet::Published(shell.config().language.architecture)
+            }
+            TrainedWeights::Everything => TrainableSet::Everything,
+        };
+        let has_lora = new_lora.is_some() || shell.report().lora_rank.is_some();
+        let table = NameTable::new(shell.config(), has_lora);
+        let mut model = set.prepare(shell.model().clone(), trained.dropout);
+        let mut optimizer = AdamW::new(recipe.adamw());
+        let mut progress = Progress::default();
+        let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
+        let snapshot = match step {
+            None => snapshots.latest()?,
+            Some(step) => Some(snapshots.at(step).ok_or_else(|| TrainingError::NoSnapshot {
+                dir: files.snapshots(),
+                step,
+                there: snapshots.steps().unwrap_or_default(),
+            })?),
+        };
+        if let Some(snapshot) = snapshot {
+            let restored = restore(&snapshot, model, recipe.adamw(), &table)?;
+            (model, optimizer, progress) = (restored.model, restored.optimizer, restored.progress);
+        }
+        Ok(Self { shell, set, table, model, optimizer, progress })
+    }
+
+    fn save(self, dir: &Path) -> Result<(), TrainingError> {
+        save(self.shell.with_model(self.model.valid()), dir)
+    }
+}
+
+/// A checkpoint folder in the number type of the model.
+fn save(model: Segmenter, dir: &Path) -> Result<(), TrainingError> {
+    let options = SaveOptions { dtype: model.model().dtype(), ..SaveOptions::default() };
+    Ok(model.save(dir, options)?)
 }

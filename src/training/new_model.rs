@@ -25,6 +25,7 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
     let new = recipe.new_model.as_ref().ok_or(TrainingError::NoStart)?;
     let preset: Preset = new.preset.parse().map_err(|message| TrainingError::Preset { message })?;
     let mut config = preset.config();
+    config.mask_decoder.variant = new.decoder;
     let texts = texts(files, recipe, &config.template)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokenizer = Tokenizer::train(&texts, VOCABULARY, files.base())?;

@@ -15,6 +15,7 @@
 //! | [`validation`] | masks of a validation split, scored |
 //! | [`snapshot`] | what a run needs to go on |
 //! | [`learner`] | the loop, on burn-train |
+//! | [`replicas`] | one step on many devices |
 #![warn(missing_docs)]
 
 pub mod batch;
@@ -25,6 +26,7 @@ pub mod loss;
 pub mod mix;
 pub mod optimizer;
 pub mod recipe;
+pub mod replicas;
 pub mod schedule;
 pub mod snapshot;
 pub mod step;
@@ -35,6 +37,7 @@ pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
 pub use loss::{LossValues, LossWeights, MaskLoss};
 pub use optimizer::{AdamW, AdamWConfig};
 pub use recipe::{Recipe, RecipeError};
+pub use replicas::{NamedDevice, ReplicaError, Replicas};
 pub use schedule::WarmupCosine;
 pub use step::{GradientShare, StepError, StepGradients, TrainStep};
 pub use trainable::TrainableSet;

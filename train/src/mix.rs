@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess, read_image};
+use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess, read_image_with};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{
     ANSWER_STYLES, PromptError, QUESTIONS, Template, evaluation_answer, evaluation_question,
     tokenize_conversation, training_prompt,
 };
-use mllmseg_data::refer::{AnnotationId, Dataset, ImageInfo, ReferDataset, ReferError, Split};
+use mllmseg_data::refer::{
+    AnnotationId, Dataset, ImageInfo, OpenOptions, ReferDataset, ReferError, Split,
+};
 use mllmseg_data::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use thiserror::Error;
@@ -94,7 +96,7 @@ impl DataMix {
     ) -> Result<Self, MixError> {
         let split: Split = recipe.data.split.parse()?;
         let sets = recipe.data.mix.iter().map(|name| {
-            let data = ReferDataset::open(root, name.parse::<Dataset>()?, None)?;
+            let data = open_split(root, name.parse()?, split)?;
             let items = data.items(split)?.iter().map(Item::owned).collect();
             Ok(TrainingSet { data, items })
         });
@@ -157,7 +159,7 @@ impl DataMix {
             .collect();
         let image = set.data.image(item.image_id)?;
         let path = set.data.image_path(image)?;
-        let mut picture = read_image(&path)?;
+        let mut picture = read_image_with(&path, set.data.dataset().orientation())?;
         ReferDataset::check_size(image, picture.width(), picture.height())?;
         if let [least, most] = data.jpeg_quality[..] {
             let quality = least + draw.below(usize::from(most - least) + 1) as u8;
@@ -202,6 +204,16 @@ impl DataMix {
         })?;
         Ok(TrainExample::new(prompt, masks))
     }
+}
+
+/// Opens a data set for one of its splits, published by its default owner.
+pub(crate) fn open_split(
+    root: &Path,
+    dataset: Dataset,
+    split: Split,
+) -> Result<ReferDataset, ReferError> {
+    let options = OpenOptions { only: Some(split), ..OpenOptions::default() };
+    ReferDataset::open_with(root, dataset, options)
 }
 
 /// An image, ready, and what is asked of it.

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use mllmseg_data::prompt::MAX_EXPRESSIONS;
+use mllmseg_model::Variant;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -53,10 +54,17 @@ pub struct Recipe {
 pub struct NewModel {
     /// Its sizes: a name of `mllmseg_model::Preset`.
     pub preset: String,
+    /// Which of Table 4's mask decoders.
+    #[serde(default = "dsff")]
+    pub decoder: Variant,
     /// The logit that an untrained mask decoder gives every pixel. Most of a picture is not the
     /// object: starting at -2 (probability 0.12) saves the steps that learn this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_prior: Option<f64>,
+}
+
+fn dsff() -> Variant {
+    Variant::Dsff
 }
 
 /// What is learnt from: a data set is drawn uniformly, then an image, then some of its expressions.

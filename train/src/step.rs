@@ -21,7 +21,7 @@ use crate::loss::{LossValues, LossWeights, Losses, MaskLoss, cross_entropy, mask
 const PADDING: u32 = 0;
 
 /// Why a step cannot be taken.
-#[derive(Debug, Error, PartialEq)]
+#[derive(Debug, Clone, Error, PartialEq)]
 pub enum StepError {
     /// No examples, or images and examples that do not go together.
     #[error(
@@ -97,6 +97,20 @@ pub struct GradientShare {
     pub losses: LossValues,
 }
 
+impl StepGradients {
+    /// The same if all gradients are finite.
+    pub(crate) fn checked(self) -> Result<Self, StepError> {
+        let first = self.norms.non_finite().next().map(str::to_string);
+        match first {
+            None => Ok(self),
+            Some(path) => {
+                let count = self.norms.non_finite().count();
+                Err(StepError::NonFiniteGradient { count, path })
+            }
+        }
+    }
+}
+
 impl TrainStep {
     /// The published loss; `seg_token` is the tokenizer's id of `[SEG]`.
     pub fn new(seg_token: u32) -> Self {
@@ -158,13 +172,7 @@ impl TrainStep {
         let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
         let share = self.share_of_gradients(model, batches, counts)?;
         let norms = GradientNorms::of(model, &share.params);
-        if let Some(path) = norms.non_finite().next() {
-            return Err(StepError::NonFiniteGradient {
-                count: norms.non_finite().count(),
-                path: path.to_string(),
-            });
-        }
-        Ok(StepGradients { params: share.params, norms, losses: share.losses })
+        StepGradients { params: share.params, norms, losses: share.losses }.checked()
     }
 
     /// What some batches contribute to the losses and gradients of a step that counts `step` tokens

@@ -1,19 +1,19 @@
 //! Masks of a validation split in the middle of a training, scored by the standard protocol.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use mllmseg_data::image::{preprocess, read_image};
+use mllmseg_data::image::{preprocess, read_image_with};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::mask::probability::mask_from_probabilities;
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
 use mllmseg_data::prompt::{
     TokenizedPrompt, evaluation_answer, evaluation_question, tokenize_conversation,
 };
-use mllmseg_data::refer::{AnnotationId, Dataset, ReferDataset, Split};
+use mllmseg_data::refer::{AnnotationId, Dataset, ReferDataset};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
 use mllmseg_model::mllmseg::token_tensor;
 
-use crate::mix::{Conversation, MixError};
+use crate::mix::{Conversation, MixError, open_split};
 use crate::recipe::ValidationRecipe;
 
 /// Expressions of one image that are asked together in one pass.
@@ -23,6 +23,7 @@ const BATCH: usize = 8;
 #[derive(Debug)]
 pub struct ValidationSet {
     data: ReferDataset,
+    generalized: bool,
     passes: Vec<Pass>,
     conversation: Conversation,
 }
@@ -69,10 +70,16 @@ impl ValidationSet {
         recipe: &ValidationRecipe,
         conversation: Conversation,
     ) -> Result<Self, MixError> {
-        let data = ReferDataset::open(root, recipe.dataset.parse::<Dataset>()?, None)?;
+        let (dataset, split) = (recipe.dataset.parse()?, recipe.split.parse()?);
+        let data = open_split(root, dataset, split)?;
+        let generalized = match dataset {
+            Dataset::GRefCoco => true,
+            Dataset::Own => data.has_no_target(split),
+            Dataset::RefCoco | Dataset::RefCocoPlus | Dataset::RefCocoG | Dataset::RefClef => false,
+        };
         let mut left = recipe.expressions;
         let mut passes = Vec::new();
-        for item in data.items(recipe.split.parse::<Split>()?)? {
+        for item in data.items(split)? {
             let asked = item.expressions.len().min(left);
             left -= asked;
             for expressions in item.expressions[..asked].chunks(BATCH) {
@@ -80,7 +87,7 @@ impl ValidationSet {
                 passes.push(Pass { image_id: item.image.id, expressions: owned.collect() });
             }
         }
-        Ok(Self { data, passes, conversation })
+        Ok(Self { data, generalized, passes, conversation })
     }
 
     /// The number of passes.
@@ -101,7 +108,7 @@ impl ValidationSet {
         let Pass { image_id, expressions } = &self.passes[index];
         let image = self.data.image(*image_id)?;
         let path = self.data.image_path(image)?;
-        let picture = read_image(&path)?;
+        let picture = read_image_with(&path, self.data.dataset().orientation())?;
         ReferDataset::check_size(image, picture.width(), picture.height())?;
         let Conversation { tokenizer, template, num_image_tokens, image_size } = &self.conversation;
         let prompts = expressions.iter().map(|(text, _)| {
@@ -122,7 +129,7 @@ impl ValidationSet {
             prompts: prompts.collect::<Result<_, _>>()?,
             truths: truths.collect::<Result<_, _>>()?,
             picture: (picture.height() as usize, picture.width() as usize),
-            generalized: self.data.dataset() == Dataset::GRefCoco,
+            generalized: self.generalized,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! The chores behind `cargo xtask`: reference weights, parity with the published implementation,
-//! benchmarks.
+//! benchmarks, the tiny model and its ablation.
 
+pub mod ablation;
 pub mod bench;
 pub mod parity;
+pub mod tiny_model;
 pub mod weights;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mllmseg::device::DeviceChoice;
 use mllmseg::model::{MllmsegConfig, Preset};
+use xtask::ablation::Ablation;
 use xtask::parity::{Tolerances, compare};
+use xtask::tiny_model::TinyModel;
 use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
 
 #[derive(Parser)]
@@ -75,6 +77,39 @@ enum Chore {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// Train the four decoders of Table 4 in small, and write docs/ablation.md; called again, go on
+    Ablation {
+        /// Steps of each training
+        #[arg(long, default_value_t = 1500)]
+        steps: usize,
+        /// Trainings of each decoder, from seed 1 up
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        /// Folder of the scenes and the runs
+        #[arg(long, default_value = "target/ablation")]
+        work: PathBuf,
+        /// The table
+        #[arg(long, default_value = "docs/ablation.md")]
+        out: PathBuf,
+        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
+        #[arg(long, default_value = "auto")]
+        device: DeviceChoice,
+    },
+    /// Train the model of assets/tiny on drawn scenes; called again, go on where it was stopped
+    TinyModel {
+        /// Folder of the checkpoint and its card
+        #[arg(long, default_value = "assets/tiny")]
+        out: PathBuf,
+        /// Folder of the scenes and the run
+        #[arg(long, default_value = "target/tiny-model")]
+        work: PathBuf,
+        /// Only write model and card of this run, as it is so far
+        #[arg(long, value_name = "RUN")]
+        publish: Option<PathBuf>,
+        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
+        #[arg(long, default_value = "auto")]
+        device: DeviceChoice,
+    },
 }
 
 fn main() -> ExitCode {
@@ -104,6 +139,18 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Chore::BenchLoad { checkpoint } => bench_load(&checkpoint),
         Chore::Bench { preset, device, runs } => bench(preset, device, runs),
+        Chore::Ablation { steps, seeds, work, out, device } => {
+            Ablation { steps, seeds, work, out }.make(&device.select()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::TinyModel { out, work, publish, device } => {
+            let (device, tiny) = (device.select()?, TinyModel { out, work });
+            match publish {
+                Some(run) => tiny.publish(&run, &device)?,
+                None => tiny.make(&device)?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::axes::permute;
+
 /// The fixed factor α of Eq. 11 that keeps neighbouring samples from crossing.
 const SCOPE: f64 = 0.25;
 
@@ -71,11 +73,10 @@ impl DySample {
         let size = TensorData::new(vec![width as f32, height as f32], [1, 2, 1, 1, 1, 1]);
         let size = Tensor::<6>::from_data(size, &device);
         let position = (offset + start + centre) * 2.0 / size - 1.0; // [b, 2, groups, scale², h, w]
-        position
-            .reshape([batch * 2 * groups, scale, scale, height, width])
-            .permute([0, 3, 1, 4, 2]) // [b · 2 · groups, h, row, w, column]
-            .reshape([batch, 2, groups, height * scale, width * scale])
-            .permute([0, 2, 3, 4, 1])
+        let position = position.reshape([batch * 2 * groups, scale, scale, height, width]);
+        let position = permute(position, [0, 3, 1, 4, 2]); // [b · 2 · groups, h, row, w, column]
+        let position = position.reshape([batch, 2, groups, height * scale, width * scale]);
+        permute(position, [0, 2, 3, 4, 1]) // [b, groups, h · scale, w · scale, 2]
             .reshape([batch * groups, height * scale, width * scale, 2])
     }
 }

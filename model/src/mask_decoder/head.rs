@@ -6,6 +6,8 @@ use burn::nn::{Initializer, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::axes::permute;
+
 /// From features of patches to a probability for every pixel.
 #[derive(Module, Debug)]
 pub struct MaskHead {
@@ -82,9 +84,9 @@ impl MaskHead {
 /// - `x`: `[n, factor², h, w]`, output: `[n, 1, h · factor, w · factor]`
 pub fn pixel_shuffle(x: Tensor<4>, factor: usize) -> Tensor<4> {
     let [n, _, height, width] = x.dims();
-    x.reshape([n, factor, factor, height, width])
-        .permute([0, 3, 1, 4, 2]) // [n, h, i, w, j]
-        .reshape([n, 1, height * factor, width * factor])
+    let x = x.reshape([n, factor, factor, height, width]);
+    let x = permute(x, [0, 3, 1, 4, 2]); // [n, h, i, w, j]
+    x.reshape([n, 1, height * factor, width * factor])
 }
 
 impl FrozenBatchNorm {

@@ -5,6 +5,7 @@ use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
+use crate::axes::permute;
 use crate::config::VisionConfig;
 use crate::interpolation::{Kernel, resize};
 
@@ -55,10 +56,8 @@ impl VisionEmbeddings {
             return positions;
         }
         let class = positions.clone().narrow(1, 0, 1); // [1, 1, c]
-        let map = positions
-            .narrow(1, 1, length - 1)
-            .reshape([1, trained, trained, width])
-            .permute([0, 3, 1, 2]); // [1, c, g, g]
+        let map = positions.narrow(1, 1, length - 1).reshape([1, trained, trained, width]);
+        let map = permute(map, [0, 3, 1, 2]); // [1, c, g, g]
         let map = resize(map, [self.grid, self.grid], Kernel::Bicubic);
         let map = map.flatten::<3>(2, 3).swap_dims(1, 2); // [1, p, c]
         Tensor::cat(vec![class, map], 1)

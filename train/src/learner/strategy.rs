@@ -25,8 +25,8 @@ use super::metrics::{NoLog, score_metrics, step_metrics};
 use super::trainee::{Schedule, StepOutcome, Trainee};
 use crate::mix::DataMix;
 use crate::recipe::Recipe;
+use crate::replicas::ReplicaError;
 use crate::snapshot::{Best, Progress, SnapshotError, Snapshots};
-use crate::step::StepError;
 use crate::validation::ValidationSet;
 
 /// Everything that a training needs.
@@ -62,12 +62,12 @@ pub struct Outcome {
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A step that cannot be taken.
-    #[error("step {step}: {source}. The last snapshot is as it was")]
+    #[error("step {step}: {source}")]
     Step {
         /// Its number.
         step: usize,
         /// Why.
-        source: Arc<StepError>,
+        source: ReplicaError,
     },
     /// A snapshot that cannot be written.
     #[error("after step {step}: {source}")]

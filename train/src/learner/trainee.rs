@@ -16,8 +16,9 @@ use crate::batch::HostBatch;
 use crate::draw::step_seed;
 use crate::loss::LossValues;
 use crate::optimizer::AdamW;
+use crate::replicas::{ReplicaError, Replicas};
 use crate::schedule::WarmupCosine;
-use crate::step::{StepError, StepGradients, TrainStep};
+use crate::step::{StepGradients, TrainStep};
 use crate::validation::ValidationItem;
 
 /// The model, and what turns its batches into updates.
@@ -40,6 +41,10 @@ struct Inner {
     seed: u64,
     max_gradient_norm: f64,
     optimizer: Mutex<AdamW>,
+    /// The devices that share the work, when it is not the model's own alone.
+    replicas: Option<Mutex<Replicas>>,
+    /// What went wrong when new weights were sent to them.
+    lost: Mutex<Option<ReplicaError>>,
     /// What the last step's gradients are multiplied with.
     gradient_scale: Mutex<f64>,
 }
@@ -59,6 +64,8 @@ pub struct TraineeParts {
     pub max_gradient_norm: f64,
     /// The optimizer with its memory.
     pub optimizer: AdamW,
+    /// The devices that share the work, when it is not the model's own alone.
+    pub replicas: Option<Replicas>,
 }
 
 /// Everything that one step learns from.
@@ -76,7 +83,7 @@ pub struct StepOutcome {
     /// The step and its numbers.
     pub numbers: StepNumbers,
     /// Why it was not taken.
-    pub failure: Option<Arc<StepError>>,
+    pub failure: Option<ReplicaError>,
 }
 
 /// A step's numbers.
@@ -112,9 +119,17 @@ pub struct PassOutcome {
 impl Trainee {
     /// Puts the parts together.
     pub fn new(parts: TraineeParts) -> Self {
-        let TraineeParts { model, step, special, seed, max_gradient_norm, optimizer } = parts;
-        let (optimizer, gradient_scale) = (Mutex::new(optimizer), Mutex::new(1.0));
-        let inner = Inner { step, special, seed, max_gradient_norm, optimizer, gradient_scale };
+        let TraineeParts { model, step, special, seed, max_gradient_norm, .. } = parts;
+        let inner = Inner {
+            step,
+            special,
+            seed,
+            max_gradient_norm,
+            optimizer: Mutex::new(parts.optimizer),
+            replicas: parts.replicas.map(Mutex::new),
+            lost: Mutex::new(None),
+            gradient_scale: Mutex::new(1.0),
+        };
         Self { mllmseg: model, tools: Tools(Arc::new(inner)) }
     }
 
@@ -123,13 +138,21 @@ impl Trainee {
         lock(&self.tools.0.optimizer)
     }
 
-    fn gradients(&self, input: &StepInput) -> Result<StepGradients, StepError> {
+    fn gradients(&self, input: &StepInput) -> Result<StepGradients, ReplicaError> {
         let inner = &self.tools.0;
-        let device = self.mllmseg.mask_decoder.device().without_autodiff();
+        if let Some(error) = lock(&inner.lost).take() {
+            return Err(error);
+        }
         // What dropout draws depends on the number of the step alone.
-        device.seed(step_seed(inner.seed, input.step));
+        let seed = step_seed(inner.seed, input.step);
+        if let Some(replicas) = &inner.replicas {
+            let batches = input.batches.clone();
+            return lock(replicas).gradients(&inner.step, &self.mllmseg, batches, seed);
+        }
+        let device = self.mllmseg.mask_decoder.device().without_autodiff();
+        device.seed(seed);
         let batches: Vec<_> = input.batches.iter().map(|batch| batch.to_device(&device)).collect();
-        inner.step.gradients(&self.mllmseg, &batches)
+        Ok(inner.step.gradients(&self.mllmseg, &batches)?)
     }
 }
 
@@ -155,7 +178,7 @@ impl LearnerStep for Trainee {
             }
             Err(error) => TrainOutput {
                 grads: GradientsParams::new(),
-                item: StepOutcome { numbers, failure: Some(Arc::new(error)) },
+                item: StepOutcome { numbers, failure: Some(error) },
             },
         }
     }
@@ -170,6 +193,12 @@ impl LearnerStep for Trainee {
         let scale = *lock(&self.tools.0.gradient_scale);
         let model = self.mllmseg;
         self.mllmseg = lock(&self.tools.0.optimizer).step(rate.base(), model, gradients, scale);
+        if let Some(replicas) = &self.tools.0.replicas
+            && let Err(error) = lock(replicas).update(&self.mllmseg)
+        {
+            // The step is taken; the next one cannot be.
+            *lock(&self.tools.0.lost) = Some(error);
+        }
         self
     }
 }

@@ -79,11 +79,11 @@ fn truth_tensor(truths: &[&Bitmap], maps: &Tensor<3>) -> Tensor<3> {
     Tensor::<3, Bool>::from_data(data, &maps.device()).float().cast(DType::F32)
 }
 
-/// `-(g ln p + (1 - g) ln(1 - p))` for each pixel.
+/// `-(g ln p + (1 - g) ln(1 - p))` for each pixel, as one logarithm: of the probability of the
+/// truth, which is 1 or 0.
 pub fn binary_cross_entropy(p: Tensor<3>, g: Tensor<3>) -> Tensor<3> {
-    let p = p.clamp(MIN_PROBABILITY, 1.0 - MIN_PROBABILITY);
-    let background = complement(g.clone()) * complement(p.clone()).log();
-    (g * p.log() + background).neg()
+    let of_truth = complement(g.clone()) + p * (g * 2.0 - 1.0); // p on the mask, 1 - p outside
+    of_truth.clamp(MIN_PROBABILITY, 1.0).log().neg()
 }
 
 /// `alpha (1 - p_t)² ce` for each pixel, as the published code computes it: `p_t` is the

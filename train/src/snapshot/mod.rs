@@ -179,7 +179,14 @@ impl Snapshots {
         self.dir.join(format!("step-{step:08}"))
     }
 
+    /// Removes what need not be kept, and what killed runs left unfinished.
     fn thin_out(&self, best: Option<Best>) -> Result<(), SnapshotError> {
+        for entry in fs::read_dir(&self.dir).map_err(io(&self.dir))? {
+            let path = entry.map_err(io(&self.dir))?.path();
+            if path.extension().is_some_and(|kind| kind == "part" || kind == "old") {
+                fs::remove_dir_all(&path).map_err(io(&path))?;
+            }
+        }
         let steps = self.steps()?;
         let superfluous = steps.len().saturating_sub(self.keep);
         for &step in &steps[..superfluous] {

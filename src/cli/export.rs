@@ -1,0 +1,33 @@
+//! `mllmseg export`: the model of a run that is not over.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use mllmseg::{device, training};
+
+use super::CliError;
+
+/// Write the model of a training run, as it is so far, as a checkpoint
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the run
+    #[arg(value_hint = ValueHint::DirPath)]
+    run: PathBuf,
+    /// Folder of the checkpoint
+    #[arg(value_hint = ValueHint::DirPath)]
+    out: PathBuf,
+    /// The snapshot after so many steps, instead of the best by validation (or the last)
+    #[arg(long)]
+    step: Option<usize>,
+}
+
+/// Exports.
+///
+/// # Errors
+/// See [`training::export`].
+pub fn run(arguments: ExportArgs) -> Result<(), CliError> {
+    let ExportArgs { run, out, step } = arguments;
+    let step = training::export(&run, step, &out, &device::cpu())?;
+    eprintln!("The model after step {step} is {}", out.display());
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The tiny trained model that travels with the program (`assets/tiny/`).
+//!
+//! It knows drawn scenes and nothing else, weighs nine megabytes, and needs no download: what
+//! commands use when no checkpoint is named.
+
+use std::fs;
+use std::io::{Error, Write};
+use std::path::{Path, PathBuf};
+
+/// Name and content of every file.
+const FILES: [(&str, &[u8]); 7] = [
+    ("config.json", include_bytes!("../assets/tiny/config.json")),
+    ("vocab.json", include_bytes!("../assets/tiny/vocab.json")),
+    ("merges.txt", include_bytes!("../assets/tiny/merges.txt")),
+    ("added_tokens.json", include_bytes!("../assets/tiny/added_tokens.json")),
+    ("special_tokens_map.json", include_bytes!("../assets/tiny/special_tokens_map.json")),
+    ("tokenizer_config.json", include_bytes!("../assets/tiny/tokenizer_config.json")),
+    ("model.safetensors", include_bytes!("../assets/tiny/model.safetensors")),
+];
+
+/// What commands say when they use it.
+pub const NOTICE: &str = "No --checkpoint: this is the tiny model, which knows pictures drawn by \
+                          `mllmseg synth` and nothing of photographs";
+
+/// The model as a checkpoint folder in the user's cache, where it is written at first use.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn folder() -> Result<PathBuf, Error> {
+    let folder = cache().join("mllmseg").join(concat!("tiny-", env!("CARGO_PKG_VERSION")));
+    unpack(&folder)?;
+    Ok(folder)
+}
+
+/// Writes the files that are not there or not as they should be.
+fn unpack(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder)?;
+    for (name, content) in FILES {
+        let place = folder.join(name);
+        if fs::read(&place).is_ok_and(|there| there == content) {
+            continue;
+        }
+        // Another process may do the same: each writes a file of its own and renames it.
+        let mut part = tempfile::NamedTempFile::new_in(folder)?;
+        part.write_all(content)?;
+        part.persist(&place).map_err(|error| error.error)?;
+    }
+    Ok(())
+}
+
+/// `XDG_CACHE_HOME`, `~/.cache` or `LOCALAPPDATA`; the folder for temporary files without any.
+fn cache() -> PathBuf {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let home = || variable("HOME").map(|home| home.join(".cache"));
+    let found = variable("XDG_CACHE_HOME").or_else(home).or_else(|| variable("LOCALAPPDATA"));
+    found.unwrap_or_else(std::env::temp_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_files_are_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(folder.path()).unwrap();
+        let config = folder.path().join("config.json");
+        fs::write(&config, "{").unwrap();
+        unpack(folder.path()).unwrap();
+        assert_eq!(fs::read(&config).unwrap(), FILES[0].1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), FILES.len());
+    }
+
+    #[test]
+    fn it_is_small() {
+        let bytes: usize = FILES.iter().map(|(_, content)| content.len()).sum();
+        assert!(bytes <= 12_000_000, "{bytes}");
+    }
+}

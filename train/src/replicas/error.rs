@@ -1,0 +1,40 @@
+//! Why a step on many devices fails.
+
+use thiserror::Error;
+
+use crate::step::StepError;
+
+/// Why a step on many devices fails.
+#[derive(Debug, Clone, Error, PartialEq)]
+pub enum ReplicaError {
+    /// An empty list of devices.
+    #[error("there is no device to train on; name at least one")]
+    NoDevices,
+    /// A device that stopped working.
+    #[error(
+        "device {device} failed: {message}. The step was not taken. Resume the run from its last \
+         snapshot when the device is back, or without it"
+    )]
+    Device {
+        /// As it was named at the start.
+        device: String,
+        /// What happened.
+        message: String,
+    },
+    /// Another model than the one that was sent to the devices.
+    #[error(
+        "the model trains {found} weights and its replicas {expected}; they differ at {path}. \
+         Start the replicas anew after changing what is trained"
+    )]
+    Model {
+        /// Trained weights of the replicas.
+        expected: usize,
+        /// Trained weights of the model.
+        found: usize,
+        /// The first path that is in one of them only.
+        path: String,
+    },
+    /// A step that could not be taken on any device.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}

@@ -1,0 +1,299 @@
+//! One step on many devices.
+//!
+//! Every device has a thread with its own replica of the model. Frozen weights travel once, at the
+//! start; from then on only trained weights go out, after each update, and only their gradients
+//! come back. Means are taken over the whole step, so that the sum of the devices' shares is what
+//! one device would have computed ([`TrainStep::share_of_gradients`]).
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`mod@carry`] | many tensors in few transfers |
+//! | [`weights`] | weights and gradients as lists in the order of the modules |
+//! | [`worker`] | the thread of one device |
+//!
+//! # What is the same in every run
+//! Batches are dealt to the devices in turn and gradients are added in the order of the devices,
+//! so that with the same devices, batches and weights, and without dropout, a step gives the same
+//! bits whichever device is faster (as far as each device's own operations do). Another number of
+//! devices adds in another order: equal to rounding, not to the bit. Dropout draws from the random
+//! numbers of its device, which begin anew from a seed in every step; but threads that share a
+//! device, as in `cpu,cpu`, take them in a varying order.
+//!
+//! # Why gradients are copied and added, not all-reduced
+//! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). But the optimizer
+//! runs on one device, so that the others have no use for the sum; the gradients of adapters and
+//! decoder are small beside a step (half a gigabyte at most, some hundredths of a second each way);
+//! the order of an all-reduce is NCCL's own; and a collective operation waits forever for a device
+//! that has failed, where a copy ends in an error that names it. A copy between CUDA devices goes
+//! through NCCL where that is installed, else through the host.
+
+mod carry;
+mod error;
+mod weights;
+mod worker;
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use burn::tensor::{DType, Device};
+use mllmseg_model::Mllmseg;
+
+use crate::batch::{HostBatch, LossCounts};
+use crate::gradients::GradientNorms;
+use crate::step::{StepGradients, TrainStep};
+use crate::trainable::{TrainableSet, trained_paths};
+pub use carry::Traffic;
+use carry::TrafficCounter;
+pub use error::ReplicaError;
+use worker::{Answer, Failure, Job, Report, Share, Worker};
+
+/// How long a device may take for one answer unless [`Replicas::with_timeout`] says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// How long ending waits for workers to free their replicas.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A device and what messages call it.
+#[derive(Debug, Clone)]
+pub struct NamedDevice {
+    /// As the user asked for it, such as `cuda:1`.
+    pub name: String,
+    /// The handle for tensors.
+    pub device: Device,
+}
+
+/// Replicas of a model on many devices, each with its thread.
+///
+/// Ends with [`ReplicaError::Device`] as soon as one device fails or does not answer in time; every
+/// later call gives the same error.
+#[derive(Debug)]
+pub struct Replicas {
+    workers: Vec<Worker>,
+    reports: Receiver<Report>,
+    /// Paths of the trained weights, in the order of the modules.
+    paths: Vec<String>,
+    timeout: Duration,
+    traffic: TrafficCounter,
+    broken: Option<ReplicaError>,
+}
+
+impl Replicas {
+    /// Copies a model to all devices and waits until it is there.
+    ///
+    /// The weights in `set` are trained, as [`TrainableSet::prepare`] would prepare `model` itself;
+    /// pass the prepared model to the other calls. Several devices may be the same one; frozen
+    /// weights on the device of `model` are shared with it.
+    ///
+    /// # Errors
+    /// [`ReplicaError::NoDevices`] and [`ReplicaError::Device`].
+    pub fn start(
+        model: &Mllmseg,
+        set: TrainableSet,
+        dropout: bool,
+        devices: &[NamedDevice],
+    ) -> Result<Self, ReplicaError> {
+        if devices.is_empty() {
+            return Err(ReplicaError::NoDevices);
+        }
+        let traffic = TrafficCounter::default();
+        let (sender, reports) = mpsc::channel();
+        let start = |(index, device): (usize, &NamedDevice)| {
+            let plan = worker::Plan {
+                model: model.clone(),
+                home: weights::device_of(model),
+                set,
+                dropout,
+                traffic: traffic.clone(),
+            };
+            Worker::start(index, device.clone(), plan, Sender::clone(&sender))
+        };
+        let workers = devices.iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
+        drop(sender); // so that the workers' ends are noticed
+        let mut replicas = Self {
+            paths: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+            broken: None,
+            workers,
+            reports,
+            traffic,
+        };
+        let everyone = vec![true; devices.len()];
+        for answer in replicas.wait(&everyone)? {
+            if let Answer::Started { paths } = answer {
+                replicas.paths = paths;
+            }
+        }
+        Ok(replicas)
+    }
+
+    /// The same with another limit on how long a device may take for its part of one step.
+    ///
+    /// Lost connections end a step by themselves: at once when the other process ends, within half
+    /// a minute when its host vanishes. The limit is for devices that hang.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Number of devices.
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Never: there is no step without a device.
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    /// What has crossed between the main device and the others so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.read()
+    }
+
+    /// Losses and gradients of one step, as [`TrainStep::gradients`] gives them for all batches
+    /// together; the gradients are on the device of `model`, the model whose weights were sent
+    /// last. What dropout draws begins anew from `seed`, on every device from another number; on
+    /// the first from `seed` itself.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas go on working),
+    /// [`ReplicaError::Model`] and [`ReplicaError::Device`].
+    pub fn gradients(
+        &mut self,
+        step: &TrainStep,
+        model: &Mllmseg,
+        batches: Vec<HostBatch>,
+        seed: u64,
+    ) -> Result<StepGradients, ReplicaError> {
+        self.check_usable(model)?;
+        let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
+        let mut hands: Vec<Vec<HostBatch>> = vec![Vec::new(); self.len()];
+        for (index, batch) in batches.into_iter().enumerate() {
+            let device = index % hands.len();
+            hands[device].push(batch);
+        }
+        let busy: Vec<bool> = hands.iter().map(|hand| !hand.is_empty()).collect();
+        for (index, batches) in hands.into_iter().enumerate().filter(|(index, _)| busy[*index]) {
+            self.send(
+                index,
+                Job::Step { step: *step, batches, counts, seed: seed_of(seed, index) },
+            )?;
+        }
+        let shares = self.wait(&busy)?.into_iter().filter_map(|answer| match answer {
+            Answer::Share(share) => Some(share),
+            Answer::Started { .. } | Answer::Updated => None,
+        });
+        let main = "the main device";
+        let summed = worker::attempt(|| Ok(self.sum(model, shares.collect())));
+        match summed {
+            Ok(gradients) => Ok(gradients.checked()?),
+            Err(Failure::Step(error)) => Err(error.into()),
+            Err(Failure::Device(message)) => Err(self.break_down(main.into(), message)),
+        }
+    }
+
+    /// Sends the trained weights of a model to every device and waits until they are there.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Model`] and [`ReplicaError::Device`].
+    pub fn update(&mut self, model: &Mllmseg) -> Result<(), ReplicaError> {
+        self.check_usable(model)?;
+        let values = weights::values(model, weights::Which::Trained);
+        for index in 0..self.len() {
+            self.send(index, Job::Update(values.clone()))?;
+        }
+        let everyone = vec![true; self.len()];
+        self.wait(&everyone).map(drop)
+    }
+
+    /// Adds the devices' shares, in their order.
+    fn sum(&self, model: &Mllmseg, shares: Vec<Share>) -> StepGradients {
+        let losses = shares.iter().map(|share| share.losses).sum();
+        let mut sums = vec![None; self.paths.len()];
+        for (index, gradient) in shares.into_iter().flat_map(|share| share.gradients) {
+            let gradient = gradient.cast(DType::F32);
+            sums[index] = Some(match sums[index].take() {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            });
+        }
+        let params = weights::as_gradients(model, sums);
+        StepGradients { norms: GradientNorms::of(model, &params), params, losses }
+    }
+
+    fn check_usable(&self, model: &Mllmseg) -> Result<(), ReplicaError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let found = trained_paths(model);
+        if found == self.paths {
+            return Ok(());
+        }
+        let differs = |(a, b): &(&String, &String)| a != b;
+        let pair = self.paths.iter().zip(&found).find(differs);
+        let rest = || self.paths.get(found.len()).or(found.get(self.paths.len()));
+        let path = pair.map(|(path, _)| path).or_else(rest).cloned().unwrap_or_default();
+        Err(ReplicaError::Model { expected: self.paths.len(), found: found.len(), path })
+    }
+
+    fn send(&mut self, index: usize, job: Job) -> Result<(), ReplicaError> {
+        if self.workers[index].send(job) {
+            return Ok(());
+        }
+        let name = self.workers[index].name.clone();
+        Err(self.break_down(name, "its worker has ended".into()))
+    }
+
+    /// The answers of the devices that have a job, in their order.
+    fn wait(&mut self, busy: &[bool]) -> Result<Vec<Answer>, ReplicaError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut outcomes: Vec<Option<_>> = busy.iter().map(|_| None).collect();
+        loop {
+            let missing = (0..busy.len()).find(|&index| busy[index] && outcomes[index].is_none());
+            let Some(missing) = missing else { break };
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.reports.recv_timeout(left) {
+                Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => {
+                    let name = self.workers[worker].name.clone();
+                    return Err(self.break_down(name, message));
+                }
+                Ok(Report { worker, outcome }) => outcomes[worker] = Some(outcome),
+                Err(error) => {
+                    let message = match error {
+                        RecvTimeoutError::Timeout => {
+                            format!("no answer within {} s", self.timeout.as_secs_f64())
+                        }
+                        RecvTimeoutError::Disconnected => "its worker has ended".into(),
+                    };
+                    let name = self.workers[missing].name.clone();
+                    return Err(self.break_down(name, message));
+                }
+            }
+        }
+        let outcomes = outcomes.into_iter().flatten();
+        outcomes.collect::<Result<_, _>>().map_err(|failure| match failure {
+            Failure::Step(error) => ReplicaError::Step(error),
+            Failure::Device(message) => self.break_down("a device".into(), message),
+        })
+    }
+
+    fn break_down(&mut self, device: String, message: String) -> ReplicaError {
+        let error = ReplicaError::Device { device, message };
+        self.broken.get_or_insert(error).clone()
+    }
+}
+
+/// A seed for each device.
+fn seed_of(step: u64, device: usize) -> u64 {
+    step.wrapping_add((device as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+impl Drop for Replicas {
+    /// Idle workers end at once and free their replicas; one that hangs is left to itself.
+    fn drop(&mut self) {
+        self.workers.clear();
+        let deadline = Instant::now() + FAREWELL;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        while self.broken.is_none() && self.reports.recv_timeout(left()).is_ok() {}
+    }
+}

@@ -1,0 +1,224 @@
+//! The thread of one device.
+//!
+//! A worker answers every job once. Whatever goes wrong on its device, a panic of a driver or of a
+//! closed connection included, becomes its last answer; a device that hangs gives none, and the
+//! main thread stops waiting.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use burn::tensor::{Device, ExecutionError, Tensor};
+use mllmseg_model::Mllmseg;
+
+use super::NamedDevice;
+use super::carry::{TrafficCounter, carry};
+use super::error::ReplicaError;
+use super::weights::{self, Which};
+use crate::batch::{HostBatch, LossCounts};
+use crate::loss::LossValues;
+use crate::step::{GradientShare, StepError, TrainStep};
+use crate::trainable::{TrainableSet, trained_paths};
+
+/// What a worker is asked to do.
+pub(super) enum Job {
+    /// Losses and gradients of its batches.
+    Step { step: TrainStep, batches: Vec<HostBatch>, counts: LossCounts, seed: u64 },
+    /// New values of the trained weights, on the main device.
+    Update(Vec<Tensor<1>>),
+}
+
+/// What it answers.
+pub(super) enum Answer {
+    /// Its replica is on the device and trains the weights at these paths.
+    Started { paths: Vec<String> },
+    /// Its part of a step.
+    Share(Share),
+    /// The new weights are on the device.
+    Updated,
+}
+
+/// One device's part of a step.
+pub(super) struct Share {
+    /// Contributions to the losses.
+    pub losses: LossValues,
+    /// On the main device: flat gradients with the positions of their weights.
+    pub gradients: Vec<(usize, Tensor<1>)>,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The step is wrong, not the device.
+    Step(StepError),
+    /// The device does not work; its worker ends.
+    Device(String),
+}
+
+/// An answer and whose it is.
+pub(super) struct Report {
+    pub worker: usize,
+    pub outcome: Result<Answer, Failure>,
+}
+
+/// What a replica is made of.
+pub(super) struct Plan {
+    /// Shares its weights with the main model.
+    pub model: Mllmseg,
+    /// The main device.
+    pub home: Device,
+    pub set: TrainableSet,
+    pub dropout: bool,
+    pub traffic: TrafficCounter,
+}
+
+/// The main thread's end of a worker, which works until this is dropped.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub name: String,
+    jobs: Sender<Job>,
+}
+
+impl Worker {
+    /// Starts a thread; its first report says that the replica is there.
+    pub fn start(
+        index: usize,
+        device: NamedDevice,
+        plan: Plan,
+        reports: Sender<Report>,
+    ) -> Result<Self, ReplicaError> {
+        let NamedDevice { name, device } = device;
+        let (jobs, inbox) = mpsc::channel();
+        let thread = thread::Builder::new().name(format!("replica {name}"));
+        let report = move |outcome| reports.send(Report { worker: index, outcome }).is_ok();
+        match thread.spawn(move || work(device.without_autodiff(), plan, inbox, report)) {
+            Ok(_) => Ok(Self { name, jobs }),
+            Err(error) => Err(ReplicaError::Device { device: name, message: error.to_string() }),
+        }
+    }
+
+    /// Whether the job could be handed over.
+    pub fn send(&self, job: Job) -> bool {
+        self.jobs.send(job).is_ok()
+    }
+}
+
+/// Runs until there are no more jobs, nobody listens, or the device fails.
+fn work(
+    device: Device,
+    plan: Plan,
+    jobs: Receiver<Job>,
+    report: impl Fn(Result<Answer, Failure>) -> bool,
+) {
+    let mut replica = match attempt(|| Replica::new(device, plan)) {
+        Ok(replica) => replica,
+        Err(failure) => {
+            report(Err(failure));
+            return;
+        }
+    };
+    if !report(Ok(Answer::Started { paths: trained_paths(&replica.model) })) {
+        return;
+    }
+    for job in jobs {
+        let outcome = attempt(|| replica.answer(job));
+        let failed = matches!(outcome, Err(Failure::Device(_)));
+        if !report(outcome) || failed {
+            return;
+        }
+    }
+}
+
+struct Replica {
+    model: Mllmseg,
+    device: Device,
+    home: Device,
+    traffic: TrafficCounter,
+}
+
+impl Replica {
+    fn new(device: Device, plan: Plan) -> Result<Self, Failure> {
+        let Plan { model, home, set, dropout, traffic } = plan;
+        let values = weights::values(&model, Which::All);
+        let values = carry(values, &device, &traffic.sent);
+        let model = weights::with_all(model, values, &device);
+        let model = set.prepare(model, dropout);
+        device.sync()?;
+        Ok(Self { model, device, home, traffic })
+    }
+
+    fn answer(&mut self, job: Job) -> Result<Answer, Failure> {
+        match job {
+            Job::Step { step, batches, counts, seed } => {
+                self.device.seed(seed);
+                self.share(&step, &batches, counts).map(Answer::Share)
+            }
+            Job::Update(values) => {
+                let values = carry(values, &self.device, &self.traffic.sent);
+                self.model = weights::with_trained(self.model.clone(), values, &self.device);
+                // A closed connection is only noticed by waiting for an answer.
+                self.device.sync()?;
+                Ok(Answer::Updated)
+            }
+        }
+    }
+
+    fn share(
+        &self,
+        step: &TrainStep,
+        batches: &[HostBatch],
+        counts: LossCounts,
+    ) -> Result<Share, Failure> {
+        let batches: Vec<_> = batches.iter().map(|batch| batch.to_device(&self.device)).collect();
+        let GradientShare { params, losses } =
+            step.share_of_gradients(&self.model, &batches, counts).map_err(Failure::Step)?;
+        let (positions, gradients): (Vec<_>, Vec<_>) =
+            weights::gradients(&self.model, params).into_iter().unzip();
+        let gradients = carry(gradients, &self.home, &self.traffic.received);
+        Ok(Share { losses, gradients: positions.into_iter().zip(gradients).collect() })
+    }
+}
+
+impl From<ExecutionError> for Failure {
+    fn from(error: ExecutionError) -> Self {
+        Failure::Device(explain(&error.to_string()))
+    }
+}
+
+/// Runs something on a device; a panic is a failure of the device.
+pub(super) fn attempt<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let describe = |payload: Box<dyn Any + Send>| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Failure::Device(explain(text.unwrap_or("no reason given")))
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(describe(payload)))
+}
+
+/// What an error of Burn means for whoever runs the training.
+fn explain(error: &str) -> String {
+    // How Burn's remote devices say that there will be no answer.
+    const LOST: [&str; 3] = ["RecvError", "response channel closed", "open a remote session"];
+    if LOST.iter().any(|words| error.contains(words)) {
+        return "the connection to it is lost, or its server gave up and said why there".into();
+    }
+    // The cause comes last; a location and a backtrace may follow.
+    let cause = error.rsplit("Caused by:").next().unwrap_or(error).trim();
+    format!("its computation stopped ({})", cause.lines().next().unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_one_line_about_the_device() {
+        let failure = attempt::<()>(|| panic!("out of memory\nstack:\n 1: somewhere")).unwrap_err();
+        let Failure::Device(message) = failure else { panic!("{failure:?}") };
+        assert_eq!(message, "its computation stopped (out of memory)");
+        let cause = explain("Error while reading data\nCaused by:\n  kernel launch failed\n  at x");
+        assert_eq!(cause, "its computation stopped (kernel launch failed)");
+        assert!(explain("Failed to read tensor: RecvError(())").contains("connection"));
+    }
+}
