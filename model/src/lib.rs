@@ -19,6 +19,8 @@
 pub mod attention;
 pub mod checkpoint;
 pub mod config;
+pub mod dropout;
+mod held;
 pub mod interpolation;
 pub mod language;
 pub mod lora;

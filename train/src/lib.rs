@@ -6,6 +6,7 @@
 //! | [`loss`] | Eq. 14: cross-entropy of the answer, and the losses of the masks |
 //! | [`trainable`] | which weights learn |
 //! | [`step`] | from a batch to losses and gradients |
+//! | [`recompute`] | the same in less memory |
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
 //! | [`optimizer`] | AdamW |
 //! | [`schedule`] | the learning rate |
@@ -15,6 +16,7 @@ pub mod batch;
 pub mod gradients;
 pub mod loss;
 pub mod optimizer;
+pub mod recompute;
 pub mod schedule;
 pub mod step;
 pub mod trainable;
