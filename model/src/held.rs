@@ -24,9 +24,9 @@ pub(crate) fn gated_silu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
     }
     let (x, by_gate) = (gate.clone().inner(), up.clone().inner());
     let share = sigmoid(x.clone());
-    let by_up = x.clone() * share.clone();
-    // silu' = s + silu · (1 - s)
-    let slope = share.clone() + by_up.clone() * (share.neg() + 1.0);
+    let by_up = x.clone() * share.clone(); // silu
+    // silu' = s · (1 + x · (1 - s))
+    let slope = share.clone() * (x * (share.neg() + 1.0) + 1.0);
     let value = by_up.clone() * by_gate.clone();
     zeros_of(gate) * (slope * by_gate) + zeros_of(up) * by_up + value
 }

@@ -2,5 +2,6 @@
 //! benchmarks.
 
 pub mod bench;
+pub mod memory;
 pub mod parity;
 pub mod weights;

@@ -6,8 +6,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mllmseg::device::DeviceChoice;
 use mllmseg::model::{MllmsegConfig, Preset};
+use xtask::memory::command as memory;
+use xtask::memory::counting::CountingAllocator;
 use xtask::parity::{Tolerances, compare};
 use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
+
+/// What `memory` measures by; of no weight for the others.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[derive(Parser)]
 #[command(about = "Chores of the mllmseg project", version)]
@@ -75,6 +81,8 @@ enum Chore {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// Add up the memory of one training step, and measure it where it fits
+    Memory(memory::Options),
 }
 
 fn main() -> ExitCode {
@@ -104,6 +112,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Chore::BenchLoad { checkpoint } => bench_load(&checkpoint),
         Chore::Bench { preset, device, runs } => bench(preset, device, runs),
+        Chore::Memory(options) => memory::run(options),
     }
 }
 
