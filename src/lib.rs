@@ -26,4 +26,6 @@ pub mod training;
 pub use mllmseg_data as data;
 pub use mllmseg_model as model;
 pub use mllmseg_train as train;
-pub use segmenter::{Generated, ImageSession, MaskPrediction, SegmentError, Segmenter};
+pub use segmenter::{
+    ActivationMap, Generated, ImageSession, MaskPrediction, SegmentError, Segmenter,
+};

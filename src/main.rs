@@ -17,6 +17,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Segment(cli::segment::SegmentArgs),
+    Explain(cli::explain::ExplainArgs),
     Eval(cli::eval::EvalArgs),
     Score(cli::score::ScoreArgs),
     Info(cli::info::InfoArgs),
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = cli::guarded(move || match arguments.command {
         Command::Segment(arguments) => cli::segment::run(arguments),
+        Command::Explain(arguments) => cli::explain::run(arguments),
         Command::Eval(arguments) => cli::eval::run(arguments),
         Command::Score(arguments) => cli::score::run(arguments),
         Command::Info(arguments) => cli::info::run(arguments),

@@ -5,27 +5,18 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
-use mllmseg::Segmenter;
-use mllmseg::device::{DeviceChoice, DtypeChoice};
 use mllmseg::evaluate::{RunOptions, Watch, evaluate, report};
 
-use super::CliError;
 use super::score::{BenchmarkArgs, print_evaluation};
+use super::{CliError, ModelArgs};
 
 /// Evaluate a checkpoint on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     #[command(flatten)]
     benchmark: BenchmarkArgs,
-    /// Folder of the checkpoint: config.json, tokenizer files and weights
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    checkpoint: PathBuf,
-    /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// Number type of vision encoder and language model: auto, f32, f16 or bf16
-    #[arg(long, default_value = "auto")]
-    dtype: DtypeChoice,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Write every mask to this JSON file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     predictions: Option<PathBuf>,
@@ -56,10 +47,9 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     if arguments.resume && predictions.is_none() {
         return Err("--resume goes on with a predictions file; name it by --predictions".into());
     }
-    let device = arguments.device.select()?;
-    let segmenter = Segmenter::load_as(&arguments.checkpoint, &device, arguments.dtype)?;
+    let segmenter = arguments.model.load()?;
     let options = RunOptions {
-        checkpoint: &arguments.checkpoint,
+        checkpoint: arguments.model.checkpoint(),
         predictions: predictions.as_deref(),
         resume: arguments.resume,
     };

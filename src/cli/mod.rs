@@ -2,9 +2,11 @@
 
 pub mod download;
 pub mod eval;
+pub mod explain;
 pub mod export;
 pub mod info;
 pub mod merge_lora;
+mod model;
 pub mod score;
 pub mod segment;
 pub mod serve_device;
@@ -12,6 +14,9 @@ pub mod synth;
 pub mod train;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+pub use model::ModelArgs;
 
 /// What a command fails with: one line or more that say what is wrong and what to do.
 pub type CliError = Box<dyn std::error::Error>;
@@ -34,4 +39,17 @@ pub fn guarded(command: impl FnOnce() -> Result<(), CliError>) -> Result<(), Cli
         )
         .into())
     })
+}
+
+/// Makes a folder for pictures and tries it, before anything dear is done.
+pub fn make_output_folder(folder: &Path) -> Result<(), CliError> {
+    let unusable = |error: std::io::Error| {
+        format!(
+            "{}: cannot write here: {error}; choose another folder with --out",
+            folder.display()
+        )
+    };
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    tempfile::tempfile_in(folder).map_err(unusable)?;
+    Ok(())
 }

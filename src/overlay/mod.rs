@@ -1,11 +1,15 @@
-//! Pictures for people: masks laid over the original, with a legend below, and PNG files that are never half written.
+//! Pictures for people: masks laid over the original, with a legend below; the paper's Figure 4; and PNG files that are
+//! never half written.
 
+mod figure;
+mod heat;
 mod legend;
 mod png;
 mod text;
 
 use image::{GrayImage, Luma, Rgb, RgbImage, imageops};
 
+pub use figure::{HeatMap, draw_figure};
 pub use png::{PngError, write_png_atomic};
 
 /// Narrowest overlay in pixels; tiny pictures are enlarged towards it so that there is something to see.
@@ -61,6 +65,16 @@ pub enum OverlayError {
         /// Height in pixels.
         height: u32,
         /// Number of values in the mask.
+        found: usize,
+    },
+    /// A heat map is not square.
+    #[error(
+        "the heat map {title:?} has {found} values; expected rows of a square, such as 32 x 32"
+    )]
+    MapSize {
+        /// Its title.
+        title: String,
+        /// Number of values.
         found: usize,
     },
 }

@@ -1,5 +1,6 @@
 //! Load a checkpoint, encode an image once, ask for as many masks as you like.
 
+mod activation;
 mod error;
 mod generate;
 mod prediction;
@@ -21,6 +22,7 @@ use mllmseg_model::mllmseg::{Conversations, ForwardOutput, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig};
 
 use crate::device::{DtypeChoice, SelectedDevice};
+pub use activation::ActivationMap;
 pub use error::SegmentError;
 pub use generate::{Generated, Mark};
 pub use prediction::MaskPrediction;

@@ -198,7 +198,7 @@ impl<'a> ImageSession<'a> {
         Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }
 
-    fn read(&self, x: Tensor<1>) -> Result<Vec<f32>, SegmentError> {
+    pub(super) fn read(&self, x: Tensor<1>) -> Result<Vec<f32>, SegmentError> {
         let data = x.try_into_data().map_err(|error| self.read_back(error))?;
         Ok(data.iter::<f32>().collect())
     }

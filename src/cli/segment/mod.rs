@@ -9,12 +9,12 @@ use std::time::Instant;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mllmseg::data::image::read_image;
-use mllmseg::device::{DeviceChoice, DtypeChoice};
 use mllmseg::{ImageSession, MaskPrediction, Segmenter};
 
-use super::CliError;
+use super::{CliError, ModelArgs, make_output_folder};
 use inputs::{Input, collect_inputs};
 use output::{Answered, Report, Scores, Timings};
+pub use output::{finding, json_of};
 
 /// Cut out what the words name
 ///
@@ -32,19 +32,8 @@ pub struct SegmentArgs {
     /// A further picture or folder; may be given several times
     #[arg(long = "image", short = 'i', value_name = "IMAGE")]
     more_images: Vec<PathBuf>,
-    /// Folder of the model: config.json, tokenizer files and weights
-    #[arg(long, value_name = "DIR")]
-    checkpoint: PathBuf,
-    /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
-    ///
-    /// auto takes a hardware GPU when there is one, else the CPU, and says which.
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// Number type of the big parts of the model: auto, f32, f16 or bf16
-    ///
-    /// auto is bf16 on a GPU that computes it, else f32.
-    #[arg(long, default_value = "auto")]
-    dtype: DtypeChoice,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Folder for masks and overlays [default: mllmseg-out, unless --json or --scores is given]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -74,16 +63,9 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let out = output_folder(&arguments)?;
 
     let start = Instant::now();
-    let device = arguments.device.select()?;
-    let segmenter = Segmenter::load_as(&arguments.checkpoint, &device, arguments.dtype)?;
-    let mut report = Report::new(&segmenter, &arguments.checkpoint, start.elapsed());
+    let segmenter = arguments.model.load()?;
+    let mut report = Report::new(&segmenter, arguments.model.checkpoint(), start.elapsed());
     eprintln!("{}", report.headline());
-    if segmenter.report().fresh_mask_decoder {
-        eprintln!(
-            "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",
-            arguments.checkpoint.display()
-        );
-    }
 
     let bar = progress_bar(inputs.len());
     let mut scores = Scores::default();
@@ -135,14 +117,7 @@ fn output_folder(arguments: &SegmentArgs) -> Result<Option<PathBuf>, CliError> {
         None if arguments.json || arguments.scores.is_some() => return Ok(None),
         None => PathBuf::from("mllmseg-out"),
     };
-    let unusable = |error: std::io::Error| {
-        format!(
-            "{}: cannot write here: {error}; choose another folder with --out",
-            folder.display()
-        )
-    };
-    std::fs::create_dir_all(&folder).map_err(unusable)?;
-    tempfile::tempfile_in(&folder).map_err(unusable)?;
+    make_output_folder(&folder)?;
     Ok(Some(folder))
 }
 

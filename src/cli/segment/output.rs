@@ -175,20 +175,27 @@ impl Report {
     }
 }
 
-fn line_of(prediction: &MaskPrediction, mask: Option<&Path>) -> String {
-    let MaskPrediction { expression, score, .. } = prediction;
-    let finding = match prediction.bounding_box {
+/// The answer in a few words.
+pub fn finding(prediction: &MaskPrediction) -> String {
+    match prediction.bounding_box {
         _ if prediction.rejected => "not in the picture".to_string(),
         None => "empty mask".to_string(),
-        Some([x0, y0, x1, y1]) => format!("box {x0},{y0} to {x1},{y1}, score {score:.3}"),
-    };
+        Some([x0, y0, x1, y1]) => {
+            format!("box {x0},{y0} to {x1},{y1}, score {:.3}", prediction.score)
+        }
+    }
+}
+
+fn line_of(prediction: &MaskPrediction, mask: Option<&Path>) -> String {
+    let (expression, finding) = (&prediction.expression, finding(prediction));
     match mask {
         Some(mask) => format!("  {expression}: {finding}, {}", mask.display()),
         None => format!("  {expression}: {finding}"),
     }
 }
 
-fn json_of(prediction: &MaskPrediction, mask: Option<&Path>) -> Value {
+/// The answer for programs, with the file of its mask.
+pub fn json_of(prediction: &MaskPrediction, mask: Option<&Path>) -> Value {
     json!({
         "expression": prediction.expression,
         "rejected": prediction.rejected,

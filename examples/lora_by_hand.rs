@@ -1,0 +1,67 @@
+//! LoRA by hand: `x W + s (x A) B` on numbers that fit on a page, and then folded into `W`.
+//!
+//!     cargo run --release --example lora_by_hand
+
+use std::error::Error;
+
+use burn::module::Param;
+use burn::tensor::Tensor;
+use mllmseg::device;
+use mllmseg::model::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+use mllmseg::model::parameters::parameter_count;
+
+const W: [[f32; 3]; 2] = [[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]]; // [in, out], frozen
+const A: [[f32; 1]; 2] = [[1.0], [2.0]]; // [in, r]
+const B: [[f32; 3]; 1] = [[10.0, 0.0, -10.0]]; // [r, out], zero before training
+const LORA: LoraConfig = LoraConfig { rank: 1, alpha: 2.0, dropout: 0.0 };
+const X: [f32; 2] = [3.0, 1.0];
+
+/// A row times a matrix.
+fn times<const I: usize, const O: usize>(x: [f32; I], matrix: [[f32; O]; I]) -> [f32; O] {
+    std::array::from_fn(|column| (0..I).map(|row| x[row] * matrix[row][column]).sum())
+}
+
+/// What the layer makes of `X`.
+fn ask(layer: &LoraLinear) -> Result<Vec<f32>, Box<dyn Error>> {
+    let x = Tensor::<3>::from_data([[X]], &layer.weight.device()); // [1, 1, in]
+    Ok(layer.forward(x).try_into_data()?.iter::<f32>().collect()) // [out]
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let s = (LORA.alpha / LORA.rank as f64) as f32;
+    let (base, low) = (times(X, W), times(X, A));
+    let update = times(low, B).map(|value| s * value);
+    let by_hand: Vec<f32> = base.iter().zip(update).map(|(base, update)| base + update).collect();
+    println!("x W          = {base:?}");
+    println!("x A          = {low:?}   one number: the rank is 1");
+    println!("s (x A) B    = {update:?}   s = alpha / r = {s}");
+    println!("by hand      = {by_hand:?}");
+
+    let device = device::cpu().device;
+    let sizes = LoraLinearConfig { d_input: 2, d_output: 3, bias: false, lora: Some(LORA) };
+    let mut layer = sizes.init(&device);
+    layer.weight = Param::from_data(W, &device);
+    let adapter = layer.lora.as_mut().ok_or("the layer was made with an adapter")?;
+    adapter.a = Param::from_data(A, &device);
+    adapter.b = Param::from_data(B, &device);
+    println!("the layer    = {:?}", ask(&layer)?);
+
+    let counts = (parameter_count(&layer), parameter_count(&layer.lora));
+    let merged = layer.merged(); // W + s A B
+    println!("merged       = {:?}", ask(&merged)?);
+    let weight: Vec<f32> = merged.weight.val().try_into_data()?.iter::<f32>().collect();
+    println!("merged W     = {weight:?}");
+    println!(
+        "{} numbers, {} of them trained; merged {}",
+        counts.0,
+        counts.1,
+        parameter_count(&merged)
+    );
+
+    // A layer of InternLM2.5-7B with the published rank.
+    let lora = Some(LoraConfig::published(64));
+    let large = LoraLinearConfig { d_input: 4096, d_output: 4096, bias: false, lora }.init(&device);
+    let (all, trained) = (parameter_count(&large), parameter_count(&large.lora));
+    println!("4096 x 4096 of rank 64: {} frozen, {trained} trained", all - trained);
+    Ok(())
+}
