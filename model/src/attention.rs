@@ -1,14 +1,19 @@
 //! Scaled dot-product attention, the inner part of Eq. 3, 7 and 9.
 //!
-//! Two paths give the same numbers: [`attend_plain`] spells the equation out, and [`attend`] takes
-//! Burn's fused operation, which on a GPU never stores the scores. A test holds them together.
+//! Three paths give the same numbers: [`attend_plain`] spells the equation out, [`attend`] takes
+//! Burn's fused operation, which on a GPU never stores the scores, and where gradients are recorded
+//! the weights are stored once ([`held`](crate::held)). A test holds them together.
 
+use burn::nn::Dropout;
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor};
 
-/// `softmax(q kᵀ / √d) v` by Burn's fused operation.
+use crate::dropout::dropped_elements;
+use crate::held::weigh;
+
+/// `softmax(q kᵀ / √d) v`, by Burn's fused operation unless gradients are recorded.
 ///
 /// # Shapes
 /// - `query`: `[b, heads, t, d]`, `key` and `value`: `[b, heads, s, d]`
@@ -20,26 +25,56 @@ pub fn attend(
     value: Tensor<4>,
     mask: Option<Tensor<4, Bool>>,
 ) -> Tensor<4> {
+    if [&query, &key, &value].iter().any(|x| x.is_tracked()) {
+        return attend_in_training(query, key, value, mask);
+    }
     attention(query, key, value, mask, None, AttentionModuleOptions::default())
 }
 
+/// The same as training computes it, to the last bit, whether gradients are recorded or not.
+pub(crate) fn attend_in_training(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    mask: Option<Tensor<4, Bool>>,
+) -> Tensor<4> {
+    weigh(scores(query, key), value, mask, None)
+}
+
+/// The same without a mask; in training, some of the weights are dropped.
+pub(crate) fn attend_dropping(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    dropout: &Dropout,
+) -> Tensor<4> {
+    if !query.is_autodiff() {
+        return attend(query, key, value, None);
+    }
+    let scores = scores(query, key);
+    let dropped = dropped_elements(dropout, &scores).map(|dropped| (dropped, 1.0 - dropout.prob));
+    weigh(scores, value, None, dropped)
+}
+
 /// `softmax(q kᵀ / √d) v`, one operation a line. Shapes as in [`attend`].
-///
-/// `on_weights` sees the attention weights before they meet the values: training drops some.
 pub fn attend_plain(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
     mask: Option<Tensor<4, Bool>>,
-    on_weights: impl FnOnce(Tensor<4>) -> Tensor<4>,
 ) -> Tensor<4> {
-    let [_, _, _, head_dim] = query.dims();
-    let scores = query.matmul(key.swap_dims(2, 3)) / (head_dim as f64).sqrt(); // [b, heads, t, s]
+    let scores = scores(query, key);
     let scores = match mask {
         Some(mask) => scores.mask_fill(mask, f32::NEG_INFINITY),
         None => scores,
     };
-    on_weights(softmax(scores, 3)).matmul(value) // [b, heads, t, d]
+    softmax(scores, 3).matmul(value) // [b, heads, t, d]
+}
+
+/// `q kᵀ / √d`, `[b, heads, t, s]`.
+fn scores(query: Tensor<4>, key: Tensor<4>) -> Tensor<4> {
+    let [_, _, _, head_dim] = query.dims();
+    query.matmul(key.swap_dims(2, 3)) / (head_dim as f64).sqrt()
 }
 
 /// `[b, t, heads * d]` to `[b, heads, t, d]`.
@@ -60,7 +95,7 @@ mod tests {
     use burn::tensor::{Distribution, Tolerance};
 
     #[test]
-    fn fused_and_plain_agree_with_and_without_a_mask() {
+    fn all_paths_agree_with_and_without_a_mask() {
         let device = crate::test_device();
         let random =
             |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
@@ -68,11 +103,14 @@ mod tests {
         let hidden: Vec<bool> = (0..2 * 3 * 5 * 7).map(|i| i % 7 > 2 + (i / 7) % 5).collect();
         let hidden = burn::tensor::TensorData::new(hidden, [2, 3, 5, 7]);
         for mask in [None, Some(Tensor::<4, Bool>::from_data(hidden, &device))] {
-            let plain = attend_plain(q.clone(), k.clone(), v.clone(), mask.clone(), |w| w);
-            let fused = attend(q.clone(), k.clone(), v.clone(), mask);
-            fused
-                .into_data()
-                .assert_approx_eq::<f32>(&plain.into_data(), Tolerance::absolute(1e-5));
+            let plain = attend_plain(q.clone(), k.clone(), v.clone(), mask.clone());
+            let fused = attend(q.clone(), k.clone(), v.clone(), mask.clone());
+            let leaf = q.clone().autodiff().require_grad();
+            let tracked = attend(leaf, k.clone(), v.clone(), mask);
+            let plain = plain.into_data();
+            for found in [fused, tracked] {
+                found.into_data().assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
+            }
         }
     }
 
@@ -82,7 +120,7 @@ mod tests {
         let q = Tensor::<4>::random([1, 2, 4, 8], Distribution::Normal(0.0, 3.0), &device);
         let k = Tensor::<4>::random([1, 2, 1, 8], Distribution::Normal(0.0, 3.0), &device);
         let v = Tensor::<4>::random([1, 2, 1, 8], Distribution::Normal(0.0, 3.0), &device);
-        let out = attend_plain(q, k, v.clone(), None, |w| w);
+        let out = attend_plain(q, k, v.clone(), None);
         let expected = v.expand([1, 2, 4, 8]);
         out.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-6));
     }

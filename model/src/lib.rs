@@ -20,6 +20,8 @@ pub mod attention;
 pub mod axes;
 pub mod checkpoint;
 pub mod config;
+pub mod dropout;
+mod held;
 pub mod interpolation;
 pub mod language;
 pub mod lora;

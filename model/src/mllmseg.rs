@@ -1,16 +1,19 @@
 //! The whole model: Eq. 1-4, and the mask decoder on top.
 //!
 //! Two ways through it give the same masks:
-//! - [`Mllmseg::forward`], plain: a whole conversation in one pass. Training uses it.
+//! - [`Mllmseg::forward`], plain: a whole conversation in one pass.
 //! - [`Mllmseg::encode_prefix`] once per image, then [`Mllmseg::read_on`] and
 //!   [`MaskDecoder::segment`] per expression. The image comes before the question and attention is
 //!   causal, so nothing up to `</img>` depends on the words.
+//!
+//! Training goes a third one, layer by layer: [`Mllmseg::embed`], [`LanguageModel::read`] and
+//! [`Mllmseg::finish`].
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::config::MllmsegConfig;
-use crate::language::{KvCache, LanguageModel};
+use crate::language::{KvCache, LanguageModel, Reading, Streams};
 use crate::lora::LoraConfig;
 use crate::mask_decoder::{DecoderImage, MaskDecoder};
 use crate::projector::Projector;
@@ -40,6 +43,19 @@ pub struct Conversations {
     pub image_start: usize,
     /// Row and position of every `[SEG]` that asks for a mask.
     pub seg_positions: Vec<(usize, usize)>,
+}
+
+/// What training reads in one pass: conversations, or the continuations of a beginning that is read
+/// once per image.
+#[derive(Debug, Clone)]
+pub struct Transcript {
+    /// Whole conversations, padded on the right, or their beginnings up to and including `</img>`,
+    /// `[b, t]`.
+    pub ids: Tensor<2, Int>,
+    /// Position of the first `<IMG_CONTEXT>`, the same in every row.
+    pub image_start: usize,
+    /// The continuations `[n, t']`, padded on the right, and the row of the beginning of each, `[n]`.
+    pub branches: Option<(Tensor<2, Int>, Tensor<1, Int>)>,
 }
 
 /// What the plain pass computes on its way.
@@ -91,7 +107,11 @@ impl Mllmseg {
         let Conversations { pixels, input_ids, image_start, seg_positions } = batch;
         let image_tokens = self.vision.forward(pixels.cast(self.dtype())); // [b, p, c], Eq. 1
         let projected = self.projector.forward(image_tokens.clone()); // [b, l, d]
-        let (hidden, language_tokens) = self.read(projected.clone(), input_ids, image_start);
+        let [_, length] = input_ids.dims();
+        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
+        let mut cache = self.language_model.new_cache();
+        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
+        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
         let masks = (!seg_positions.is_empty()).then(|| {
             // T_seg is the state that predicts [SEG]: one position earlier.
             let seg_tokens = seg_positions.iter().map(|&(row, position)| {
@@ -104,46 +124,35 @@ impl Mllmseg {
         ForwardOutput { image_tokens, projected, last_hidden_state: hidden, masks }
     }
 
-    /// Eq. 2-4: reads whole conversations about images that are already language tokens.
+    /// Eq. 2: what the language model reads in training, about images that are already language
+    /// tokens. [`LanguageModel::read`] reads it, [`finish`](Self::finish) takes what came out apart.
     ///
     /// # Shapes
-    /// - `projected`: `[b, l, d]`, `input_ids`: `[b, t]`
-    /// - output: hidden states after the final norm `[b, t, d]`, and T_img2 `[b, l, d]`
-    pub fn read(
-        &self,
-        projected: Tensor<3>,
-        input_ids: Tensor<2, Int>,
-        image_start: usize,
-    ) -> (Tensor<3>, Tensor<3>) {
-        let [_, length] = input_ids.dims();
-        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
-        let mut cache = self.language_model.new_cache();
-        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
-        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
-        (hidden, language_tokens)
+    /// - `projected`: `[b, l, d]`
+    pub fn embed(&self, projected: Tensor<3>, transcript: Transcript) -> (Streams, Reading) {
+        let Transcript { ids, image_start, branches } = transcript;
+        let trunk = self.embed_with_image(ids, projected, image_start); // [b, t, d]
+        let (ids, trunk_of) = branches.unzip();
+        let branches = ids.map(|ids| self.language_model.embed(ids)); // [n, t', d]
+        let streams = Streams { trunk, branches };
+        let reading = self.language_model.reading(&streams, trunk_of);
+        (streams, reading)
     }
 
-    /// Eq. 2-4 for several continuations of each image: what precedes them is read once per image.
+    /// Eq. 4: the final states of whole conversations or of the continuations, and T_img2.
     ///
     /// # Shapes
-    /// - `projected`: `[b, l, d]`, `prefix_ids`: up to and including `</img>`, `[b, p]`
-    /// - `ids`: the continuations `[n, t]`, padded on the right, `image_of`: their images `[n]`
-    /// - output: hidden states of the continuations `[n, t, d]`, and T_img2 `[b, l, d]`
-    pub fn read_apart(
+    /// - `streams`: after the last layer; `projected`: `[b, l, d]`
+    /// - output: `[b, t, d]` or `[n, t', d]`, and `[b, l, d]`
+    pub fn finish(
         &self,
-        projected: Tensor<3>,
-        prefix_ids: Tensor<2, Int>,
+        streams: Streams,
         image_start: usize,
-        ids: Tensor<2, Int>,
-        image_of: &Tensor<1, Int>,
+        projected: &Tensor<3>,
     ) -> (Tensor<3>, Tensor<3>) {
-        let [_, length] = prefix_ids.dims();
-        let embeddings = self.embed_with_image(prefix_ids, projected.clone(), image_start); // [b, p, d]
-        let mut cache = self.language_model.new_cache();
-        let hidden = self.language_model.forward(embeddings, &mut cache, length); // [b, p, d]
-        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d]
-        let hidden = self.read_on(ids, &mut cache.select(image_of)); // [n, t, d]
-        (hidden, language_tokens)
+        let Streams { trunk, branches } = streams.map(|x| self.language_model.finish(x));
+        let language_tokens = language_tokens(&trunk, projected, image_start); // [b, l, d]
+        (branches.unwrap_or(trunk), language_tokens)
     }
 
     /// Reads one image and the prompt up to and including `</img>`.

@@ -49,7 +49,7 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     }
     let segmenter = arguments.model.load()?;
     let options = RunOptions {
-        checkpoint: arguments.model.checkpoint(),
+        checkpoint: segmenter.folder(),
         predictions: predictions.as_deref(),
         resume: arguments.resume,
     };

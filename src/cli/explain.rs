@@ -50,7 +50,7 @@ pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
     let explained = Explained { image, prediction, maps: session.activation_maps()? };
     let files = explained.write(&arguments.out, &arguments.image)?;
     match arguments.json {
-        true => println!("{:#}", explained.json(&arguments, &files)),
+        true => println!("{:#}", explained.json(&arguments, segmenter.folder(), &files)),
         false => println!("{}", explained.lines(&arguments.image, &files)),
     }
     Ok(())
@@ -117,7 +117,7 @@ impl Explained {
         lines.join("\n")
     }
 
-    fn json(&self, arguments: &ExplainArgs, files: &Files) -> Value {
+    fn json(&self, arguments: &ExplainArgs, checkpoint: &Path, files: &Files) -> Value {
         let maps = self.maps.iter().zip(&files.maps).map(|(map, file)| {
             let rows: Vec<_> = map.values.chunks(map.side.max(1)).collect();
             json!({
@@ -132,7 +132,7 @@ impl Explained {
             "image": arguments.image.display().to_string(),
             "width": self.image.width(),
             "height": self.image.height(),
-            "checkpoint": arguments.model.checkpoint().display().to_string(),
+            "checkpoint": checkpoint.display().to_string(),
             "result": json_of(&self.prediction, Some(&files.mask)),
             "maps": maps.collect::<Vec<_>>(),
             "figure": files.figure.display().to_string(),

@@ -1,10 +1,11 @@
 //! The arguments of every command that asks a model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use mllmseg::Segmenter;
 use mllmseg::device::{DeviceChoice, DtypeChoice};
+use mllmseg::tiny;
 
 use super::CliError;
 
@@ -12,8 +13,11 @@ use super::CliError;
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Folder of the model: config.json, tokenizer files and weights
+    ///
+    /// Without one, the tiny model that travels with the program: it knows pictures that `mllmseg
+    /// synth` draws, and nothing of photographs.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    checkpoint: PathBuf,
+    checkpoint: Option<PathBuf>,
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
     ///
     /// auto takes a hardware GPU when there is one, else the CPU, and says which.
@@ -28,8 +32,17 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     /// The folder of the model.
-    pub fn checkpoint(&self) -> &Path {
-        &self.checkpoint
+    ///
+    /// # Errors
+    /// If none is named and the tiny model cannot be written to the user's cache.
+    fn folder(&self) -> Result<PathBuf, CliError> {
+        match &self.checkpoint {
+            Some(folder) => Ok(folder.clone()),
+            None => tiny::folder().map_err(|error| {
+                format!("the tiny model cannot be unpacked: {error}; name a model by --checkpoint")
+                    .into()
+            }),
+        }
     }
 
     /// Loads the model, and warns where its masks mean nothing.
@@ -38,11 +51,15 @@ impl ModelArgs {
     /// A device that is not there, or what [`Segmenter::load_as`] finds.
     pub fn load(&self) -> Result<Segmenter, CliError> {
         let device = self.device.select()?;
-        let segmenter = Segmenter::load_as(self.checkpoint(), &device, self.dtype)?;
+        let folder = self.folder()?;
+        if self.checkpoint.is_none() {
+            eprintln!("{}", tiny::NOTICE);
+        }
+        let segmenter = Segmenter::load_as(&folder, &device, self.dtype)?;
         if segmenter.report().fresh_mask_decoder {
             eprintln!(
                 "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",
-                self.checkpoint().display()
+                folder.display()
             );
         }
         Ok(segmenter)

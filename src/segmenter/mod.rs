@@ -139,6 +139,11 @@ impl Segmenter {
         answer.filter(move |(_, id)| **id == seg).map(|(position, _)| position)
     }
 
+    /// The folder that it was loaded from.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// The network.
     pub fn model(&self) -> &Mllmseg {
         &self.model

@@ -9,6 +9,7 @@
 //! | [`loss`] | Eq. 14: cross-entropy of the answer, and the losses of the masks |
 //! | [`trainable`] | which weights learn |
 //! | [`step`] | from a batch to losses and gradients |
+//! | [`recompute`] | the same in less memory |
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
 //! | [`optimizer`] | AdamW |
 //! | [`schedule`] | the learning rate |
@@ -26,6 +27,7 @@ pub mod loss;
 pub mod mix;
 pub mod optimizer;
 pub mod recipe;
+pub mod recompute;
 pub mod replicas;
 pub mod schedule;
 pub mod snapshot;

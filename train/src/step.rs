@@ -6,16 +6,18 @@
 //! the positions that have a loss.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_model::Mllmseg;
+use mllmseg_model::language::{Reading, Streams};
 use mllmseg_model::mask_decoder::DecoderImage;
-use mllmseg_model::mllmseg::token_tensor;
+use mllmseg_model::mllmseg::{Transcript, token_tensor};
 use thiserror::Error;
 
 use crate::batch::{LossCounts, TrainBatch, TrainExample};
 use crate::gradients::GradientNorms;
 use crate::loss::{LossValues, LossWeights, Losses, MaskLoss, cross_entropy, mask_terms};
+use crate::recompute;
 
 /// Pads conversations on the right; nothing later than a token changes it.
 const PADDING: u32 = 0;
@@ -75,6 +77,10 @@ pub struct TrainStep {
     pub mask_loss: MaskLoss,
     /// Factors of the terms.
     pub weights: LossWeights,
+    /// Whether the inside of the language model's layers is computed a second time on the way back
+    /// instead of being held ([`recompute`](crate::recompute)): less memory, more time, the same
+    /// gradients.
+    pub recompute: bool,
 }
 
 /// The outcome of the backward pass.
@@ -114,7 +120,12 @@ impl StepGradients {
 impl TrainStep {
     /// The published loss; `seg_token` is the tokenizer's id of `[SEG]`.
     pub fn new(seg_token: u32) -> Self {
-        Self { seg_token, mask_loss: MaskLoss::default(), weights: LossWeights::default() }
+        Self {
+            seg_token,
+            mask_loss: MaskLoss::default(),
+            weights: LossWeights::default(),
+            recompute: false,
+        }
     }
 
     /// The losses of a batch, as a graph that can be differentiated when the model was prepared
@@ -123,40 +134,42 @@ impl TrainStep {
     /// # Errors
     /// [`StepError::BatchSize`] and [`StepError::Example`].
     pub fn losses(&self, model: &Mllmseg, batch: &TrainBatch) -> Result<Losses, StepError> {
-        let first = check_rows(batch)?;
-        let device = batch.pixels.device();
-        let image_tokens = model.vision.forward(batch.pixels.clone().cast(model.dtype())); // [b, p, c], Eq. 1
-        let projected = model.projector.forward(image_tokens.clone()); // [b, l, d]
-        let [_, image_length, _] = projected.dims();
-        let limits = Limits {
-            image_start: first.image_start,
-            image_length,
-            vocabulary: model.language_model.embed_tokens.weight.shape()[0],
-            seg_token: self.seg_token,
-        };
-        let layout = Layout::of(batch, &limits)?;
-        // Constants of the graph where vision is frozen; dropout acts on autodiff tensors only.
-        let (image_tokens, projected) = (image_tokens.autodiff(), projected.autodiff());
-        let (hidden, language_tokens) = read(model, projected, batch, &limits); // [n, t, d], Eq. 2-4
-        let states = hidden.flatten::<2>(0, 1); // [n t, d]
+        let scene = Scene::of(model, batch, self.seg_token)?;
+        let (streams, reading) = scene.embed(model); // Eq. 2
+        let streams = model.language_model.read(streams, &reading); // Eq. 3
+        let image_tokens = scene.image_tokens.clone();
+        Ok(self.judge(model, &scene, image_tokens, streams))
+    }
 
+    /// The losses of what came out of the language model's last layer.
+    pub(crate) fn judge(
+        &self,
+        model: &Mllmseg,
+        scene: &Scene<'_>,
+        image_tokens: Tensor<3>,
+        streams: Streams,
+    ) -> Losses {
+        let Scene { layout, device, .. } = scene;
+        let (hidden, language_tokens) = // [n, t, d], [b, l, d], Eq. 4
+            model.finish(streams, scene.image_start, &scene.projected);
+        let states = hidden.flatten::<2>(0, 1); // [n t, d]
         let ce = if layout.targets.is_empty() {
-            Tensor::zeros([1], (&device, DType::F32))
+            Tensor::zeros([1], (device, DType::F32))
         } else {
-            let predicting = states.clone().select(0, ints(&layout.predicting, &device)); // [k, d]
+            let predicting = states.clone().select(0, ints(&layout.predicting, device)); // [k, d]
             let logits = model.language_model.logits(predicting); // [k, v]
-            cross_entropy(logits, ints(&layout.targets, &device))
+            cross_entropy(logits, ints(&layout.targets, device))
         };
         let masks = (!layout.seg_states.is_empty()).then(|| {
-            let seg = states.select(0, ints(&layout.seg_states, &device)); // [m, d]
+            let seg = states.select(0, ints(&layout.seg_states, device)); // [m, d]
             let image = model.mask_decoder.encode(image_tokens, language_tokens);
-            let images = ints(&layout.image_of, &device);
+            let images = ints(&layout.image_of, device);
             let attended = image.attended.clone().select(0, images); // [m, p, c]
             let image = DecoderImage { attended, ..image };
             model.mask_decoder.segment(&image, seg.unsqueeze_dim(1)) // [m, size, size]
         });
-        let mask = mask_terms(self.mask_loss, masks, &layout.truths, layout.rejected, &device);
-        Ok(Losses { ce, mask })
+        let mask = mask_terms(self.mask_loss, masks, &layout.truths, layout.rejected, device);
+        Losses { ce, mask }
     }
 
     /// Losses and gradients of one step, whose means are taken over all its batches: gradient
@@ -189,19 +202,36 @@ impl TrainStep {
         let mut accumulator = GradientsAccumulator::new();
         let mut values = Vec::with_capacity(batches.len());
         for batch in batches {
-            let counts = LossCounts::of(&batch.examples);
-            let losses = self.losses(model, batch)?.share(counts, step);
-            let value = losses.values(self.weights);
-            self.check(&value)?;
-            values.push(value);
-            let total = losses.total(self.weights);
-            // A batch without any loss has no graph.
-            if total.is_autodiff() && total.is_tracked() {
-                let gradients = GradientsParams::from_grads(total.backward(), model);
-                accumulator.accumulate(model, gradients);
-            }
+            let shares = (LossCounts::of(&batch.examples), step);
+            values.push(if self.recompute {
+                recompute::gradients(self, model, batch, shares, &mut accumulator)?
+            } else {
+                let (value, gradients) = self.backward(self.losses(model, batch)?, shares)?;
+                if let Some(gradients) = gradients {
+                    accumulator.accumulate(model, GradientsParams::from_grads(gradients, model));
+                }
+                value
+            });
         }
         Ok(GradientShare { params: accumulator.grads(), losses: values.into_iter().sum() })
+    }
+
+    /// What a batch contributes to the losses of a step, given the counts of both, and all gradients
+    /// of it; none where there is nothing to learn.
+    pub(crate) fn backward(
+        &self,
+        losses: Losses,
+        (batch, step): (LossCounts, LossCounts),
+    ) -> Result<(LossValues, Option<Gradients>), StepError> {
+        let losses = losses.share(batch, step);
+        let values = losses.values(self.weights);
+        self.check(&values)?;
+        let total = losses.total(self.weights);
+        // A batch without any loss has no graph.
+        let learns = total.is_autodiff() && total.is_tracked();
+        // All that is held must be held by the graph alone, which lets go of it on its way back.
+        drop(losses);
+        Ok((values, learns.then(|| total.backward())))
     }
 
     fn check(&self, losses: &LossValues) -> Result<(), StepError> {
@@ -228,26 +258,67 @@ fn check_rows(batch: &TrainBatch) -> Result<&TrainExample, StepError> {
     batch.examples.first().filter(|_| fits).ok_or(StepError::BatchSize { images, examples })
 }
 
-/// Eq. 2-4: the states of all examples `[n, t, d]`, of their continuations alone where images are
-/// shared, and T_img2 `[b, l, d]`.
-fn read(
-    model: &Mllmseg,
+/// A batch that was looked at: Eq. 1 is behind it, the language model before it.
+pub(crate) struct Scene<'a> {
+    layout: Layout<'a>,
+    device: Device,
+    batch: &'a TrainBatch,
+    /// Tokens at the start of each example that are read once per image.
+    skipped: usize,
+    image_start: usize,
+    /// T_img1 `[b, p, c]`, on the autodiff device: a constant where vision is frozen.
+    pub(crate) image_tokens: Tensor<3>,
+    /// After `mlp1`, `[b, l, d]`, likewise.
     projected: Tensor<3>,
-    batch: &TrainBatch,
-    limits: &Limits,
-) -> (Tensor<3>, Tensor<3>) {
-    let device = batch.pixels.device();
-    let skipped = limits.skipped(batch);
-    let rows: Vec<&[u32]> = batch.examples.iter().map(|e| &e.input_ids[skipped..]).collect();
-    let ids = token_tensor(&rows, PADDING, &device);
-    if !batch.is_branched() {
-        return model.read(projected, ids, limits.image_start);
+}
+
+impl<'a> Scene<'a> {
+    /// Checks a batch and looks at its images.
+    pub(crate) fn of(
+        model: &Mllmseg,
+        batch: &'a TrainBatch,
+        seg_token: u32,
+    ) -> Result<Self, StepError> {
+        let first = check_rows(batch)?;
+        let image_tokens = model.vision.forward(batch.pixels.clone().cast(model.dtype())); // [b, p, c], Eq. 1
+        let projected = model.projector.forward(image_tokens.clone()); // [b, l, d]
+        let [_, image_length, _] = projected.dims();
+        let limits = Limits {
+            image_start: first.image_start,
+            image_length,
+            vocabulary: model.language_model.embed_tokens.weight.shape()[0],
+            seg_token,
+        };
+        Ok(Self {
+            layout: Layout::of(batch, &limits)?,
+            device: batch.pixels.device(),
+            batch,
+            skipped: limits.skipped(batch),
+            image_start: limits.image_start,
+            // Dropout acts on autodiff tensors only.
+            image_tokens: image_tokens.autodiff(),
+            projected: projected.autodiff(),
+        })
     }
-    let [images, ..] = batch.pixels.dims();
-    let prefix = &batch.examples[0].input_ids[..skipped];
-    let prefix_ids = token_tensor(&vec![prefix; images], PADDING, &device); // [b, p]
-    let image_of: Vec<i32> = batch.image_of.iter().map(|&row| row as i32).collect();
-    model.read_apart(projected, prefix_ids, limits.image_start, ids, &ints(&image_of, &device))
+
+    /// Eq. 2: what the language model reads: whole conversations, or, where images are shared, what
+    /// precedes the words and the continuations.
+    pub(crate) fn embed(&self, model: &Mllmseg) -> (Streams, Reading) {
+        let Self { batch, skipped, device, .. } = self;
+        let rows: Vec<&[u32]> = batch.examples.iter().map(|e| &e.input_ids[*skipped..]).collect();
+        let ids = token_tensor(&rows, PADDING, device); // [n, t]
+        let (ids, branches) = if batch.is_branched() {
+            let [images, ..] = batch.pixels.dims();
+            let prefix = &batch.examples[0].input_ids[..*skipped];
+            let prefixes = token_tensor(&vec![prefix; images], PADDING, device); // [b, p]
+            let image_of: Vec<i32> = batch.image_of.iter().map(|&row| row as i32).collect();
+            (prefixes, Some((ids, ints(&image_of, device))))
+        } else {
+            (ids, None)
+        };
+        let transcript = Transcript { ids, image_start: self.image_start, branches };
+        model.embed(self.projected.clone(), transcript)
+    }
 }
 
 /// Where everything is in the flattened batch of `[b t]` states.

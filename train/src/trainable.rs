@@ -87,22 +87,25 @@ pub fn trained_paths<M: Module>(model: &M) -> Vec<String> {
 /// Where a walk through a module is, as the tables of names write it: without the variants of
 /// enums.
 #[derive(Debug, Default)]
-pub(crate) struct ModulePath(Vec<String>);
+pub struct ModulePath(Vec<String>);
 
 impl ModulePath {
-    pub(crate) fn enter(&mut self, name: &str, container_type: &str) {
+    /// On the way into a module; the arguments of `ModuleVisitor::enter_module`.
+    pub fn enter(&mut self, name: &str, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.0.push(name.to_string());
         }
     }
 
-    pub(crate) fn exit(&mut self, container_type: &str) {
+    /// On the way out of it.
+    pub fn exit(&mut self, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.0.pop();
         }
     }
 
-    pub(crate) fn joined(&self) -> String {
+    /// The path of what is visited now, such as `mask_decoder.head.conv1.weight`.
+    pub fn joined(&self) -> String {
         self.0.join(".")
     }
 }

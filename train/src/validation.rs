@@ -1,6 +1,6 @@
 //! Masks of a validation split in the middle of a training, scored by the standard protocol.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_data::image::{preprocess, read_image_with};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::mask::probability::mask_from_probabilities;
@@ -162,19 +162,14 @@ impl ValidationItem {
             .collect();
 
         let pixels = Tensor::<4>::from_data(self.pixels.clone(), (device, DType::F32));
-        let image_tokens = model.vision.forward(pixels.cast(model.dtype())); // [1, p, c]
-        let projected = model.projector.forward(image_tokens.clone()); // [1, l, d]
-        let prefix_ids = token_tensor(&[self.prompts[0].split().0], 0, device);
-        let rows = Tensor::<1, Int>::zeros([rests.len()], device);
+        let prefix_ids = token_tensor(&[self.prompts[0].split().0], 0, device); // [1, p]
+        let image = model.encode_prefix(pixels, prefix_ids, self.prompts[0].image_range.start);
         let ids = token_tensor(&rests, 0, device); // [n, t]
-        let image_start = self.prompts[0].image_range.start;
-        let (hidden, language_tokens) =
-            model.read_apart(projected, prefix_ids, image_start, ids, &rows); // [n, t, d]
+        let hidden = model.read_on(ids, &mut image.cache.expand(rests.len())); // [n, t, d]
         let count = states.len();
         let states = Tensor::from_data(TensorData::new(states, [count]), device);
         let seg = hidden.flatten::<2>(0, 1).select(0, states).unsqueeze_dim::<3>(1); // [n, 1, d]
-        let image = model.mask_decoder.encode(image_tokens, language_tokens);
-        let masks = model.mask_decoder.segment(&image, seg.clone()); // [n, size, size]
+        let masks = model.mask_decoder.segment(&image.decoder, seg.clone()); // [n, size, size]
         let [_, height, width] = masks.dims();
 
         let unread = |error| format!("results cannot be read back from the device: {error:?}");

@@ -141,11 +141,17 @@ pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
 }
 
 /// The high-water mark of the resident set, as Linux tells it.
-fn peak_memory() -> Option<u64> {
+pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// Lets [`peak_memory`] start anew, where the system can.
+pub fn forget_peak_memory() {
+    // Documented in proc(5); where it is not there, the peak is that of the whole process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// Writes a checkpoint of drawn weights.

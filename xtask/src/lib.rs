@@ -3,6 +3,7 @@
 
 pub mod ablation;
 pub mod bench;
+pub mod memory;
 pub mod parity;
 pub mod tiny_model;
 pub mod weights;

@@ -7,9 +7,15 @@ use clap::{Parser, Subcommand};
 use mllmseg::device::DeviceChoice;
 use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
+use xtask::memory::command as memory;
+use xtask::memory::counting::CountingAllocator;
 use xtask::parity::{Tolerances, compare};
 use xtask::tiny_model::TinyModel;
 use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
+
+/// What `memory` measures by; of no weight for the others.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[derive(Parser)]
 #[command(about = "Chores of the mllmseg project", version)]
@@ -110,6 +116,8 @@ enum Chore {
         #[arg(long, default_value = "auto")]
         device: DeviceChoice,
     },
+    /// Add up the memory of one training step, and measure it where it fits
+    Memory(memory::Options),
 }
 
 fn main() -> ExitCode {
@@ -151,6 +159,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Chore::Memory(options) => memory::run(options),
     }
 }
 

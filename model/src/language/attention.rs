@@ -3,11 +3,14 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use super::cache::KvCache;
-use super::rope::Rotation;
-use crate::attention::{attend, merge_heads, split_heads};
+use super::layer::Place;
+use crate::attention::{attend, attend_in_training, merge_heads, split_heads};
 use crate::config::{Architecture, LanguageConfig};
+use crate::dropout::{LayerNoise, Slot};
 use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+
+/// Rotated keys, and values, `[b, kv_heads, s, head_dim]` each.
+pub type KeysAndValues = (Tensor<4>, Tensor<4>);
 
 /// Self-attention of a decoder layer.
 #[derive(Module, Debug)]
@@ -66,30 +69,40 @@ impl Attention {
         Self { qkv, output: linear(width, output_bias), heads, kv_heads }
     }
 
+    /// What attention adds, and the keys and values of `past` and of `x`, which later positions
+    /// attend to.
+    ///
     /// # Shapes
-    /// - `x`: `[b, t, d]`, `mask`: `[1, 1, group · t, s]`; output: `[b, t, d]`
+    /// - `x`: `[b, t, d]`, `past`: `[b, kv_heads, s - t, head_dim]` each
+    /// - output: `[b, t, d]`, and `[b, kv_heads, s, head_dim]` each
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
-        rotation: &Rotation,
-        mask: Tensor<4, Bool>,
-        cache: &mut KvCache,
-        layer: usize,
-    ) -> Tensor<3> {
+        place: &Place,
+        past: Option<KeysAndValues>,
+        noise: Option<&LayerNoise>,
+    ) -> (Tensor<3>, KeysAndValues) {
         let [batch, length, _] = x.dims();
-        let (query, key, value) = self.qkv.forward(x, self.heads, self.kv_heads);
-        let (query, key) = (rotation.apply(query), rotation.apply(key));
-        let (key, value) = cache.append(layer, key, value); // [b, kv_heads, s, head_dim]
+        let (query, key, value) = self.qkv.forward(x, self.heads, self.kv_heads, noise);
+        let (query, key) = (place.rotation.apply(query), place.rotation.apply(key));
+        let (key, value) = match past {
+            None => (key, value),
+            Some((keys, values)) => {
+                (Tensor::cat(vec![keys, key], 2), Tensor::cat(vec![values, value], 2))
+            }
+        }; // [b, kv_heads, s, head_dim]
 
         // The heads of a group share keys: their queries stand below one another as more rows of
         // the same head, so that keys and values are never repeated.
         let [_, _, _, head_dim] = query.dims();
-        let [_, _, rows, positions] = mask.dims();
+        let [_, _, rows, positions] = place.mask.dims();
         let query = query.reshape([batch, self.kv_heads, rows, head_dim]); // [b, kv_heads, group t, head_dim]
-        let mask = mask.expand([batch, self.kv_heads, rows, positions]);
-        let attended =
-            attend(query, key, value, Some(mask)).reshape([batch, self.heads, length, head_dim]); // [b, heads, t, head_dim]
-        self.output.forward(merge_heads(attended)) // [b, t, d]
+        let mask = place.mask.clone().expand([batch, self.kv_heads, rows, positions]);
+        let attend = if place.in_training { attend_in_training } else { attend };
+        let attended = attend(query, key.clone(), value.clone(), Some(mask));
+        let attended = attended.reshape([batch, self.heads, length, head_dim]); // [b, heads, t, head_dim]
+        let output = self.output.forward(merge_heads(attended), noise, Slot::Output); // [b, t, d]
+        (output, (key, value))
     }
 
     /// The same layer with its adapters folded in.
@@ -115,12 +128,13 @@ impl QkvProjection {
         x: Tensor<3>,
         heads: usize,
         kv_heads: usize,
+        noise: Option<&LayerNoise>,
     ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
         match self {
             QkvProjection::Packed(packed) => {
                 let [batch, length, _] = x.dims();
                 let group = heads / kv_heads;
-                let qkv = packed.forward(x);
+                let qkv = packed.forward(x, noise, Slot::Query);
                 let [_, _, width] = qkv.dims();
                 let head_dim = width / (heads + 2 * kv_heads);
                 let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]);
@@ -132,9 +146,9 @@ impl QkvProjection {
                 (query.swap_dims(1, 2), key.swap_dims(1, 2), value.swap_dims(1, 2))
             }
             QkvProjection::Separate(SeparateProjection { q, k, v }) => (
-                split_heads(q.forward(x.clone()), heads),
-                split_heads(k.forward(x.clone()), kv_heads),
-                split_heads(v.forward(x), kv_heads),
+                split_heads(q.forward(x.clone(), noise, Slot::Query), heads),
+                split_heads(k.forward(x.clone(), noise, Slot::Key), kv_heads),
+                split_heads(v.forward(x, noise, Slot::Value), kv_heads),
             ),
         }
     }

@@ -1,6 +1,8 @@
 //! Keys and values of what has been read so far.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
+
+use super::attention::KeysAndValues;
 
 /// One pair of `[b, kv_heads, s, head_dim]` tensors per layer, keys already rotated.
 ///
@@ -8,7 +10,7 @@ use burn::tensor::{Int, Tensor};
 /// the original as it was.
 #[derive(Debug, Clone)]
 pub struct KvCache {
-    layers: Vec<Option<(Tensor<4>, Tensor<4>)>>,
+    layers: Vec<Option<KeysAndValues>>,
 }
 
 impl KvCache {
@@ -27,45 +29,24 @@ impl KvCache {
         self.len() == 0
     }
 
-    /// Appends to a layer and returns all of its keys and values.
-    ///
-    /// # Shapes
-    /// - `key`, `value`: `[b, kv_heads, t, head_dim]`; output: `[b, kv_heads, s + t, head_dim]`
-    pub fn append(
-        &mut self,
-        layer: usize,
-        key: Tensor<4>,
-        value: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let held = match self.layers[layer].take() {
-            None => (key, value),
-            Some((keys, values)) => {
-                (Tensor::cat(vec![keys, key], 2), Tensor::cat(vec![values, value], 2))
-            }
-        };
-        self.layers[layer] = Some(held.clone());
-        held
+    /// Takes out what a layer holds.
+    pub(super) fn take(&mut self, layer: usize) -> Option<KeysAndValues> {
+        self.layers[layer].take()
+    }
+
+    /// Gives a layer what it holds from now on.
+    pub(super) fn put(&mut self, layer: usize, held: KeysAndValues) {
+        self.layers[layer] = Some(held);
     }
 
     /// The cache of one sequence, repeated for a batch of `n` continuations.
     pub fn expand(&self, n: usize) -> Self {
-        self.map(|x| {
+        let expand = |x: &Tensor<4>| {
             let [_, heads, length, head_dim] = x.dims();
-            x.expand([n, heads, length, head_dim])
-        })
-    }
-
-    /// The cache of `n` continuations, each of the sequence with the given row.
-    ///
-    /// # Shapes
-    /// - `rows`: `[n]`
-    pub fn select(&self, rows: &Tensor<1, Int>) -> Self {
-        self.map(|x| x.select(0, rows.clone()))
-    }
-
-    fn map(&self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
+            x.clone().expand([n, heads, length, head_dim])
+        };
         let layers = self.layers.iter().map(|layer| {
-            layer.as_ref().map(|(key, value)| (f(key.clone()), f(value.clone()))) // [n, kv_heads, s, head_dim]
+            layer.as_ref().map(|(key, value)| (expand(key), expand(value))) // [n, kv_heads, s, head_dim]
         });
         Self { layers: layers.collect() }
     }

@@ -1,10 +1,11 @@
 //! SwiGLU: `down(silu(gate(x)) · up(x))`.
 
 use burn::module::Module;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::LanguageConfig;
+use crate::dropout::{LayerNoise, Slot};
+use crate::held::gated_silu;
 use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
 
 /// The MLP of a decoder layer. InternLM2 calls the three `w1`, `w3`, `w2`.
@@ -29,9 +30,10 @@ impl FeedForward {
 
     /// # Shapes
     /// - `x`: `[b, t, d]`, output: the same
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gate = silu(self.gate.forward(x.clone())); // [b, t, mlp]
-        self.down.forward(gate * self.up.forward(x)) // [b, t, d]
+    pub(super) fn forward(&self, x: Tensor<3>, noise: Option<&LayerNoise>) -> Tensor<3> {
+        let gate = self.gate.forward(x.clone(), noise, Slot::Gate); // [b, t, mlp]
+        let up = self.up.forward(x, noise, Slot::Up); // [b, t, mlp]
+        self.down.forward(gated_silu(gate, up), noise, Slot::Down) // [b, t, d]
     }
 
     /// The same layer with its adapters folded in.

@@ -7,17 +7,21 @@
 mod attention;
 mod cache;
 mod feed_forward;
+mod layer;
 mod rope;
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::config::LanguageConfig;
+use crate::dropout::LayerNoise;
 use crate::lora::LoraConfig;
 use attention::{Attention, causal_mask};
 pub use cache::KvCache;
 use feed_forward::FeedForward;
+pub use layer::{DecoderLayer, Reading, Streams, StreamsNoise};
+use layer::{Place, rms_norm};
 pub use rope::Rope;
 
 /// A decoder-only transformer.
@@ -34,19 +38,6 @@ pub struct LanguageModel {
     rope: Rope,
     /// Query heads for each key and value head.
     group: usize,
-}
-
-/// `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
-#[derive(Module, Debug)]
-pub struct DecoderLayer {
-    /// Norm before attention.
-    pub attention_norm: RmsNorm,
-    /// Grouped-query self-attention.
-    pub attention: Attention,
-    /// Norm before the MLP.
-    pub ffn_norm: RmsNorm,
-    /// SwiGLU.
-    pub feed_forward: FeedForward,
 }
 
 impl LanguageModel {
@@ -78,7 +69,7 @@ impl LanguageModel {
         self.embed_tokens.forward(ids)
     }
 
-    /// Hidden states after the final norm.
+    /// Hidden states after the final norm, for asking and not for training: nothing is dropped.
     ///
     /// With a cache, `embeddings` continue what the cache holds, and their keys and values are
     /// appended to it. `total_length` is the length of the whole sequence that this call is part
@@ -92,18 +83,67 @@ impl LanguageModel {
         cache: &mut KvCache,
         total_length: usize,
     ) -> Tensor<3> {
-        let [_, length, _] = embeddings.dims();
-        let (device, dtype) = (embeddings.device(), embeddings.dtype());
-        let past = cache.len();
-        let rotation = self.rope.rotation(past, length, total_length, &device, dtype);
-        let mask = causal_mask(length, past, self.group, &device); // [1, 1, group t, s]
+        let place = self.place(&embeddings, cache.len(), total_length, false);
         let mut x = embeddings;
         for (index, layer) in self.layers.iter().enumerate() {
-            let normed = layer.attention_norm.forward(x.clone());
-            x = x + layer.attention.forward(normed, &rotation, mask.clone(), cache, index);
-            x = x.clone() + layer.feed_forward.forward(layer.ffn_norm.forward(x));
+            let (y, held) = layer.forward(x, &place, cache.take(index), None);
+            cache.put(index, held);
+            x = y;
         }
-        self.norm.forward(x) // [b, t, d]
+        self.finish(x) // [b, t, d]
+    }
+
+    /// Where the positions of `streams` stand in training. `trunk_of` names, for each of the continuations, the
+    /// row of the trunk that it goes on, `[n]`.
+    pub fn reading(&self, streams: &Streams, trunk_of: Option<Tensor<1, Int>>) -> Reading {
+        let [_, length, _] = streams.trunk.dims();
+        let branches = streams.branches.as_ref().zip(trunk_of).map(|(branches, trunk_of)| {
+            let [_, further, _] = branches.dims();
+            (self.place(branches, length, length + further, true), trunk_of)
+        });
+        Reading { trunk: self.place(&streams.trunk, 0, length, true), branches }
+    }
+
+    /// All layers in training, without the final norm; adapters drop some of their inputs.
+    pub fn read(&self, streams: Streams, reading: &Reading) -> Streams {
+        self.layers.iter().fold(streams, |streams, layer| {
+            let noise = self.draw_noise(&streams);
+            layer.read(streams, reading, noise.as_ref())
+        })
+    }
+
+    /// Draws what one layer's dropout is made of in training; `None` where nothing is dropped.
+    pub fn draw_noise(&self, streams: &Streams) -> Option<StreamsNoise> {
+        let down = &self.layers.first()?.feed_forward.down;
+        let drops = down.lora.as_ref().is_some_and(|lora| lora.drops());
+        let [mlp, width] = down.weight.shape().dims();
+        let draw = |x: &Tensor<3>| {
+            let [batch, length, _] = x.dims();
+            LayerNoise::draw(batch * length, mlp.max(width), &x.device().without_autodiff())
+        };
+        drops.then(|| StreamsNoise {
+            trunk: draw(&streams.trunk),
+            branches: streams.branches.as_ref().map(draw),
+        })
+    }
+
+    /// The final norm.
+    ///
+    /// # Shapes
+    /// - `x`: `[b, t, d]`, output: the same
+    pub fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        rms_norm(&self.norm, x)
+    }
+
+    /// Where `x` stands after `past` positions in a sequence of `total_length`.
+    fn place(&self, x: &Tensor<3>, past: usize, total_length: usize, in_training: bool) -> Place {
+        let [_, length, _] = x.dims();
+        let (device, dtype): (Device, DType) = (x.device().without_autodiff(), x.dtype());
+        Place {
+            rotation: self.rope.rotation(past, length, total_length, &device, dtype),
+            mask: causal_mask(length, past, self.group, &device), // [1, 1, group t, s]
+            in_training,
+        }
     }
 
     /// Scores of every token of the vocabulary.

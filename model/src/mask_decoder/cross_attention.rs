@@ -10,8 +10,9 @@ use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
 use super::xavier_linear;
-use crate::attention::{attend, attend_plain, merge_heads, split_heads};
+use crate::attention::{attend_dropping, merge_heads, split_heads};
 use crate::config::MaskDecoderConfig;
+use crate::dropout::{drop_elements, drops};
 
 /// The layer; `memory` is what its cross-attention looks at.
 #[derive(Module, Debug)]
@@ -82,7 +83,7 @@ impl CrossAttention {
     /// The half that does not see the memory: `norm1(x + self_attention(x))`.
     pub fn attend_to_self(&self, x: Tensor<3>) -> Tensor<3> {
         let attended = self.self_attn.forward(x.clone(), x.clone());
-        self.norm1.forward(x + self.dropout.forward(attended))
+        self.norm1.forward(x + self.drop(attended))
     }
 
     /// The other half for a memory of a single token.
@@ -97,10 +98,14 @@ impl CrossAttention {
     }
 
     fn finish(&self, x: Tensor<3>, from_memory: Tensor<3>) -> Tensor<3> {
-        let x = self.norm2.forward(x + self.dropout.forward(from_memory)); // [n, p, c]
-        let hidden = self.dropout.forward(relu(self.linear1.forward(x.clone())));
-        let mixed = self.dropout.forward(self.linear2.forward(hidden));
+        let x = self.norm2.forward(x + self.drop(from_memory)); // [n, p, c]
+        let hidden = self.drop(relu(self.linear1.forward(x.clone())));
+        let mixed = self.drop(self.linear2.forward(hidden));
         self.norm.forward(self.norm3.forward(x + mixed))
+    }
+
+    fn drop(&self, x: Tensor<3>) -> Tensor<3> {
+        drop_elements(&self.dropout, x)
     }
 }
 
@@ -120,15 +125,10 @@ impl MultiheadAttention {
     /// # Shapes
     /// - `x`: `[n, p, c]`, `memory`: `[n, m, c]`; output: `[n, p, c]`
     fn forward(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
-        let in_training = x.device().is_autodiff();
         let query = split_heads(self.project(x, QUERY), self.heads); // [n, heads, p, c / heads]
         let key = split_heads(self.project(memory.clone(), KEY), self.heads);
         let value = split_heads(self.project(memory, VALUE), self.heads);
-        let attended = if in_training {
-            attend_plain(query, key, value, None, |weights| self.dropout.forward(weights))
-        } else {
-            attend(query, key, value, None)
-        };
+        let attended = attend_dropping(query, key, value, &self.dropout);
         self.out_proj.forward(merge_heads(attended))
     }
 
@@ -140,14 +140,13 @@ impl MultiheadAttention {
     fn forward_one(&self, memory: Tensor<3>, positions: usize) -> Tensor<3> {
         let value = self.project(memory, VALUE); // [n, 1, c]
         let device = value.device();
-        let drops = device.is_autodiff() && self.dropout.training.is_enabled();
-        if !drops || self.dropout.prob == 0.0 {
+        if !device.is_autodiff() || !drops(&self.dropout) {
             return self.out_proj.forward(value);
         }
         let value = split_heads(value, self.heads); // [n, heads, 1, c / heads]
         let [n, heads, _, _] = value.dims();
         let weights = Tensor::ones([n, heads, positions, 1], (&device, value.dtype()));
-        let attended = self.dropout.forward(weights) * value; // [n, heads, p, c / heads]
+        let attended = drop_elements(&self.dropout, weights) * value; // [n, heads, p, c / heads]
         self.out_proj.forward(merge_heads(attended)) // [n, p, c]
     }
 

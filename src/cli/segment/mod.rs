@@ -64,7 +64,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
 
     let start = Instant::now();
     let segmenter = arguments.model.load()?;
-    let mut report = Report::new(&segmenter, arguments.model.checkpoint(), start.elapsed());
+    let mut report = Report::new(&segmenter, segmenter.folder(), start.elapsed());
     eprintln!("{}", report.headline());
 
     let bar = progress_bar(inputs.len());

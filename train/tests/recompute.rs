@@ -1,0 +1,154 @@
+//! Recomputing the layers changes neither losses nor gradients.
+
+use std::sync::Mutex;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Distribution, Tensor};
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::prompt::NO_LOSS;
+use mllmseg_model::config::Architecture;
+use mllmseg_model::lora::LoraConfig;
+use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
+use mllmseg_train::trainable::trained_paths;
+use mllmseg_train::{TrainBatch, TrainExample, TrainStep, TrainableSet};
+
+const SEG: u32 = 7;
+const IMAGE_START: usize = 3;
+
+/// The CPU draws dropout from one generator for the whole process: one test at a time.
+static DRAWING: Mutex<()> = Mutex::new(());
+
+fn config(architecture: Architecture) -> MllmsegConfig {
+    let mut config = Preset::Tiny.config();
+    config.language.architecture = architecture;
+    config
+}
+
+fn model(config: &MllmsegConfig, set: TrainableSet, lora: bool, dropout: bool) -> Mllmseg {
+    let lora = lora.then(|| LoraConfig::published(4));
+    let model = Mllmseg::new(config, lora, &Device::flex());
+    // A fresh adapter's B is zero, and with it every gradient of A.
+    struct Stir;
+    impl burn::module::ModuleMapper for Stir {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|x| {
+                let noise = x.random_like(Distribution::Normal(0.0, 0.02));
+                x + noise
+            })
+        }
+    }
+    let language_model = model.language_model.clone().map(&mut Stir);
+    set.prepare(Mllmseg { language_model, ..model }, dropout)
+}
+
+fn example(config: &MllmsegConfig, question: &[u32], masks: usize) -> TrainExample {
+    let head = IMAGE_START + config.num_image_tokens() + 1;
+    let mut input_ids: Vec<u32> = vec![1; head];
+    input_ids.extend(question);
+    let mut labels = vec![NO_LOSS; input_ids.len()];
+    let answer: Vec<u32> = (0..masks).flat_map(|_| [8, SEG]).chain([9, 10]).collect();
+    input_ids.extend(&answer);
+    labels.extend(answer.iter().map(|&id| i64::from(id)));
+    let bits: Vec<u8> = (0..20 * 30).map(|i| u8::from(i % 30 < 12)).collect();
+    let mask = Bitmap::from_bytes(20, 30, &bits).unwrap();
+    TrainExample { input_ids, labels, image_start: IMAGE_START, masks: vec![Some(mask); masks] }
+}
+
+/// Two images; with `shared`, the first of them has two examples.
+fn batch(config: &MllmsegConfig, shared: bool) -> TrainBatch {
+    let size = config.image_size;
+    let normal = Distribution::Normal(0.0, 1.0);
+    let pixels = Tensor::random([2, 3, size, size], normal, &Device::flex());
+    let long = example(config, &[5, 6, 11], 1);
+    let short = example(config, &[12], 2);
+    if shared {
+        let examples = vec![long.clone(), short, long];
+        return TrainBatch { pixels, examples, image_of: vec![0, 0, 1] };
+    }
+    TrainBatch::new(pixels, vec![long, short])
+}
+
+/// Largest difference of two sets of gradients, relative to the largest value of each weight.
+fn difference(model: &Mllmseg, plain: &GradientsParams, found: &GradientsParams) -> f64 {
+    struct Compare<'a>(&'a GradientsParams, &'a GradientsParams, f64);
+    impl ModuleVisitor for Compare<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let (plain, found) = (self.0.get::<D>(param.id), self.1.get::<D>(param.id));
+            let Some((plain, found)) = plain.clone().zip(found.clone()) else {
+                assert!(plain.is_none() && found.is_none(), "a gradient on one side only");
+                return;
+            };
+            let largest = plain.clone().abs().max().into_scalar::<f32>().max(1e-6);
+            let apart = (plain - found).abs().max().into_scalar::<f32>();
+            self.2 = self.2.max(f64::from(apart / largest));
+        }
+    }
+    let mut compare = Compare(plain, found, 0.0);
+    model.visit(&mut compare);
+    compare.2
+}
+
+fn agrees(architecture: Architecture, set: TrainableSet, lora: bool, dropout: bool) {
+    let _alone = DRAWING.lock().unwrap_or_else(|broken| broken.into_inner());
+    let config = config(architecture);
+    let model = model(&config, set, lora, dropout);
+    for shared in [false, true] {
+        let batches = [batch(&config, shared), batch(&config, false)];
+        let [plain, found] = [false, true].map(|recompute| {
+            Device::flex().seed(11);
+            let step = TrainStep { recompute, ..TrainStep::new(SEG) };
+            step.gradients(&model, &batches).unwrap()
+        });
+        let (a, b) = (plain.losses, found.losses);
+        for (a, b) in [(a.ce, b.ce), (a.pixel, b.pixel), (a.dice, b.dice), (a.iou, b.iou)] {
+            assert!((a - b).abs() <= 1e-5 * a.abs(), "{a} {b}");
+        }
+        assert_eq!(plain.params.len(), trained_paths(&model).len());
+        assert_eq!(plain.params.len(), found.params.len());
+        let apart = difference(&model, &plain.params, &found.params);
+        assert!(apart < 1e-5, "{architecture:?} {set:?} shared {shared}: {apart}");
+    }
+}
+
+#[test]
+fn adapters_with_dropout() {
+    agrees(Architecture::Qwen2, TrainableSet::LoraAndDecoder, true, true);
+    agrees(Architecture::InternLm2, TrainableSet::LoraAndDecoder, true, true);
+}
+
+#[test]
+fn the_published_set() {
+    for architecture in [Architecture::Qwen2, Architecture::InternLm2] {
+        agrees(architecture, TrainableSet::Published(architecture), true, true);
+    }
+}
+
+#[test]
+fn every_weight() {
+    agrees(Architecture::Qwen2, TrainableSet::Everything, false, false);
+    agrees(Architecture::InternLm2, TrainableSet::Everything, true, true);
+}
+
+/// Without a mask to learn, nothing asks for the image's tokens.
+#[test]
+fn words_alone_and_nothing_at_all() {
+    let _alone = DRAWING.lock().unwrap_or_else(|broken| broken.into_inner());
+    let config = config(Architecture::Qwen2);
+    let model = model(&config, TrainableSet::Everything, true, false);
+    let mut batch = batch(&config, true);
+    for example in &mut batch.examples {
+        example.labels.iter_mut().filter(|id| **id == i64::from(SEG)).for_each(|id| *id = NO_LOSS);
+        example.masks.clear();
+    }
+    let gradients = |batch: &TrainBatch, recompute| {
+        let step = TrainStep { recompute, ..TrainStep::new(SEG) };
+        step.gradients(&model, std::slice::from_ref(batch)).unwrap()
+    };
+    let (plain, found) = (gradients(&batch, false), gradients(&batch, true));
+    assert!(!plain.params.is_empty());
+    assert!(difference(&model, &plain.params, &found.params) < 1e-5);
+    batch.examples.iter_mut().for_each(|example| example.labels.fill(NO_LOSS));
+    let nothing = gradients(&batch, true);
+    assert!(nothing.params.is_empty() && nothing.losses.total == 0.0);
+}
