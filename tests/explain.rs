@@ -132,7 +132,6 @@ fn what_cannot_be_done_is_said() {
     fails(&text, "dog", checkpoint(), &folder, &["text.png", "JPEG"]);
     assert!(!folder.exists(), "a picture that cannot be read leaves nothing");
     fails(&picture, " ", checkpoint(), &folder, &["empty"]);
-    fails(&picture, "a [SEG]", checkpoint(), &folder, &["[SEG]"]);
     fails(&picture, "dog", Path::new("no-model"), &folder, &["no-model"]);
     fails(&picture, "dog", checkpoint(), &text.join("out"), &["cannot write here", "--out"]);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "no file without an answer");
