@@ -118,7 +118,7 @@ impl ValidationSet {
                 .map_err(|source| MixError::Prompt {
                     image: path.display().to_string(),
                     text: text.clone(),
-                    source,
+                    source: Box::new(source),
                 })
         });
         let truths = expressions.iter().map(|(_, targets)| self.data.mask(image, targets));
