@@ -25,7 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for expression in &expressions {
         let start = Instant::now();
         let found = session.segment(expression)?;
-        println!("{expression}: {:.1?}, score {:.3}", start.elapsed(), found.score);
+        let time = start.elapsed();
+        match found.rejected {
+            true => println!("{expression}: {time:.1?}, not in the picture"),
+            false => println!("{expression}: {time:.1?}, score {:.3}", found.score),
+        }
     }
 
     let start = Instant::now();

@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage, imageops};
 use mllmseg_data::image::resize_rgb;
 
 use super::text::Type;
-use super::{MIN_CANVAS, Mask, OverlayError, OverlayItem, check_mask, colour, enlarge};
+use super::{Mask, OverlayError, OverlayItem, check_mask, colour, enlarge};
 use super::{heat, legend, outline, tint};
 
 /// The longer side of a panel's picture at most, in pixels.
@@ -36,7 +36,7 @@ struct Panel<'a> {
 /// Draws `image`, each of `maps` as heat over it, and the mask of `item` side by side, titles above and
 /// the legend of `item` below.
 ///
-/// Panels are at most 480 pixels a side; a picture smaller than 320 x 320 is enlarged by a whole factor.
+/// Panels are at most 480 pixels a side; smaller pictures are enlarged by a whole factor towards it.
 ///
 /// # Errors
 /// [`OverlayError::NoPixels`] for an empty picture, [`OverlayError::MaskSize`] for a mask of another
@@ -74,7 +74,7 @@ fn fit(image: &RgbImage) -> RgbImage {
     let (width, height) = image.dimensions();
     let longer = width.max(height);
     if longer <= MAX_PANEL {
-        return enlarge(image, (MIN_CANVAS / longer).max(1));
+        return enlarge(image, MAX_PANEL / longer);
     }
     let scaled = |side: u32| {
         let scaled = u64::from(side) * u64::from(MAX_PANEL) / u64::from(longer);
@@ -127,9 +127,7 @@ fn side_by_side(panels: &[Panel]) -> RgbImage {
         let (x, below) = (left as f32, margin + (letters.height * 1.2).round());
         letters.draw(&mut canvas, x, margin, &line(letters, panel.title), INK);
         small.draw(&mut canvas, x, below, &line(small, &panel.note), FAINT_INK);
-        let inside = (width - panel.picture.width()) / 2;
-        let (x, y) = (i64::from(left + inside), i64::from(top_pixels));
-        imageops::replace(&mut canvas, &panel.picture, x, y);
+        imageops::replace(&mut canvas, &panel.picture, i64::from(left), i64::from(top_pixels));
     }
     canvas
 }
