@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use mllmseg_data::image::read_image;
-use mllmseg_data::mask::{Bitmap, Segmentation};
+use mllmseg_data::mask::Bitmap;
 use mllmseg_data::refer::{Dataset, ReferDataset, Split};
 use mllmseg_data::scenes::checker::check;
 use mllmseg_data::scenes::*;
@@ -245,9 +245,8 @@ fn check_split(read: &ReferDataset, split: Split, part: Part, options: &SynthOpt
             let annotations = read.annotations(found.targets).unwrap();
             assert_eq!(annotations.len(), said.targets.len());
             for (annotation, &target) in annotations.iter().zip(&said.targets) {
-                let [height, width] = mask.size();
-                let raw = Segmentation::from(&annotation.segmentation);
-                let one = raw.to_bitmap(height, width).unwrap();
+                let one = read.mask(item.image, std::slice::from_ref(&annotation.id)).unwrap();
+                let one = one.unwrap();
                 assert_eq!(one, scene.mask(&[target]), "the visible pixels");
                 let [left, top, right, bottom] = one.bounding_box().unwrap().map(f64::from);
                 assert_eq!(annotation.bbox, [left, top, right - left, bottom - top]);

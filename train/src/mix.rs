@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess, read_image};
+use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess, read_image_with};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{
     ANSWER_STYLES, PromptError, QUESTIONS, Template, evaluation_answer, evaluation_question,
     tokenize_conversation, training_prompt,
 };
-use mllmseg_data::refer::{AnnotationId, Dataset, ImageInfo, ReferDataset, ReferError, Split};
+use mllmseg_data::refer::{
+    AnnotationId, Dataset, ImageInfo, OpenOptions, ReferDataset, ReferError, Split,
+};
 use mllmseg_data::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use thiserror::Error;
@@ -83,7 +85,8 @@ struct Expression {
 }
 
 impl DataMix {
-    /// Opens the data sets of a recipe under `root`; no image is touched.
+    /// Opens the data sets of a recipe under `root`; no image is touched, but for the headers of own
+    /// data's.
     ///
     /// # Errors
     /// [`MixError::Refer`] for one that is not there or lacks the split.
@@ -94,7 +97,8 @@ impl DataMix {
     ) -> Result<Self, MixError> {
         let split: Split = recipe.data.split.parse()?;
         let sets = recipe.data.mix.iter().map(|name| {
-            let data = ReferDataset::open(root, name.parse::<Dataset>()?, None)?;
+            let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
+            let data = ReferDataset::open_with(root, name.parse::<Dataset>()?, only)?;
             let items = data.items(split)?.iter().map(Item::owned).collect();
             Ok(TrainingSet { data, items })
         });
@@ -157,7 +161,7 @@ impl DataMix {
             .collect();
         let image = set.data.image(item.image_id)?;
         let path = set.data.image_path(image)?;
-        let mut picture = read_image(&path)?;
+        let mut picture = read_image_with(&path, set.data.dataset().orientation())?;
         ReferDataset::check_size(image, picture.width(), picture.height())?;
         if let [least, most] = data.jpeg_quality[..] {
             let quality = least + draw.below(usize::from(most - least) + 1) as u8;

@@ -1,14 +1,14 @@
 //! Masks of a validation split in the middle of a training, scored by the standard protocol.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use mllmseg_data::image::{preprocess, read_image};
+use mllmseg_data::image::{preprocess, read_image_with};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::mask::probability::mask_from_probabilities;
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
 use mllmseg_data::prompt::{
     TokenizedPrompt, evaluation_answer, evaluation_question, tokenize_conversation,
 };
-use mllmseg_data::refer::{AnnotationId, Dataset, ReferDataset, Split};
+use mllmseg_data::refer::{AnnotationId, Dataset, OpenOptions, ReferDataset, Split};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
 use mllmseg_model::mllmseg::token_tensor;
@@ -25,6 +25,7 @@ pub struct ValidationSet {
     data: ReferDataset,
     passes: Vec<Pass>,
     conversation: Conversation,
+    generalized: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub struct ValidationItem {
     pub truths: Vec<Option<Bitmap>>,
     /// Height and width of the picture.
     pub picture: (usize, usize),
-    /// Whether `[REJ]` counts: the data set has expressions without a target.
+    /// Whether `[REJ]` counts: the split has expressions without a target.
     pub generalized: bool,
 }
 
@@ -60,7 +61,7 @@ pub struct Prediction {
 }
 
 impl ValidationSet {
-    /// The first expressions of a split; no image is touched.
+    /// The first expressions of a split; no image is touched, but for the headers of own data's.
     ///
     /// # Errors
     /// [`MixError::Refer`].
@@ -69,10 +70,13 @@ impl ValidationSet {
         recipe: &ValidationRecipe,
         conversation: Conversation,
     ) -> Result<Self, MixError> {
-        let data = ReferDataset::open(root, recipe.dataset.parse::<Dataset>()?, None)?;
+        let split = recipe.split.parse::<Split>()?;
+        let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
+        let data = ReferDataset::open_with(root, recipe.dataset.parse::<Dataset>()?, only)?;
+        let generalized = data.generalized(split);
         let mut left = recipe.expressions;
         let mut passes = Vec::new();
-        for item in data.items(recipe.split.parse::<Split>()?)? {
+        for item in data.items(split)? {
             let asked = item.expressions.len().min(left);
             left -= asked;
             for expressions in item.expressions[..asked].chunks(BATCH) {
@@ -80,7 +84,7 @@ impl ValidationSet {
                 passes.push(Pass { image_id: item.image.id, expressions: owned.collect() });
             }
         }
-        Ok(Self { data, passes, conversation })
+        Ok(Self { data, passes, conversation, generalized })
     }
 
     /// The number of passes.
@@ -101,7 +105,7 @@ impl ValidationSet {
         let Pass { image_id, expressions } = &self.passes[index];
         let image = self.data.image(*image_id)?;
         let path = self.data.image_path(image)?;
-        let picture = read_image(&path)?;
+        let picture = read_image_with(&path, self.data.dataset().orientation())?;
         ReferDataset::check_size(image, picture.width(), picture.height())?;
         let Conversation { tokenizer, template, num_image_tokens, image_size } = &self.conversation;
         let prompts = expressions.iter().map(|(text, _)| {
@@ -122,7 +126,7 @@ impl ValidationSet {
             prompts: prompts.collect::<Result<_, _>>()?,
             truths: truths.collect::<Result<_, _>>()?,
             picture: (picture.height() as usize, picture.width() as usize),
-            generalized: self.data.dataset() == Dataset::GRefCoco,
+            generalized: self.generalized,
         })
     }
 }
