@@ -1,49 +1,23 @@
 //! Drawn scenes as a data set on disk, in the layout of RefCOCO and gRefCOCO.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::folder::{PartialFolder, sync_files, sync_folder};
+use super::picture::{PictureFormat, file_name, write_picture};
 use super::records::{
     AnnotationRecord, CategoryRecord, ImageRecord, JsonFile, RefRecord, SentenceRecord, copy,
 };
+use super::select::singles_beside;
 use super::{
-    Part, SceneExpression, ScenesError, Shape, World, checker, expressions, generate,
-    single_expressions,
+    Part, SceneExpression, ScenesError, Shape, World, checker::Checker, expressions, generate,
 };
 use crate::mask::Rle;
 use crate::refer::Dataset;
-
-/// How pictures are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PictureFormat {
-    /// Without loss.
-    Png,
-    /// A quarter of the size, with the loss that photographs have.
-    #[default]
-    Jpeg,
-}
-
-impl FromStr for PictureFormat {
-    type Err = ScenesError;
-
-    fn from_str(name: &str) -> Result<Self, ScenesError> {
-        match name {
-            "png" => Ok(Self::Png),
-            "jpeg" | "jpg" => Ok(Self::Jpeg),
-            _ => Err(ScenesError::UnknownFormat { name: name.escape_debug().to_string() }),
-        }
-    }
-}
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -89,8 +63,6 @@ pub struct SynthReport {
 const MOST_PICTURES: u64 = 1_000_000_000;
 /// Pictures that are drawn at a time, which bounds the memory.
 const CHUNK: u64 = 256;
-/// The quality of JPEG pictures.
-const JPEG_QUALITY: u8 = 92;
 
 /// Writes a data set, and calls `progress` with the pictures done and those there will be.
 ///
@@ -207,7 +179,8 @@ impl<'o> Writer<'o> {
         }
         self.report.objects += picture.objects.len() as u64;
         self.report.refused += picture.refused;
-        let place = RefPlace { part, image_id, first_object, picture };
+        let file_name = &file_name(image_id, self.options.format);
+        let place = RefPlace { part, image_id, file_name, first_object, picture };
         self.refcoco_refs(&place)?;
         self.grefcoco_refs(&place)
     }
@@ -300,6 +273,7 @@ impl<'o> Writer<'o> {
 struct RefPlace<'p> {
     part: Part,
     image_id: u64,
+    file_name: &'p str,
     first_object: u64,
     picture: &'p Pictured,
 }
@@ -338,7 +312,7 @@ impl<'p> RefPlace<'p> {
             category_id,
             no_target,
             split: self.part.name(),
-            file_name: "",
+            file_name: self.file_name,
             sentences: sentences.collect(),
             sent_ids,
         }
@@ -349,18 +323,19 @@ impl<'p> RefPlace<'p> {
 fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<Pictured, ScenesError> {
     let scene = generate(&options.world, options.seed, index);
     write_picture(&scene.draw(), path, options.format)?;
+    let checker = Checker::new(&scene);
     let mut refused = 0;
     let mut checked = |said: Vec<SceneExpression>| -> Vec<SceneExpression> {
         let before = said.len();
-        let agrees = |said: &SceneExpression| {
-            checker::check(&said.text, &scene).as_ref() == Ok(&said.targets)
-        };
+        let agrees =
+            |said: &SceneExpression| checker.check(&said.text).as_ref() == Ok(&said.targets);
         let said: Vec<_> = said.into_iter().filter(agrees).collect();
         refused += (before - said.len()) as u64;
         said
     };
-    let grefcoco = checked(expressions(&options.world, &scene));
-    let refcoco = checked(single_expressions(&options.world, &scene));
+    let grefcoco = expressions(&options.world, &scene);
+    let refcoco = checked(singles_beside(&options.world, &scene, &grefcoco));
+    let grefcoco = checked(grefcoco);
     let mask = |object: usize| Rle::from_bitmap(&scene.mask(&[object]));
     let objects = scene.objects().iter().enumerate();
     Ok(Pictured {
@@ -370,39 +345,6 @@ fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<Pictured, Sce
         grefcoco,
         refused,
     })
-}
-
-fn write_picture(
-    picture: &RgbImage,
-    path: &Path,
-    format: PictureFormat,
-) -> Result<(), ScenesError> {
-    let (width, height) = picture.dimensions();
-    let mut bytes = Vec::new();
-    let encoded = match format {
-        PictureFormat::Png => {
-            PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
-                .write_image(picture, width, height, ExtendedColorType::Rgb8)
-        }
-        PictureFormat::Jpeg => {
-            JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(picture)
-        }
-    };
-    encoded.map_err(|error| ScenesError::Encode {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let written = File::create_new(path).and_then(|mut file| file.write_all(&bytes));
-    written.map_err(ScenesError::io(path))
-}
-
-/// The name of a picture's file: COCO's.
-fn file_name(id: u64, format: PictureFormat) -> String {
-    let extension = match format {
-        PictureFormat::Png => "png",
-        PictureFormat::Jpeg => "jpg",
-    };
-    format!("COCO_train2014_{id:012}.{extension}")
 }
 
 /// The category of a shape: 1 for the first.

@@ -5,8 +5,9 @@
 //! it) for that kind is a label drawn, and last of all shape and colour, of which no label favours
 //! any.
 
-use super::forms::{Form, Sight, Statement, Stratum, Truth, indices, statements};
+use super::forms::{Form, Statement, Stratum, statements};
 use super::rng::Rng;
+use super::truth::{Sight, Truth, indices};
 use super::{Scene, World};
 
 /// What the random numbers are for; the scene has a stream of its own.
@@ -43,13 +44,23 @@ pub fn expressions(world: &World, scene: &Scene) -> Vec<SceneExpression> {
 /// Expressions with one target: those of [`expressions`] whose form is singular, and more until
 /// there are as many as the world asks for.
 pub fn single_expressions(world: &World, scene: &Scene) -> Vec<SceneExpression> {
-    let mut selection = Selection::new(world, scene);
-    let given = expressions(world, scene);
+    singles_beside(world, scene, &expressions(world, scene))
+}
+
+/// [`single_expressions`] where [`expressions`] are known.
+pub(super) fn singles_beside(
+    world: &World,
+    scene: &Scene,
+    given: &[SceneExpression],
+) -> Vec<SceneExpression> {
     let given = given.iter().filter(|said| said.form.is_singular() && said.targets.len() == 1);
     let mut singles: Vec<_> = given.cloned().collect();
+    let mut selection = Selection::new(world, scene);
     // A stream of its own, so that what is added does not repeat what was drawn.
     selection.rng = Rng::new(scene.origin().0, scene.origin().1, PURPOSE + 1);
-    selection.fill(world.singles.saturating_mul(2), None, Form::is_singular);
+    if singles.len() < world.singles {
+        selection.fill(world.singles.saturating_mul(2), None, Form::is_singular);
+    }
     for more in selection.into_expressions() {
         if singles.len() < world.singles && singles.iter().all(|said| said.text != more.text) {
             singles.push(more);

@@ -79,7 +79,7 @@ impl Preset {
                 intermediate_size: if tiny { 384 } else { 4096 },
                 num_hidden_layers: if tiny { 4 } else { 24 },
                 num_attention_heads: if tiny { 4 } else { 16 },
-                patch_size: if tiny { 7 } else { 14 },
+                patch_size: if tiny { 8 } else { 14 },
                 image_size,
                 layer_norm_eps: 1e-6,
                 qkv_bias: true,

@@ -138,9 +138,8 @@ impl TrainingProgressLogger for Lines {
 
     fn end(&mut self) {}
 
-    fn log_event_training(&mut self, event: String) {
-        eprintln!("{event}");
-    }
+    /// burn-train says "Iteration" here after every step.
+    fn log_event_training(&mut self, _event: String) {}
 }
 
 impl MetricsRenderer for Lines {
