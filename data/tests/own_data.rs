@@ -86,7 +86,7 @@ fn every_kind_of_mask_is_the_same_mask() {
     let targets = items[0].expressions[0].targets;
     let found = data.annotated_box(targets, masks[0].as_ref()).unwrap();
     assert_eq!(found, Some([0.0, 0.0, 2.0, 2.0]));
-    assert!(!data.has_no_target(Split::Val));
+    assert!(!data.generalized(Split::Val));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn lines_become_items_and_splits_are_files() {
     assert_eq!(data.image_path(image).unwrap(), folder.path().join("photos/b.jpg"));
     assert!(items[0].expressions[1].no_target() && !items[0].expressions[0].no_target());
     assert_eq!(data.mask(image, items[0].expressions[1].targets).unwrap(), None);
-    assert!(data.has_no_target(Split::Train) && !data.has_no_target(Split::Test));
+    assert!(data.generalized(Split::Train) && !data.generalized(Split::Test));
 
     // `test` is test.jsonl alone; identifiers are split and line, whatever else is there.
     let ids = |data: &ReferDataset, split| -> Vec<(i64, i64, i64)> {

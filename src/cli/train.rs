@@ -26,7 +26,7 @@ pub struct TrainArgs {
     /// Trained model to go on from, such as the first stage's
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     init: Option<PathBuf>,
-    /// Root folder of the data sets
+    /// Root folder of the data sets; for `own`, the folder of train.jsonl
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath, required_unless_present = "resume")]
     data: Option<PathBuf>,
     /// Folder of the run: snapshots, curves, and in the end model/
@@ -55,7 +55,7 @@ pub struct TrainArgs {
 /// Flags over the recipe's numbers.
 #[derive(Debug, Args)]
 struct Numbers {
-    /// Data sets to draw from, such as refclef,refcoco,refcoco+,refcocog; one may come twice
+    /// Data sets to draw from, such as refclef,refcoco,refcoco+,refcocog or own; one may come twice
     #[arg(long, value_delimiter = ',', conflicts_with = "resume")]
     mix: Option<Vec<String>>,
     /// Updates of the weights
@@ -85,7 +85,7 @@ struct Numbers {
     /// Steps from one snapshot to the next
     #[arg(long, conflicts_with = "resume")]
     snapshot_every: Option<usize>,
-    /// Data set to validate on; "none" for no validation
+    /// Data set to validate on, such as own; "none" for no validation
     #[arg(long, conflicts_with = "resume")]
     validate_on: Option<String>,
     /// Steps from one validation to the next

@@ -68,16 +68,11 @@ impl Benchmark {
             only: Some(options.split),
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;
-        let generalized = match options.dataset {
-            Dataset::GRefCoco => true,
-            Dataset::Own => data.has_no_target(options.split),
-            Dataset::RefCoco | Dataset::RefCocoPlus | Dataset::RefCocoG | Dataset::RefClef => false,
-        };
+        let generalized = data.generalized(options.split);
         Ok(Self { data, options, generalized })
     }
 
-    /// Whether it is scored as gRefCOCO is: so is that set, and own data of which an expression of
-    /// the split has no target. All else is scored as RefCOCO is.
+    /// Whether it is scored as gRefCOCO is ([`ReferDataset::generalized`]).
     pub fn generalized(&self) -> bool {
         self.generalized
     }

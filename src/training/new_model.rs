@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use mllmseg_data::prompt::{Template, evaluation_answer, evaluation_question};
-use mllmseg_data::refer::{Dataset, ReferDataset, Split};
+use mllmseg_data::refer::{Dataset, OpenOptions, ReferDataset, Split};
 use mllmseg_data::tokenizer::Tokenizer;
 use mllmseg_model::checkpoint::{SaveOptions, save_model};
 use mllmseg_model::{Mllmseg, Preset};
@@ -47,7 +47,8 @@ fn texts(files: &RunFiles, recipe: &Recipe, template: &str) -> Result<Vec<String
     let mut expressions = BTreeSet::new();
     for name in BTreeSet::from_iter(&recipe.data.mix) {
         let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
-        let data = ReferDataset::open(files.data(), dataset, None).map_err(MixError::Refer)?;
+        let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
+        let data = ReferDataset::open_with(files.data(), dataset, only).map_err(MixError::Refer)?;
         let items = data.items(split).map_err(MixError::Refer)?;
         let all = items.iter().flat_map(|item| &item.expressions);
         let room = TEXTS.saturating_sub(expressions.len());

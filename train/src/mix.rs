@@ -39,7 +39,7 @@ pub enum MixError {
         /// The expression.
         text: String,
         /// Why not.
-        source: PromptError,
+        source: Box<PromptError>,
     },
 }
 
@@ -200,7 +200,7 @@ impl DataMix {
         let prompt = prompt.map_err(|source| MixError::Prompt {
             image: PathBuf::from(path).display().to_string(),
             text: texts.join(", "),
-            source,
+            source: Box::new(source),
         })?;
         Ok(TrainExample::new(prompt, masks))
     }

@@ -6,12 +6,12 @@
 //! the layer's output, the chain rule needs no more than `g`: the derivatives of `L` by the layer's
 //! weights and by `x` are those of `sum(layer(x) · g)`. So a step goes
 //!
-//! 1. up: the layers on plain tensors, each input kept ([`climb`]);
+//! 1. up: the layers on plain tensors, each input kept (`climb`);
 //! 2. at the top: final norm, losses and mask decoder under autodiff, from leaves that hold the last
 //!    layer's output and the image tokens; backward gives `g` at those leaves;
 //! 3. down: layer by layer from the last, a second run under autodiff from a leaf that holds the
 //!    input, and backward of `sum(output · g)`; the gradient at the leaf is the next `g`, and what
-//!    this run held is let go of ([`descend`]);
+//!    this run held is let go of (`descend`);
 //! 4. at the bottom, where the token table, the projector or the vision encoder are trained: their
 //!    graph, which was recorded once, is given the gradients at its outputs.
 //!

@@ -8,7 +8,7 @@ use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
 use mllmseg_data::prompt::{
     TokenizedPrompt, evaluation_answer, evaluation_question, tokenize_conversation,
 };
-use mllmseg_data::refer::{AnnotationId, Dataset, ReferDataset};
+use mllmseg_data::refer::{AnnotationId, ReferDataset};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
 use mllmseg_model::mllmseg::token_tensor;
@@ -72,11 +72,7 @@ impl ValidationSet {
     ) -> Result<Self, MixError> {
         let (dataset, split) = (recipe.dataset.parse()?, recipe.split.parse()?);
         let data = open_split(root, dataset, split)?;
-        let generalized = match dataset {
-            Dataset::GRefCoco => true,
-            Dataset::Own => data.has_no_target(split),
-            Dataset::RefCoco | Dataset::RefCocoPlus | Dataset::RefCocoG | Dataset::RefClef => false,
-        };
+        let generalized = data.generalized(split);
         let mut left = recipe.expressions;
         let mut passes = Vec::new();
         for item in data.items(split)? {
@@ -118,7 +114,7 @@ impl ValidationSet {
                 .map_err(|source| MixError::Prompt {
                     image: path.display().to_string(),
                     text: text.clone(),
-                    source,
+                    source: Box::new(source),
                 })
         });
         let truths = expressions.iter().map(|(_, targets)| self.data.mask(image, targets));

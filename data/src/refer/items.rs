@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use super::{AnnotationId, ImageInfo, RefExpressions, ReferDataset, ReferError, Split};
+use super::{AnnotationId, Dataset, ImageInfo, RefExpressions, ReferDataset, ReferError, Split};
 
 /// One image and every expression that a split asks of it.
 #[derive(Debug, Clone)]
@@ -46,9 +46,14 @@ impl ReferDataset {
         })
     }
 
-    /// Whether a split has expressions that refer to nothing.
-    pub fn has_no_target(&self, split: Split) -> bool {
-        self.refs(split).any(|entry| entry.no_target() && !entry.sentences.is_empty())
+    /// Whether a split is scored as gRefCOCO is: so is that set, and own data of which an expression
+    /// of the split refers to nothing. All else is scored as RefCOCO is.
+    pub fn generalized(&self, split: Split) -> bool {
+        match self.dataset() {
+            Dataset::GRefCoco => true,
+            Dataset::Own => self.refs(split).any(RefExpressions::no_target),
+            Dataset::RefCoco | Dataset::RefCocoPlus | Dataset::RefCocoG | Dataset::RefClef => false,
+        }
     }
 
     /// The split names that the file marks its refs with, and the number of refs of each.

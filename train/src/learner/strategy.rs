@@ -283,10 +283,10 @@ impl Stretch<'_> {
         let item = TrainingItem::new(outcome, items, Some(step), Some(learner.lr_current()));
         self.train_event(LearnerEvent::ProcessedItem(item));
         let stop = self.interrupter.should_stop();
-        let due = step % self.strategy.snapshot_every == 0 || step == self.strategy.steps;
+        let due = step.is_multiple_of(self.strategy.snapshot_every) || step == self.strategy.steps;
         // Before a validation the snapshot waits for its outcome.
         let validation_follows = self.strategy.validates
-            && (step % self.strategy.every == 0 || step == self.strategy.steps);
+            && (step.is_multiple_of(self.strategy.every) || step == self.strategy.steps);
         if stop || (due && !validation_follows) {
             self.snapshot(learner)?;
         }

@@ -7,9 +7,9 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`mod@carry`] | many tensors in few transfers |
-//! | [`weights`] | weights and gradients as lists in the order of the modules |
-//! | [`worker`] | the thread of one device |
+//! | `carry` | many tensors in few transfers |
+//! | `weights` | weights and gradients as lists in the order of the modules |
+//! | `worker` | the thread of one device |
 //!
 //! # What is the same in every run
 //! Batches are dealt to the devices in turn and gradients are added in the order of the devices,

@@ -131,7 +131,8 @@ struct Weights {
     decoder_gradients: usize,
     moments: usize,
     masters: usize,
-    /// The largest weight's, in some six copies: gradient, weight and means before and after.
+    /// Two f32 copies of the largest weight: its gradient and one value on its way. The rest is
+    /// computed in place.
     update_workspace: usize,
 }
 
@@ -174,7 +175,7 @@ impl ModuleVisitor for Sum<'_> {
             weights.decoder_gradients += if in_decoder { count * size } else { 0 };
             weights.moments += 2 * count * 4;
             weights.masters += if size == 4 { 0 } else { count * 4 };
-            weights.update_workspace = weights.update_workspace.max(6 * count * 4);
+            weights.update_workspace = weights.update_workspace.max(2 * count * 4);
         }
     }
 }
