@@ -411,7 +411,7 @@ impl Recipe {
         let weight = |value: f64| value.is_finite() && value >= 0.0;
         let l = &self.loss;
         let count = "at least 1";
-        let checks: [(bool, &'static str, String, &'static str); 18] = [
+        let checks: [(bool, &'static str, String, &'static str); 19] = [
             (self.steps > 0, "steps", self.steps.to_string(), count),
             (!self.data.mix.is_empty(), "data.mix", "empty".into(), "names of data sets"),
             (
@@ -434,6 +434,12 @@ impl Recipe {
                 count,
             ),
             (self.trained.lora_rank > 0, "trained.lora_rank", "0".into(), count),
+            (
+                self.trained.lora_alpha == 2.0 * self.trained.lora_rank as f64,
+                "trained.lora_alpha",
+                self.trained.lora_alpha.to_string(),
+                "twice lora_rank: published files do not record the scale, and readers take this one",
+            ),
             (
                 share(self.trained.lora_dropout),
                 "trained.lora_dropout",
@@ -539,6 +545,7 @@ mod tests {
             ("[data]\njpeg_quality = [90, 10]", "jpeg_quality"),
             ("[optimizer]\nlearning_rate = nan", "learning_rate"),
             ("[data]\nmix = []", "data.mix"),
+            ("[trained]\nlora_rank = 8", "lora_alpha"),
         ] {
             let message = parse(text).unwrap().check().unwrap_err().to_string();
             assert!(message.contains(words), "{message}");

@@ -69,7 +69,7 @@ impl Ablation {
                 scores.push(Scores {
                     giou: number(Dataset::GRefCoco, "giou")?,
                     res_ciou: number(Dataset::RefCoco, "ciou")?,
-                    rec: number(Dataset::RefCoco, "rec_prec_50")?,
+                    rec: number(Dataset::RefCoco, "rec_prec@0.5")?,
                 });
             }
             let cell = |pick: fn(&Scores) -> f64| spread(scores.iter().map(pick).collect());

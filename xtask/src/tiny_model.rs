@@ -180,9 +180,9 @@ then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`)
         seconds = time.as_secs_f64(),
         rciou = r("ciou"),
         miou = r("miou"),
-        p50 = r("prec_50"),
-        p90 = r("prec_90"),
-        rec = r("rec_prec_50"),
+        p50 = r("prec@0.5"),
+        p90 = r("prec@0.9"),
+        rec = r("rec_prec@0.5"),
         rn = res.summary.numbers.n(),
     ))
 }

@@ -34,8 +34,9 @@ fn the_main_command_runs_as_written() {
     assert!(!command.contains("cargo"), "{command}");
     let output = Command::new("sh").arg("-c").arg(&command).current_dir(&work).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let overlay = image::open(work.path().join("mllmseg-out/cat_overlay.png")).unwrap();
-    assert_eq!(overlay.width(), 451);
+    let overlay = image::open(work.path().join("mllmseg-out/scene_overlay.png")).unwrap();
+    let committed = image::open(root.join("docs/overlay.png")).unwrap();
+    assert_eq!(overlay.to_rgb8(), committed.to_rgb8(), "the picture of the README");
 }
 
 #[test]
