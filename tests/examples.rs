@@ -96,7 +96,7 @@ fn the_image_is_timed_once_and_every_expression_by_itself() {
 #[test]
 fn own_data_is_read_back() {
     let text = printed("own_data");
-    for (line, pixels) in [("The red disc.: 697", 3), ("a box around the blue: 900", 3)] {
+    for (line, pixels) in [("the red disc: 697", 3), ("a box around the blue: 900", 3)] {
         let line = format!("  {line} pixels");
         assert_eq!(text.lines().filter(|found| *found == line).count(), pixels, "{text}");
     }
