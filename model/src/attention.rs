@@ -2,7 +2,7 @@
 //!
 //! Three paths give the same numbers: [`attend_plain`] spells the equation out, [`attend`] takes
 //! Burn's fused operation, which on a GPU never stores the scores, and where gradients are recorded
-//! the weights are stored once ([`held`](crate::held)). A test holds them together.
+//! the weights are stored once (`held.rs`). A test holds them together.
 
 use burn::nn::Dropout;
 use burn::tensor::activation::softmax;

@@ -78,8 +78,8 @@ pub struct TrainStep {
     /// Factors of the terms.
     pub weights: LossWeights,
     /// Whether the inside of the language model's layers is computed a second time on the way back
-    /// instead of being held ([`recompute`](crate::recompute)): less memory, more time, the same
-    /// gradients.
+    /// instead of being held ([`recompute`]): less memory, more time, the
+    /// same gradients.
     pub recompute: bool,
 }
 
