@@ -104,6 +104,7 @@ impl Replicas {
                 set,
                 dropout,
                 traffic: traffic.clone(),
+                cores: share_of_cores(&device.device, devices),
             };
             Worker::start(index, device.clone(), plan, Sender::clone(&sender))
         };
@@ -281,6 +282,13 @@ impl Replicas {
         let error = ReplicaError::Device { device, message };
         self.broken.get_or_insert(error).clone()
     }
+}
+
+/// Replicas on one device, as in `cpu,cpu`, share the cores of the host: where each could take all
+/// of them, they would wait for each other in every operation.
+fn share_of_cores(device: &Device, devices: &[NamedDevice]) -> Option<usize> {
+    let alike = devices.iter().filter(|other| other.device == *device).count();
+    (alike > 1).then(|| (rayon::current_num_threads() / alike).max(1))
 }
 
 /// A seed for each device.

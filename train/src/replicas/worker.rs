@@ -11,6 +11,7 @@ use std::thread;
 
 use burn::tensor::{Device, ExecutionError, Tensor};
 use mllmseg_model::Mllmseg;
+use rayon::ThreadPoolBuilder;
 
 use super::NamedDevice;
 use super::carry::{TrafficCounter, carry};
@@ -71,6 +72,8 @@ pub(super) struct Plan {
     pub set: TrainableSet,
     pub dropout: bool,
     pub traffic: TrafficCounter,
+    /// How many of the host's cores it computes with; `None` for all of them.
+    pub cores: Option<usize>,
 }
 
 /// The main thread's end of a worker, which works until this is dropped.
@@ -90,11 +93,19 @@ impl Worker {
     ) -> Result<Self, ReplicaError> {
         let NamedDevice { name, device } = device;
         let (jobs, inbox) = mpsc::channel();
+        let broken = |error: String| ReplicaError::Device { device: name.clone(), message: error };
         let thread = thread::Builder::new().name(format!("replica {name}"));
         let report = move |outcome| reports.send(Report { worker: index, outcome }).is_ok();
-        match thread.spawn(move || work(device.without_autodiff(), plan, inbox, report)) {
+        let pool = plan.cores.map(|cores| ThreadPoolBuilder::new().num_threads(cores).build());
+        let pool = pool.transpose().map_err(|error| broken(error.to_string()))?;
+        let work = move || work(device.without_autodiff(), plan, inbox, report);
+        let spawned = thread.spawn(move || match pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        });
+        match spawned {
             Ok(_) => Ok(Self { name, jobs }),
-            Err(error) => Err(ReplicaError::Device { device: name, message: error.to_string() }),
+            Err(error) => Err(broken(error.to_string())),
         }
     }
 
@@ -139,7 +150,7 @@ struct Replica {
 
 impl Replica {
     fn new(device: Device, plan: Plan) -> Result<Self, Failure> {
-        let Plan { model, home, set, dropout, traffic } = plan;
+        let Plan { model, home, set, dropout, traffic, .. } = plan;
         let values = weights::values(&model, Which::All);
         let values = carry(values, &device, &traffic.sent);
         let model = weights::with_all(model, values, &device);
