@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::loss::{LossWeights, MaskLoss};
-use crate::optimizer::AdamWConfig;
+use crate::optimizer::{AdamWConfig, MatrixRule};
 use crate::schedule::WarmupCosine;
 
 /// A training run's numbers.
@@ -167,6 +167,10 @@ pub struct OptimizerRecipe {
     pub learning_rate: f64,
     /// Share of the steps in which the rate rises; then it falls to 0 by a cosine.
     pub warmup: f64,
+    /// After how many steps it is 0; nothing for the run's own. A run that others follow may end
+    /// before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule_steps: Option<usize>,
     /// How much of the mean of gradients is kept.
     pub beta_1: f64,
     /// How much of the mean of their squares is kept.
@@ -175,6 +179,8 @@ pub struct OptimizerRecipe {
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// How matrices move: `adamw`, as everything else, or `muon`.
+    pub matrices: MatrixRule,
     /// Gradients together are scaled down to this norm.
     pub max_gradient_norm: f64,
 }
@@ -265,14 +271,17 @@ impl Default for LossRecipe {
 
 impl Default for OptimizerRecipe {
     fn default() -> Self {
-        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay } = AdamWConfig::default();
+        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrices } =
+            AdamWConfig::default();
         Self {
             learning_rate: 4e-5,
             warmup: 0.03,
+            schedule_steps: None,
             beta_1,
             beta_2,
             epsilon,
             weight_decay,
+            matrices,
             max_gradient_norm: 1.0,
         }
     }
@@ -330,9 +339,11 @@ const MAX_BYTES: u64 = 1 << 20;
 
 impl Recipe {
     /// The recipes that are built in: name and file.
-    pub const BUILT_IN: [(&'static str, &'static str); 3] = [
+    pub const BUILT_IN: [(&'static str, &'static str); 5] = [
         ("res-paper", include_str!("../recipes/res-paper.toml")),
         ("gres-paper", include_str!("../recipes/gres-paper.toml")),
+        ("tiny-begin", include_str!("../recipes/tiny-begin.toml")),
+        ("tiny-shapes", include_str!("../recipes/tiny-shapes.toml")),
         ("tiny", include_str!("../recipes/tiny.toml")),
     ];
 
@@ -380,14 +391,15 @@ impl Recipe {
 
     /// The learning rate over the run.
     pub fn schedule(&self) -> WarmupCosine {
-        let OptimizerRecipe { learning_rate, warmup, .. } = self.optimizer;
-        WarmupCosine::with_warmup_ratio(learning_rate, self.steps, warmup)
+        let OptimizerRecipe { learning_rate, warmup, schedule_steps, .. } = self.optimizer;
+        WarmupCosine::with_warmup_ratio(learning_rate, schedule_steps.unwrap_or(self.steps), warmup)
     }
 
     /// The optimizer's constants.
     pub fn adamw(&self) -> AdamWConfig {
-        let OptimizerRecipe { beta_1, beta_2, epsilon, weight_decay, .. } = self.optimizer;
-        AdamWConfig { beta_1, beta_2, epsilon, weight_decay }
+        let OptimizerRecipe { beta_1, beta_2, epsilon, weight_decay, matrices, .. } =
+            self.optimizer;
+        AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrices }
     }
 
     /// The factors of the losses.
@@ -411,7 +423,7 @@ impl Recipe {
         let weight = |value: f64| value.is_finite() && value >= 0.0;
         let l = &self.loss;
         let count = "at least 1";
-        let checks: [(bool, &'static str, String, &'static str); 19] = [
+        let checks: [(bool, &'static str, String, &'static str); 20] = [
             (self.steps > 0, "steps", self.steps.to_string(), count),
             (!self.data.mix.is_empty(), "data.mix", "empty".into(), "names of data sets"),
             (
@@ -459,6 +471,12 @@ impl Recipe {
                 "a number above 0",
             ),
             (share(o.warmup), "optimizer.warmup", o.warmup.to_string(), "a share below 1"),
+            (
+                o.schedule_steps.is_none_or(|steps| steps >= self.steps),
+                "optimizer.schedule_steps",
+                o.schedule_steps.unwrap_or_default().to_string(),
+                "at least `steps`: past its schedule the rate is 0",
+            ),
             (share(o.beta_1), "optimizer.beta_1", o.beta_1.to_string(), "a share below 1"),
             (share(o.beta_2), "optimizer.beta_2", o.beta_2.to_string(), "a share below 1"),
             (positive(o.epsilon), "optimizer.epsilon", o.epsilon.to_string(), "a number above 0"),
@@ -522,6 +540,15 @@ mod tests {
         assert_eq!((gres.steps, &gres.data.mix[..]), (20_000, &["grefcoco".to_string()][..]));
     }
 
+    /// Half way through a schedule of twice the steps, the rate is half of its peak.
+    #[test]
+    fn a_run_may_end_before_its_schedule() {
+        let text = "steps = 500\n[optimizer]\nwarmup = 0.0\nschedule_steps = 1000";
+        let recipe = Recipe::parse(text, Path::new("my.toml")).unwrap();
+        recipe.check().unwrap();
+        assert!((recipe.schedule().learning_rate(500) - 2e-5).abs() < 1e-15);
+    }
+
     #[test]
     fn every_built_in_recipe_is_sound_and_survives_being_written_out() {
         for (name, _) in Recipe::BUILT_IN {
@@ -546,6 +573,7 @@ mod tests {
             ("[optimizer]\nlearning_rate = nan", "learning_rate"),
             ("[data]\nmix = []", "data.mix"),
             ("[trained]\nlora_rank = 8", "lora_alpha"),
+            ("steps = 9\n[optimizer]\nschedule_steps = 8", "schedule_steps"),
         ] {
             let message = parse(text).unwrap().check().unwrap_err().to_string();
             assert!(message.contains(words), "{message}");

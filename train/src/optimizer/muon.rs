@@ -1,0 +1,90 @@
+//! The direction in which Muon moves a matrix: its momentum with all singular values brought to one.
+//!
+//! Adam moves a matrix mostly along the few directions that gradients share. What only some examples
+//! ask for has small singular values there, and is learnt late; here it moves the matrix as much as
+//! the rest. Source: <https://kellerjordan.github.io/posts/muon/>; the scale is that of Moonlight,
+//! arXiv:2502.16982, Eq. 4, with which AdamW's learning rates fit.
+
+use burn::tensor::Tensor;
+
+/// How much of the momentum is kept in each step.
+pub(super) const MOMENTUM: f64 = 0.95;
+/// Coefficients of the quintic whose iteration brings singular values to between 0.7 and 1.2.
+const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
+/// Iterations.
+const ITERATIONS: usize = 5;
+/// Root mean square of AdamW's updates, as Moonlight measured it.
+const RMS: f64 = 0.2;
+
+/// `U Vᵀ` of the momentum's decomposition `U S Vᵀ`, nearly, in AdamW's size.
+///
+/// # Shapes
+/// - `momentum`: `[m, n]`, output: the same
+pub(super) fn direction(momentum: Tensor<2>) -> Tensor<2> {
+    let [rows, columns] = momentum.dims();
+    let wide = match rows > columns {
+        true => momentum.transpose(),
+        false => momentum,
+    };
+    let norm = wide.clone().square().sum().sqrt() + 1e-7; // [1]
+    let mut x = wide / norm.unsqueeze(); // [least, most]
+    let [a, b, c] = QUINTIC;
+    for _ in 0..ITERATIONS {
+        let gram = x.clone().matmul(x.clone().transpose()); // [least, least]
+        let polynomial = gram.clone() * b + gram.clone().matmul(gram) * c;
+        x = x.clone() * a + polynomial.matmul(x);
+    }
+    let x = match rows > columns {
+        true => x.transpose(),
+        false => x,
+    };
+    x * (RMS * (rows.max(columns) as f64).sqrt())
+}
+
+/// Whether Muon is meant for a weight: matrices between hidden states, and neither tables of tokens nor
+/// their scores.
+pub(super) fn moves(path: &str, rank: usize) -> bool {
+    rank == 2 && !path.contains("embed_tokens") && !path.contains("lm_head")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    /// The rows of a wide direction, and the columns of a tall one, are nearly orthogonal and of one
+    /// length, however unlike the singular values were.
+    #[test]
+    fn directions_are_nearly_orthogonal() {
+        let device = crate::test_device();
+        for shape in [[6, 40], [40, 6]] {
+            let random = Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+            let scale: Vec<f32> = (0..6).map(|i| 3f32.powi(-i)).collect();
+            let scale = Tensor::<1>::from_floats(scale.as_slice(), &device);
+            let momentum = match shape[0] {
+                6 => random * scale.unsqueeze_dim(1),
+                _ => random * scale.unsqueeze(),
+            };
+            let found = direction(momentum) / (RMS * 40f64.sqrt());
+            let gram = match shape[0] {
+                6 => found.clone().matmul(found.transpose()),
+                _ => found.clone().transpose().matmul(found),
+            };
+            for (at, value) in gram.into_data().iter::<f32>().enumerate() {
+                let (row, column) = (at / 6, at % 6);
+                match row == column {
+                    true => assert!((0.35..1.6).contains(&value), "{value} on the diagonal"),
+                    false => assert!(value.abs() < 0.5, "{value} beside the diagonal"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_of_tokens_are_left_to_adamw() {
+        assert!(moves("language_model.layers.0.feed_forward.up.weight", 2));
+        assert!(!moves("language_model.embed_tokens.weight", 2));
+        assert!(!moves("language_model.lm_head.weight", 2));
+        assert!(!moves("mask_decoder.head.conv1.weight", 4));
+    }
+}
