@@ -103,7 +103,8 @@ fn a_layer_holds_what_is_computed() {
 fn the_decoder_holds_what_is_computed() {
     let _alone = alone();
     let mut config = Preset::Tiny.config();
-    config.vision.hidden_size = 256;
+    (config.vision.hidden_size, config.vision.image_size, config.image_size) = (256, 112, 112);
+    config.mask_decoder.num_attention_heads = 8; // as published
     let decoder = model(&config, TrainableSet::LoraAndDecoder).mask_decoder;
     let (patches, tokens) = (config.patches_per_side().pow(2), config.num_image_tokens());
     let (width, language) = (config.vision.hidden_size, config.language.hidden_size);

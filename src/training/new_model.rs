@@ -34,6 +34,7 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
     let device = device::cpu().device;
     device.seed(recipe.seed);
     let mut model = Mllmseg::new(&config, None, &device);
+    model.vision = model.vision.with_waves();
     if let Some(logit) = new.mask_prior {
         model.mask_decoder.head = model.mask_decoder.head.with_prior(logit);
     }

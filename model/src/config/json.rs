@@ -42,6 +42,7 @@ impl MllmsegConfig {
             "image_size": vision.image_size,
             "layer_norm_eps": vision.layer_norm_eps,
             "qkv_bias": vision.qkv_bias,
+            "initializer_factor": vision.initializer_factor,
             "norm_type": "layer_norm",
             "qk_normalization": false,
             "hidden_act": "gelu",

@@ -58,6 +58,9 @@ pub struct VisionConfig {
     /// Whether the packed query, key and value projection has a bias.
     #[serde(default = "raw::yes")]
     pub qkv_bias: bool,
+    /// What LayerScale starts at where there are no weights yet.
+    #[serde(default = "raw::tenth")]
+    pub initializer_factor: f64,
     #[serde(default)]
     norm_type: Option<String>,
     #[serde(default)]

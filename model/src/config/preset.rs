@@ -67,7 +67,7 @@ impl Preset {
             Preset::Tiny => (Qwen2, 4, 128, 4, 2, 384, 1e-6, 512),
         };
         let tiny = self == Preset::Tiny;
-        let image_size = if tiny { 112 } else { 448 };
+        let image_size = if tiny { 96 } else { 448 };
         let template = if matches!(self, Preset::InternVl2_2b | Preset::InternVl2_8b) {
             "internlm2-chat"
         } else {
@@ -83,6 +83,8 @@ impl Preset {
                 image_size,
                 layer_norm_eps: 1e-6,
                 qkv_bias: true,
+                // Few layers learn sooner when each of them counts from the start.
+                initializer_factor: if tiny { 1.0 } else { 0.1 },
                 norm_type: None,
                 qk_normalization: false,
                 hidden_act: None,
@@ -101,7 +103,10 @@ impl Preset {
                 max_position_embeddings: 32_768,
                 bias: false,
             },
-            mask_decoder: MaskDecoderConfig::default(),
+            mask_decoder: MaskDecoderConfig {
+                num_attention_heads: if tiny { 2 } else { 8 },
+                ..MaskDecoderConfig::default()
+            },
             image_size,
             downsample_ratio: 0.5,
             ps_version: PsVersion::V2,

@@ -59,6 +59,9 @@ pub(super) fn yes() -> bool {
 pub(super) fn fourteen() -> usize {
     14
 }
+pub(super) fn tenth() -> f64 {
+    0.1
+}
 fn half() -> f64 {
     0.5
 }

@@ -42,7 +42,7 @@ impl VisionBlock {
         let width = config.hidden_size;
         let norm = || LayerNormConfig::new(width).with_epsilon(config.layer_norm_eps).init(device);
         let linear = |from, to, bias| LinearConfig::new(from, to).with_bias(bias).init(device);
-        let scale = Initializer::Constant { value: 0.1 };
+        let scale = Initializer::Constant { value: config.initializer_factor };
         Self {
             norm1: norm(),
             attn: VisionAttention {

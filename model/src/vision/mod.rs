@@ -35,6 +35,13 @@ impl VisionEncoder {
         }
     }
 
+    /// Starts with positions that are told apart, and known to be near or far, by waves across and
+    /// down the picture: drawn at random, as InternViT's are, they must be learnt first.
+    pub fn with_waves(mut self) -> Self {
+        self.embeddings = self.embeddings.with_waves();
+        self
+    }
+
     /// T_img1: one token per patch, row by row; the class token is dropped at the end.
     ///
     /// # Shapes
