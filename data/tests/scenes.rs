@@ -157,7 +157,7 @@ fn check_shares(world: &World, all: &[&SceneExpression]) {
     let share = |targets: usize| {
         kinds.values().map(|counts| counts[targets]).sum::<usize>() as f64 / all.len() as f64
     };
-    assert!(share(1) > 0.40 && share(2) > 0.16, "{} single, {} plural", share(1), share(2));
+    assert!(share(1) > 0.40 && share(2) > 0.15, "{} single, {} plural", share(1), share(2));
 }
 
 #[test]
@@ -174,12 +174,12 @@ fn every_machine_draws_the_same() {
         }
     }
     let known = [
-        [169321220, 819989869, 555686438],
-        [1729818422, 686293656, 3100742431],
-        [1470820502, 1421310744, 1897639329],
-        [856862825, 43046930, 635092293],
-        [1634451788, 2081973596, 2183328532],
-        [2362575452, 3392947801, 1882996580],
+        [2771138475, 1711143476, 4260276229],
+        [3745827320, 3343429762, 1959672856],
+        [3666798332, 3239807631, 3304857279],
+        [856862825, 43046930, 1768680422],
+        [1634451788, 2081973596, 1677397860],
+        [2362575452, 3392947801, 1606662962],
     ];
     assert_eq!(crcs, known, "picture, owners of pixels, expressions: {crcs:?}");
 }
