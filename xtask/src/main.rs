@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mllmseg::device::DeviceChoice;
+use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
 use xtask::memory::command as memory;
@@ -86,35 +86,38 @@ enum Chore {
     /// Train the four decoders of Table 4 in small, and write docs/ablation.md; called again, go on
     Ablation {
         /// Steps of each training
-        #[arg(long, default_value_t = 1500)]
+        #[arg(long, default_value_t = 400)]
         steps: usize,
         /// Trainings of each decoder, from seed 1 up
         #[arg(long, default_value_t = 3)]
         seeds: u64,
+        /// Whose vision and language model they share
+        #[arg(long, default_value = "assets/tiny")]
+        base: PathBuf,
         /// Folder of the scenes and the runs
         #[arg(long, default_value = "target/ablation")]
         work: PathBuf,
         /// The table
         #[arg(long, default_value = "docs/ablation.md")]
         out: PathBuf,
-        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
-        #[arg(long, default_value = "auto")]
-        device: DeviceChoice,
+        /// Devices that share each step
+        #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
+        devices: DeviceList,
     },
     /// Train the model of assets/tiny on drawn scenes; called again, go on where it was stopped
     TinyModel {
         /// Folder of the checkpoint and its card
         #[arg(long, default_value = "assets/tiny")]
         out: PathBuf,
-        /// Folder of the scenes and the run
+        /// Folder of the scenes and the runs
         #[arg(long, default_value = "target/tiny-model")]
         work: PathBuf,
-        /// Only write model and card of this run, as it is so far
-        #[arg(long, value_name = "RUN")]
-        publish: Option<PathBuf>,
-        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
-        #[arg(long, default_value = "auto")]
-        device: DeviceChoice,
+        /// Only write model and card of the last lesson, as it is so far
+        #[arg(long)]
+        publish: bool,
+        /// Devices that share each step; the card is of a run on cpu,cpu
+        #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
+        devices: DeviceList,
     },
     /// Add up the memory of one training step, and measure it where it fits
     Memory(memory::Options),
@@ -147,15 +150,15 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Chore::BenchLoad { checkpoint } => bench_load(&checkpoint),
         Chore::Bench { preset, device, runs } => bench(preset, device, runs),
-        Chore::Ablation { steps, seeds, work, out, device } => {
-            Ablation { steps, seeds, work, out }.make(&device.select()?)?;
+        Chore::Ablation { steps, seeds, base, work, out, devices } => {
+            Ablation { steps, seeds, base, work, out }.make(&devices.select()?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Chore::TinyModel { out, work, publish, device } => {
-            let (device, tiny) = (device.select()?, TinyModel { out, work });
+        Chore::TinyModel { out, work, publish, devices } => {
+            let (devices, tiny) = (devices.select()?, TinyModel { out, work });
             match publish {
-                Some(run) => tiny.publish(&run, &device)?,
-                None => tiny.make(&device)?,
+                true => tiny.publish(&devices)?,
+                false => tiny.make(&devices)?,
             }
             Ok(ExitCode::SUCCESS)
         }

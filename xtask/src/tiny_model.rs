@@ -1,4 +1,4 @@
-//! The model of `assets/tiny/`: drawn scenes, a training from nothing, and its card.
+//! The model of `assets/tiny/`: drawn scenes, a training from nothing in three lessons, and its card.
 
 use std::error::Error;
 use std::fs;
@@ -12,14 +12,30 @@ use mllmseg::device::SelectedDevice;
 use mllmseg::evaluate::{
     Benchmark, BenchmarkOptions, Evaluation, Numbers, RunOptions, Watch, evaluate,
 };
+use mllmseg::model::MllmsegConfig;
 use mllmseg::train::Recipe;
 use mllmseg::train::learner::lines::Lines;
 use mllmseg::training::{Start, Training, export};
 
-/// Pictures to learn from.
-const TRAIN_IMAGES: u64 = 24_000;
-/// Their seed.
-const SEED: u64 = 1;
+/// Scenes to learn from.
+struct Scenes {
+    folder: &'static str,
+    world: fn() -> World,
+    /// Pictures of val, testA and testB, and of train.
+    images: (u64, u64),
+    seed: u64,
+}
+
+const SMALL: Scenes =
+    Scenes { folder: "scenes", world: World::small, images: (200, 60_000), seed: 1 };
+const SHAPES: Scenes =
+    Scenes { folder: "shapes", world: World::shapes, images: (60, 15_000), seed: 2 };
+
+/// The recipes that follow each other, the first from nothing, and what each of them learns from. The
+/// run of a lesson is in a folder of the recipe's name.
+const LESSONS: [(&str, Scenes); 3] =
+    [("tiny-begin", SMALL), ("tiny-shapes", SHAPES), ("tiny", SMALL)];
+
 /// Pictures of the model card's scores, and their seed: no training ever draws it.
 const TEST: (u64, u64) = (150, 20_261_123);
 
@@ -38,52 +54,70 @@ impl TinyModel {
     ///
     /// # Errors
     /// Whatever fails first; called again, it goes on.
-    pub fn make(&self, device: &SelectedDevice) -> Result<(), Box<dyn Error>> {
-        let (scenes, run) = (self.work.join("scenes"), self.work.join("run"));
-        if !scenes.exists() {
-            synth(&scenes, 200, TRAIN_IMAGES, SEED)?;
-        }
-        let devices = std::slice::from_ref(device);
-        let training = match run.join("run.toml").exists() {
-            true => Training::resume(&run, devices)?,
-            false => {
-                Training::start(&Start::Nothing, &scenes, &run, Recipe::open("tiny")?, devices)?
+    pub fn make(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
+        let mut start = Start::Nothing;
+        for (name, scenes) in LESSONS {
+            let run = self.work.join(name);
+            if !run.join("model/config.json").exists() {
+                let data = self.draw(&scenes)?;
+                let training = match run.join("run.toml").exists() {
+                    true => Training::resume(&run, devices)?,
+                    false => Training::start(&start, &data, &run, Recipe::open(name)?, devices)?,
+                };
+                let (first, steps) = (training.next_step(), training.recipe().steps);
+                training.go(Default::default(), Box::new(Lines::new(first, steps)))?;
             }
-        };
-        let (first, steps) = (training.next_step(), training.recipe().steps);
-        let renderer = Box::new(Lines::new(first, steps));
-        training.go(Default::default(), renderer)?;
-        self.publish(&run, device)
+            start = Start::Init(run.join("model"));
+        }
+        self.publish(devices)
     }
 
-    /// Writes the model of a run, as it is so far, and its card.
+    /// The folder of some scenes, which are drawn unless they are there.
+    fn draw(&self, scenes: &Scenes) -> Result<PathBuf, Box<dyn Error>> {
+        let out = self.work.join(scenes.folder);
+        if !out.exists() {
+            synth(&out, (scenes.world)(), scenes.images, scenes.seed)?;
+        }
+        Ok(out)
+    }
+
+    /// Writes the model of the last lesson, as it is so far, and its card.
     ///
     /// # Errors
     /// Whatever fails first.
-    pub fn publish(&self, run: &Path, device: &SelectedDevice) -> Result<(), Box<dyn Error>> {
-        let step = export(run, None, &self.out, device)?;
+    pub fn publish(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
+        let device = devices.first().ok_or("no device")?;
+        let [before @ .., (last, _)] = LESSONS;
+        let run = self.work.join(last);
+        let step = export(&run, None, &self.out, device)?;
         let test = tempfile::tempdir()?;
         let scenes = test.path().join("scenes");
-        synth(&scenes, TEST.0, 0, TEST.1)?;
+        synth(&scenes, World::small(), (TEST.0, 0), TEST.1)?;
         let segmenter = Segmenter::load(&self.out, device)?;
         let started = Instant::now();
         let gres = measure(&segmenter, &self.out, &scenes, Dataset::GRefCoco)?;
         let time = started.elapsed();
         let res = measure(&segmenter, &self.out, &scenes, Dataset::RefCoco)?;
-        let recipe = Recipe::read(&run.join("recipe.toml"))?;
-        let card = card(&recipe, run, step, device, &gres, &res, time)?;
+        let mut rows = String::new();
+        for (name, scenes) in before {
+            rows += &lesson_row(&self.work.join(name), None, &scenes)?;
+        }
+        rows += &lesson_row(&run, Some(step), &SMALL)?;
+        let hardware: Vec<&str> = devices.iter().map(|device| &*device.name).collect();
+        let card =
+            card(&rows, &sizes(segmenter.config()), &hardware.join(" and "), [&gres, &res], time);
         Ok(fs::write(self.out.join("README.md"), card)?)
     }
 }
 
-/// Scenes of the small world.
+/// Scenes on disk: `images` in each of val, testA and testB, and in train.
 pub(crate) fn synth(
     out: &Path,
-    images: u64,
-    train_images: u64,
+    world: World,
+    (images, train_images): (u64, u64),
     seed: u64,
 ) -> Result<(), Box<dyn Error>> {
-    let (format, world) = (PictureFormat::Jpeg, World::small());
+    let format = PictureFormat::Jpeg;
     let options =
         SynthOptions { out: out.to_path_buf(), images, train_images, seed, format, world };
     write_dataset(&options, &mut |_, _| {})?;
@@ -111,32 +145,62 @@ pub(crate) fn measure(
     Ok(evaluate(segmenter, &benchmark.selection()?, options, &mut Quiet)?)
 }
 
+/// What a reader of the card wants to know of the sizes.
+fn sizes(config: &MllmsegConfig) -> String {
+    let (vision, language) = (&config.vision, &config.language);
+    format!(
+        "{} pixels, patches of {}; vision of {} layers {} wide, language model of {} layers {} wide",
+        config.image_size,
+        vision.patch_size,
+        vision.num_hidden_layers,
+        vision.hidden_size,
+        language.num_hidden_layers,
+        language.hidden_size,
+    )
+}
+
+/// What the card says of a lesson, after all of its steps or some of them.
+fn lesson_row(run: &Path, step: Option<usize>, scenes: &Scenes) -> Result<String, Box<dyn Error>> {
+    let recipe = Recipe::read(&run.join("recipe.toml"))?;
+    let step = step.unwrap_or(recipe.steps);
+    let steps = fs::read_to_string(run.join("steps.csv"))?;
+    let mut lines = steps.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let place = |name: &str| names.iter().position(|found| *found == name).ok_or("no such column");
+    let [images, expressions, speed] =
+        [place("images")?, place("expressions")?, place("images_per_second")?];
+    let (mut seen, mut hours) = ([0.0; 2], 0.0);
+    for line in lines.take(step) {
+        let row: Vec<f64> = line.split(',').map(|value| value.parse().unwrap_or(0.0)).collect();
+        let value = |at: usize| row.get(at).copied().unwrap_or(0.0);
+        seen = [seen[0] + value(images), seen[1] + value(expressions)];
+        hours += value(images) / value(speed).max(f64::MIN_POSITIVE) / 3600.0;
+    }
+    let Scenes { world, images: (images, train_images), seed, .. } = scenes;
+    Ok(format!(
+        "| `{}` | `mllmseg synth --world {} --images {images} --train-images {train_images} --seed {seed}` \
+         | {} | {step} | {:.0} | {:.0} | {hours:.1} h |\n",
+        recipe.name,
+        world(),
+        recipe.seed,
+        seen[0],
+        seen[1]
+    ))
+}
+
 fn card(
-    recipe: &Recipe,
-    run: &Path,
-    step: usize,
-    device: &SelectedDevice,
-    gres: &Evaluation,
-    res: &Evaluation,
+    lessons: &str,
+    sizes: &str,
+    hardware: &str,
+    [gres, res]: [&Evaluation; 2],
     time: Duration,
-) -> Result<String, Box<dyn Error>> {
-    let rows = fs::read_to_string(run.join("steps.csv"))?;
-    let taken: Vec<Vec<f64>> = rows
-        .lines()
-        .skip(1)
-        .take(step)
-        .map(|row| row.split(',').map(|value| value.parse().unwrap_or(0.0)).collect())
-        .collect();
-    let column = |index: usize| taken.iter().filter_map(move |row| row.get(index)).copied();
-    let expressions: f64 = column(9).sum();
-    let hours: f64 =
-        taken.iter().filter_map(|row| Some(row.get(8)? / row.get(10)?)).sum::<f64>() / 3600.0;
+) -> String {
     let number = |numbers: &Numbers, name: &str| {
         numbers.get(name).map_or("-".to_string(), |value| format!("{value:.1}"))
     };
     let (g, r) =
         (|name| number(&gres.summary.numbers, name), |name| number(&res.summary.numbers, name));
-    Ok(format!(
+    format!(
         "# The tiny model
 
 A small MLLMSeg, trained from nothing on drawn scenes by this project's own trainer: the same modules
@@ -144,16 +208,17 @@ as the published models with small numbers, so that everything works without a d
 `mllmseg segment` uses when no checkpoint is named.
 
 **What it cannot do: photographs.** It knows five shapes, six colours, two sizes, places, simple relations
-and orders in pictures that `mllmseg synth` draws, and 41 words for them. Of anything else it knows
+and orders in pictures that `mllmseg synth` draws, and {words} words for them. Of anything else it knows
 nothing, and its masks of anything else mean nothing.
 
-| | |
-| --- | --- |
-| sizes | `config.json`: {layers} |
-| data | `mllmseg synth --images 200 --train-images {TRAIN_IMAGES} --seed {SEED}`, the small world |
-| training | recipe `{name}`, seed {seed}: after {step} of {steps} steps, {expressions:.0} expressions; {hours:.1} hours of {hardware} |
-| again | `cargo xtask tiny-model` |
+Sizes (`config.json`): {sizes}.
 
+It learnt in lessons, each from where the one before ended, on {hardware}. `cargo xtask tiny-model` does all of
+it again:
+
+| recipe | data | seed | steps | images | expressions | time |
+| --- | --- | --- | --- | --- | --- | --- |
+{lessons}
 Scores on {images} scenes of another seed (`mllmseg synth --out scenes --images {images} --seed {test_seed}`,
 then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`), in percent:
 
@@ -164,12 +229,10 @@ then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`)
 | RefCOCO layout | cIoU | mIoU | Prec@0.5 | Prec@0.9 | REC Prec@0.5 | expressions |
 | --- | --- | --- | --- | --- | --- | --- |
 | | {rciou} | {miou} | {p50} | {p90} | {rec} | {rn} |
+
+REC is the row of the paper's Table 2: the box around the mask against the annotated box.
 ",
-        layers = "112 pixels, patches of 8, vision and language model of 4 layers 128 wide",
-        name = recipe.name,
-        seed = recipe.seed,
-        steps = recipe.steps,
-        hardware = device.name,
+        words = World::small().vocabulary().len(),
         images = TEST.0,
         test_seed = TEST.1,
         giou = g("giou"),
@@ -184,5 +247,5 @@ then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`)
         p90 = r("prec@0.9"),
         rec = r("rec_prec@0.5"),
         rn = res.summary.numbers.n(),
-    ))
+    )
 }

@@ -97,6 +97,9 @@ pub fn compare(dump: &Dump, case: &Path, t: Tolerances) -> Result<Vec<Row>, Pari
 
 /// Steps of the trajectory that are compared value by value.
 const EXACT_STEPS: usize = 2;
+/// How much farther all six steps together may be off: by the sixth step of `qwen2` the gradient norm is
+/// 0.9e-3 (Intel) and 2.1e-3 (AMD) of the largest value away, with the same code.
+const DRIFT: f64 = 2.5;
 
 /// Rows of what training computes, relative: its values have no common scale.
 ///
@@ -134,7 +137,7 @@ fn training_rows(
         let scale = largest(expected.iter().map(|value| value.abs()));
         let difference = distance(&found, &expected, |_| scale);
         let label = format!("{name} (of largest)");
-        rows.push(row(label, difference, t.trajectory, &expected));
+        rows.push(row(label, difference, DRIFT * t.trajectory, &expected));
     }
     Ok(())
 }
