@@ -141,7 +141,7 @@ pub fn print_evaluation(
         report::scored_as(summary, ", "),
         summary.numbers.n()
     );
-    let paper = published::numbers(options.dataset, options.split_by(), options.split);
+    let paper = selection.benchmark().published();
     if !paper.is_empty() {
         println!(
             "{:14}{:>9}  {}",

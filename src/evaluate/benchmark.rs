@@ -9,8 +9,10 @@ use mllmseg_data::refer::{
     Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferError, ReferItem, Skipped,
     Split,
 };
+use mllmseg_data::scenes;
 
 use super::EvalError;
+use super::published::{self, PublishedNumber};
 
 /// Which numbers are wanted.
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub struct Benchmark {
     data: ReferDataset,
     options: BenchmarkOptions,
     generalized: bool,
+    /// Whether `mllmseg synth` drew it.
+    drawn: bool,
 }
 
 impl Benchmark {
@@ -69,7 +73,17 @@ impl Benchmark {
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;
         let generalized = data.generalized(options.split);
-        Ok(Self { data, options, generalized })
+        let drawn = root.join(scenes::ORIGIN_FILE).exists();
+        Ok(Self { data, options, generalized, drawn })
+    }
+
+    /// What the paper reports for this split: nothing for drawn scenes, whatever their layout.
+    pub fn published(&self) -> Vec<PublishedNumber> {
+        let BenchmarkOptions { dataset, split, .. } = self.options;
+        match self.drawn {
+            true => Vec::new(),
+            false => published::numbers(dataset, self.options.split_by(), split),
+        }
     }
 
     /// Whether it is scored as gRefCOCO is ([`ReferDataset::generalized`]).

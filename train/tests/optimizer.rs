@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::gradients::GradientNorms;
+use mllmseg_train::optimizer::MatrixRule;
 use mllmseg_train::optimizer::state::StateError;
 use mllmseg_train::{AdamW, AdamWConfig, TrainableSet};
 use serde::Deserialize;
@@ -129,6 +130,59 @@ fn half_precision_weights_have_an_f32_master() {
     let found: Vec<f32> = vector.cast(DType::F32).into_data().iter().collect();
     // bf16 has steps of 2^-8 below 1.
     assert!(found.iter().all(|x| (x - 0.99).abs() <= 2f32.powi(-9)), "{found:?}");
+}
+
+/// One step from zero at rate 0.1: both singular values of the matrix, 3 and 0.3, move it by about
+/// 0.1 · 0.2 · √2, and AdamW moves the vector by 0.1.
+#[test]
+fn matrices_move_as_muon_says_and_the_rest_as_adamw() {
+    let plain = cpu();
+    let device = plain.clone().autodiff();
+    let zeros = Values { matrix: vec![0.0; 4], vector: vec![0.0; 3] };
+    let weights = Weights {
+        matrix: Param::from_tensor(zeros.matrix(&device)),
+        vector: Param::from_tensor(zeros.vector(&device)),
+    };
+    let gradient = Values { matrix: vec![3.0, 0.0, 0.0, 0.3], vector: vec![1.0, 2.0, 3.0] };
+    let mut gradients = GradientsParams::new();
+    gradients.register(weights.matrix.id, gradient.matrix(&plain));
+    gradients.register(weights.vector.id, gradient.vector(&plain));
+    let config =
+        AdamWConfig { weight_decay: 0.0, matrices: MatrixRule::Muon, ..AdamWConfig::default() };
+    let weights = AdamW::new(config).step(0.1, weights, gradients, 1.0);
+    assert_close(weights.vector.val(), &[-0.1; 3], 0);
+    let moved: Vec<f32> = weights.matrix.val().into_data().iter().collect();
+    let expected = -0.1 * 0.2 * 2f32.sqrt();
+    for value in [moved[0], moved[3]] {
+        assert!((0.6..1.3).contains(&(value / expected)), "{moved:?}");
+    }
+    assert!(moved[1].abs() + moved[2].abs() < 1e-6, "{moved:?}");
+}
+
+#[test]
+fn a_restored_momentum_goes_on_as_if_never_left() {
+    let config = Preset::Tiny.config();
+    let table = NameTable::new(&config, false);
+    let model = Mllmseg::new(&config, None, &cpu());
+    let model = TrainableSet::LoraAndDecoder.prepare(model, true);
+    let constants = AdamWConfig { matrices: MatrixRule::Muon, ..AdamWConfig::default() };
+    let matrix = |model: &Mllmseg| model.mask_decoder.text_down.weight.clone();
+    let gradients = |seed: f64| {
+        let matrix = matrix(&model);
+        let mut gradients = GradientsParams::new();
+        gradients.register(matrix.id, (matrix.val().inner() * seed).sin());
+        gradients
+    };
+    let mut first = AdamW::new(constants);
+    let once = first.step(1e-2, model.clone(), gradients(30.0), 1.0);
+    let saved = first.save(&table).unwrap();
+    let mut second = AdamW::restore(constants, saved, &once, &table).unwrap();
+    let a = first.step(1e-2, once.clone(), gradients(70.0), 1.0);
+    let b = second.step(1e-2, once.clone(), gradients(70.0), 1.0);
+    let fresh = AdamW::new(constants).step(1e-2, once.clone(), gradients(70.0), 1.0);
+    let weight = |model: &Mllmseg| matrix(model).val().into_data();
+    weight(&a).assert_eq(&weight(&b), true);
+    assert_ne!(weight(&a), weight(&fresh), "the momentum matters");
 }
 
 /// A tiny model with the same made-up gradient everywhere.

@@ -59,6 +59,9 @@ pub struct SynthReport {
     pub kinds: BTreeMap<&'static str, u64>,
 }
 
+/// The file at the root of a data set that says how it was drawn.
+pub const ORIGIN_FILE: &str = "scenes.json";
+
 /// The most pictures: file names number them in twelve digits, and that many fit no disk.
 const MOST_PICTURES: u64 = 1_000_000_000;
 /// Pictures that are drawn at a time, which bounds the memory.
@@ -375,7 +378,7 @@ fn write_origin(
         vocabulary: options.world.vocabulary(),
         report,
     };
-    let mut file = JsonFile::create(root.join("scenes.json"))?;
+    let mut file = JsonFile::create(root.join(ORIGIN_FILE))?;
     file.record(&origin)?;
     file.text("\n")?;
     file.finish()

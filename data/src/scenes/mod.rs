@@ -34,7 +34,7 @@ mod truth;
 mod words;
 mod world;
 
-pub use dataset::{SynthOptions, SynthReport, write_dataset};
+pub use dataset::{ORIGIN_FILE, SynthOptions, SynthReport, write_dataset};
 pub use error::ScenesError;
 pub use forms::{Form, Slots};
 pub use picture::PictureFormat;

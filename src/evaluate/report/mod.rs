@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::files::write_whole;
-use super::published::{self, MODELS};
+use super::published::MODELS;
 use super::{EvalError, Evaluation, Selection, Summary};
 use charts::{histogram, precision_curve};
 use html::escape;
@@ -103,8 +103,7 @@ pub fn label(key: &str) -> String {
 }
 
 fn table(selection: &Selection, evaluation: &Evaluation) -> String {
-    let options = selection.benchmark().options();
-    let paper = published::numbers(options.dataset, options.split_by(), options.split);
+    let paper = selection.benchmark().published();
     let columns = if paper.is_empty() { 0 } else { MODELS.len() };
     let mut text =
         String::from("<div class=\"scroll\"><table>\n<thead><tr><th>%</th><th>This run</th>");

@@ -305,3 +305,17 @@ impl Drop for Replicas {
         while self.broken.is_none() && self.reports.recv_timeout(left()).is_ok() {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_on_one_device_share_the_cores() {
+        let device = crate::test_device();
+        let named = |count| vec![NamedDevice { name: "cpu".into(), device: device.clone() }; count];
+        assert_eq!(share_of_cores(&device, &named(1)), None);
+        let half = (rayon::current_num_threads() / 2).max(1);
+        assert_eq!(share_of_cores(&device, &named(2)), Some(half));
+    }
+}
