@@ -103,8 +103,10 @@ impl TinyModel {
             rows += &lesson_row(&self.work.join(name), None, &scenes)?;
         }
         rows += &lesson_row(&run, Some(step), &SMALL)?;
-        let hardware: Vec<String> =
-            devices.iter().map(|device| format!("{} (`{}`)", device.name, device.spelling)).collect();
+        let hardware: Vec<String> = devices
+            .iter()
+            .map(|device| format!("{} (`{}`)", device.name, device.spelling))
+            .collect();
         let card =
             card(&rows, &sizes(segmenter.config()), &hardware.join(" and "), [&gres, &res], time);
         Ok(fs::write(self.out.join("README.md"), card)?)
