@@ -97,8 +97,8 @@ pub fn compare(dump: &Dump, case: &Path, t: Tolerances) -> Result<Vec<Row>, Pari
 
 /// Steps of the trajectory that are compared value by value.
 const EXACT_STEPS: usize = 2;
-/// How much farther all six steps together may be off: by the sixth step of `qwen2` the gradient norm is
-/// 0.9e-3 (Intel) and 2.1e-3 (AMD) of the largest value away, with the same code.
+/// How much farther all six steps together may be off: on two machines, the gradient norm of `qwen2`'s
+/// sixth step was 0.9e-3 and 2.1e-3 of the largest value away.
 const DRIFT: f64 = 2.5;
 
 /// Rows of what training computes, relative: its values have no common scale.
