@@ -17,11 +17,10 @@ use mllmseg::model::checkpoint::{SaveOptions, save_model};
 use mllmseg::model::mask_decoder::MaskDecoder;
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::train::Recipe;
-use mllmseg::train::learner::lines::Lines;
 use mllmseg::train::recipe::{TrainedRecipe, TrainedWeights};
 use mllmseg::training::{Start, Training};
 
-use crate::tiny_model::{measure, synth};
+use crate::tiny_model::{measure, synth, trained};
 
 /// Pictures to learn from and to measure on, and their seeds.
 const TRAIN: (u64, u64) = (8_000, 11);
@@ -107,13 +106,7 @@ impl Ablation {
         devices: &[SelectedDevice],
     ) -> Result<PathBuf, Box<dyn Error>> {
         let run = self.work.join(format!("{}-{seed}", variant.name()));
-        let model = run.join("model");
-        if model.join("config.json").exists() {
-            return Ok(model);
-        }
-        let training = if run.join("run.toml").exists() {
-            Training::resume(&run, devices)?
-        } else {
+        trained(&run, devices, || {
             let mut recipe = Recipe::open("tiny")?;
             (recipe.steps, recipe.seed) = (self.steps, seed);
             recipe.validation.dataset = String::new();
@@ -125,12 +118,9 @@ impl Ablation {
             };
             let prior = recipe.new_model.take().and_then(|new| new.mask_prior);
             let start = Start::Init(self.start(variant, seed, prior)?);
-            Training::start(&start, scenes, &run, recipe, devices)?
-        };
-        let lines = Box::new(Lines::new(training.next_step(), self.steps));
-        eprintln!("{}, seed {seed}", title(variant));
-        training.go(Default::default(), lines)?;
-        Ok(model)
+            eprintln!("{}, seed {seed}", title(variant));
+            Ok(Training::start(&start, scenes, &run, recipe, devices)?)
+        })
     }
 
     /// A checkpoint of the shared vision and language model with a fresh decoder.

@@ -58,16 +58,11 @@ impl TinyModel {
         let mut start = Start::Nothing;
         for (name, scenes) in LESSONS {
             let run = self.work.join(name);
-            if !run.join("model/config.json").exists() {
+            let model = trained(&run, devices, || {
                 let data = self.draw(&scenes)?;
-                let training = match run.join("run.toml").exists() {
-                    true => Training::resume(&run, devices)?,
-                    false => Training::start(&start, &data, &run, Recipe::open(name)?, devices)?,
-                };
-                let (first, steps) = (training.next_step(), training.recipe().steps);
-                training.go(Default::default(), Box::new(Lines::new(first, steps)))?;
-            }
-            start = Start::Init(run.join("model"));
+                Ok(Training::start(&start, &data, &run, Recipe::open(name)?, devices)?)
+            })?;
+            start = Start::Init(model);
         }
         self.publish(devices)
     }
@@ -103,14 +98,29 @@ impl TinyModel {
             rows += &lesson_row(&self.work.join(name), None, &scenes)?;
         }
         rows += &lesson_row(&run, Some(step), &SMALL)?;
-        let hardware: Vec<String> = devices
-            .iter()
-            .map(|device| format!("{} (`{}`)", device.name, device.spelling))
-            .collect();
+        let spellings: Vec<&str> = devices.iter().map(|device| &*device.spelling).collect();
         let card =
-            card(&rows, &sizes(segmenter.config()), &hardware.join(" and "), [&gres, &res], time);
+            card(&rows, &sizes(segmenter.config()), &spellings.join(","), [&gres, &res], time);
         Ok(fs::write(self.out.join("README.md"), card)?)
     }
+}
+
+/// The model of a run, which is begun, or gone on with, unless it is done.
+pub(crate) fn trained(
+    run: &Path,
+    devices: &[SelectedDevice],
+    begin: impl FnOnce() -> Result<Training, Box<dyn Error>>,
+) -> Result<PathBuf, Box<dyn Error>> {
+    let model = run.join("model");
+    if !model.join("config.json").exists() {
+        let training = match run.join("run.toml").exists() {
+            true => Training::resume(run, devices)?,
+            false => begin()?,
+        };
+        let (first, steps) = (training.next_step(), training.recipe().steps);
+        training.go(Default::default(), Box::new(Lines::new(first, steps)))?;
+    }
+    Ok(model)
 }
 
 /// Scenes on disk: `images` in each of val, testA and testB, and in train.
@@ -194,7 +204,7 @@ fn lesson_row(run: &Path, step: Option<usize>, scenes: &Scenes) -> Result<String
 fn card(
     lessons: &str,
     sizes: &str,
-    hardware: &str,
+    devices: &str,
     [gres, res]: [&Evaluation; 2],
     time: Duration,
 ) -> String {
@@ -210,14 +220,14 @@ A small MLLMSeg, trained from nothing on drawn scenes by this project's own trai
 as the published models with small numbers, so that everything works without a download. It is what
 `mllmseg segment` uses when no checkpoint is named.
 
-**What it cannot do: photographs.** It knows five shapes, six colours, two sizes, places, simple relations
-and orders in pictures that `mllmseg synth` draws, and {words} words for them. Of anything else it knows
-nothing, and its masks of anything else mean nothing.
+**What it cannot do: photographs.** Its world is five shapes, six colours and two sizes in pictures that
+`mllmseg synth` draws, with {words} words for them and for their places, relations and orders. Of anything else
+it knows nothing, and its masks of anything else mean nothing.
 
 Sizes (`config.json`): {sizes}.
 
-It learnt in lessons, each from where the one before ended, on {hardware}. `cargo xtask tiny-model` does all of
-it again:
+It learnt in lessons, each from where the one before ended, on `--devices {devices}`. `cargo xtask tiny-model`
+does all of it again:
 
 | recipe | data | seed | steps | images | expressions | time |
 | --- | --- | --- | --- | --- | --- | --- |
