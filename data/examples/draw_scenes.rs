@@ -8,7 +8,7 @@ use mllmseg_data::scenes::{Part, World, expressions, generate};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [world, seed, path] = arguments.as_slice() else {
-        return Err("expected: small|shapes|full SEED SHEET.png".into());
+        return Err("expected: small|shapes|places|full SEED SHEET.png".into());
     };
     let (world, seed): (World, u64) = (world.parse()?, seed.parse()?);
     let (columns, rows, side) = (4, 3, 232);

@@ -22,7 +22,7 @@ fn said(world: &World, seed: u64, scenes: u64) -> Vec<(Scene, Vec<SceneExpressio
 
 #[test]
 fn the_checker_agrees_with_every_expression() {
-    for (world, scenes) in [(World::small(), 2400), (World::full(), 1200)] {
+    for (world, scenes) in [(World::small(), 2400), (World::full(), 1200), (World::places(), 600)] {
         let words: BTreeSet<_> = world.vocabulary().into_iter().collect();
         let found = said(&world, 11, scenes);
         let counts = found.par_iter().map(|(scene, said)| {

@@ -28,8 +28,9 @@ pub struct SynthArgs {
     /// jpeg or png
     #[arg(long, default_value = "jpeg")]
     format: PictureFormat,
-    /// small (5 shapes, 6 colours, 2 sizes), shapes (the same, of which little is said but shapes) or full
-    /// (10, 8, 3; more objects, which hide each other more)
+    /// small (5 shapes, 6 colours, 2 sizes), shapes (the same, of which little is said but shapes), places
+    /// (the same, of which most is said by place and order) or full (10, 8, 3; more objects, which hide
+    /// each other more)
     #[arg(long, default_value = "small")]
     world: World,
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ScenesError {
     /// A world without that name.
-    #[error("unknown world `{name}`; known are small, shapes, full")]
+    #[error("unknown world `{name}`; known are small, shapes, places, full")]
     UnknownWorld {
         /// The name given.
         name: String,

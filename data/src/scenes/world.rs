@@ -99,7 +99,7 @@ impl Size {
     pub const ALL: [Self; 3] = [Self::Small, Self::Medium, Self::Large];
 }
 
-/// The dials of a drawn world. [`World::small`], [`World::shapes`] and
+/// The dials of a drawn world. [`World::small`], [`World::shapes`], [`World::places`] and
 /// [`World::full`] are those that have names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
@@ -218,6 +218,43 @@ impl World {
         }
     }
 
+    /// The small world with other things said of it: two thirds depend on where things are and how
+    /// they are ordered. [`World::small`] says "the leftmost star" so seldom that a model that finds
+    /// stars is content with all of them.
+    pub fn places() -> Self {
+        use Slots as S;
+        Self {
+            name: "places",
+            forms: vec![
+                (Form::Extreme(S::SHAPE), 22),
+                (Form::Extreme(S::COLOUR), 22),
+                (Form::Second(S::SHAPE), 8),
+                (Form::Second(S::COLOUR), 8),
+                (Form::Side(S::SHAPE), 8),
+                (Form::Side(S::COLOUR), 6),
+                (Form::Side(S::COLOUR_SHAPE), 6),
+                (Form::Relation(S::SHAPE), 5),
+                (Form::Relation(S::COLOUR_SHAPE), 5),
+                (Form::Superlative(S::SHAPE), 4),
+                (Form::Superlative(S::COLOUR), 4),
+                (Form::Named(S::COLOUR_SHAPE), 8),
+                (Form::Named(S::ALL), 4),
+                (Form::Named(S::SIZE_SHAPE), 4),
+                (Form::Named(S::SIZE_COLOUR), 2),
+                (Form::Named(S::COLOUR), 2),
+                (Form::Named(S::SHAPE), 3),
+                (Form::All(S::COLOUR), 5),
+                (Form::All(S::SHAPE), 7),
+                (Form::All(S::SIZE_COLOUR), 4),
+                (Form::All(S::SIZE_SHAPE), 5),
+                (Form::Pair(S::SHAPE), 6),
+                (Form::Pair(S::COLOUR_SHAPE), 5),
+            ],
+            alike: 65,
+            ..Self::small()
+        }
+    }
+
     /// Ten shapes, eight colours and three sizes, four to eight objects a scene that hide more of
     /// each other, on livelier backgrounds.
     pub fn full() -> Self {
@@ -289,6 +326,7 @@ impl FromStr for World {
         match name {
             "small" => Ok(Self::small()),
             "shapes" => Ok(Self::shapes()),
+            "places" => Ok(Self::places()),
             "full" => Ok(Self::full()),
             _ => Err(ScenesError::UnknownWorld { name: name.escape_debug().to_string() }),
         }
