@@ -35,7 +35,7 @@ pub struct TrainArgs {
     /// Go on from the run's last snapshot; base, data and recipe are the run's own
     #[arg(long)]
     resume: bool,
-    /// res-paper, gres-paper, tiny, tiny-begin, tiny-shapes, or a TOML file
+    /// res-paper, gres-paper, tiny, tiny-begin, tiny-shapes, tiny-places, or a TOML file
     #[arg(long, default_value = "res-paper", conflicts_with = "resume")]
     recipe: String,
     #[command(flatten)]

@@ -1,0 +1,217 @@
+//! Every number of a training run, and where it comes from: the published recipe, a TOML file, flags.
+//!
+//! What a file leaves out has the published value, so that the paper's own recipes
+//! (`train/recipes/`) are a few lines each. The resolved recipe, every number written out, is kept
+//! beside the run.
+
+mod check;
+mod error;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use error::RecipeError;
+pub use sections::{
+    Ask, BatchRecipe, DataRecipe, LossRecipe, NewModel, OptimizerRecipe, SnapshotRecipe,
+    TrainedRecipe, TrainedWeights, ValidationRecipe, Wording,
+};
+
+use crate::loss::LossWeights;
+use crate::optimizer::AdamWConfig;
+use crate::schedule::WarmupCosine;
+
+/// A training run's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// What it is called.
+    pub name: String,
+    /// Updates of the weights.
+    pub steps: usize,
+    /// What all random choices are drawn from.
+    pub seed: u64,
+    /// Number type of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
+    pub dtype: String,
+    /// Keep only each block's input, and compute its inside again for the backward pass.
+    pub recompute: bool,
+    /// A model from nothing, in place of a base checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_model: Option<NewModel>,
+    /// What is learnt from.
+    pub data: DataRecipe,
+    /// How much at once.
+    pub batch: BatchRecipe,
+    /// Which weights learn.
+    pub trained: TrainedRecipe,
+    /// What is minimised.
+    pub loss: LossRecipe,
+    /// How the weights move.
+    pub optimizer: OptimizerRecipe,
+    /// What is kept for going on later.
+    pub snapshots: SnapshotRecipe,
+    /// What is measured on the way.
+    pub validation: ValidationRecipe,
+}
+
+impl Default for Recipe {
+    /// The published first stage.
+    fn default() -> Self {
+        Self {
+            name: "custom".into(),
+            steps: 50_000,
+            seed: 0,
+            dtype: "auto".into(),
+            recompute: false,
+            new_model: None,
+            data: DataRecipe::default(),
+            batch: BatchRecipe::default(),
+            trained: TrainedRecipe::default(),
+            loss: LossRecipe::default(),
+            optimizer: OptimizerRecipe::default(),
+            snapshots: SnapshotRecipe::default(),
+            validation: ValidationRecipe::default(),
+        }
+    }
+}
+
+/// The largest recipe file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl Recipe {
+    /// The recipes that are built in: name and file.
+    pub const BUILT_IN: [(&'static str, &'static str); 6] = [
+        ("res-paper", include_str!("../../recipes/res-paper.toml")),
+        ("gres-paper", include_str!("../../recipes/gres-paper.toml")),
+        ("tiny-begin", include_str!("../../recipes/tiny-begin.toml")),
+        ("tiny-shapes", include_str!("../../recipes/tiny-shapes.toml")),
+        ("tiny-places", include_str!("../../recipes/tiny-places.toml")),
+        ("tiny", include_str!("../../recipes/tiny.toml")),
+    ];
+
+    /// A recipe that is built in, or of a file.
+    ///
+    /// # Errors
+    /// [`RecipeError`]; numbers are checked by [`Recipe::check`] once flags are applied.
+    pub fn open(name_or_path: &str) -> Result<Self, RecipeError> {
+        let built_in = Self::BUILT_IN.iter().find(|(name, _)| *name == name_or_path);
+        let path = PathBuf::from(name_or_path);
+        match built_in {
+            Some((_, text)) => Self::parse(text, &path),
+            None => Self::read(&path),
+        }
+    }
+
+    /// A recipe of a file.
+    ///
+    /// # Errors
+    /// [`RecipeError::Read`] and [`RecipeError::Parse`].
+    pub fn read(path: &Path) -> Result<Self, RecipeError> {
+        let fail = |source| {
+            let names = Self::BUILT_IN.map(|(name, _)| name).join(", ");
+            RecipeError::Read { path: path.to_path_buf(), names, source }
+        };
+        let size = std::fs::metadata(path).map_err(fail)?.len();
+        if size > MAX_BYTES {
+            return Err(fail(std::io::Error::other(format!("{size} bytes are no recipe"))));
+        }
+        Self::parse(&std::fs::read_to_string(path).map_err(fail)?, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
+        toml::from_str(text).map_err(|error| RecipeError::Parse {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })
+    }
+
+    /// Every number written out.
+    pub fn to_toml(&self) -> String {
+        // A struct of numbers, texts and lists always has a form in TOML.
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The learning rate over the run.
+    pub fn schedule(&self) -> WarmupCosine {
+        let OptimizerRecipe { learning_rate, warmup, schedule_steps, .. } = self.optimizer;
+        WarmupCosine::with_warmup_ratio(learning_rate, schedule_steps.unwrap_or(self.steps), warmup)
+    }
+
+    /// The optimizer's constants.
+    pub fn adamw(&self) -> AdamWConfig {
+        let OptimizerRecipe { beta_1, beta_2, epsilon, weight_decay, matrices, .. } =
+            self.optimizer;
+        AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrices }
+    }
+
+    /// The factors of the losses.
+    pub fn loss_weights(&self) -> LossWeights {
+        let LossRecipe { ce_weight, pixel_weight, dice_weight, .. } = self.loss;
+        LossWeights { ce: ce_weight, pixel: pixel_weight, dice: dice_weight }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Section by section the numbers of the paper and its published code.
+    #[test]
+    fn the_papers_recipes_have_the_published_numbers() {
+        let res = Recipe::open("res-paper").unwrap();
+        assert_eq!((res.steps, res.batch.images * res.batch.batches_per_step), (50_000, 32));
+        assert_eq!(res.data.mix, ["refclef", "refcoco", "refcoco+", "refcocog"]);
+        assert_eq!((res.optimizer.learning_rate, res.optimizer.weight_decay), (4e-5, 0.05));
+        assert_eq!(res.adamw(), AdamWConfig::default());
+        let TrainedRecipe { lora_rank, lora_alpha, lora_dropout, .. } = res.trained;
+        assert_eq!((lora_rank, lora_alpha, lora_dropout), (64, 128.0, 0.05));
+        assert_eq!(res.schedule().warmup_steps, 1500);
+        assert_eq!(res.data.jpeg_quality, [75, 100]);
+        assert_eq!((res.data.expressions_per_image, res.data.ask), (5, Ask::Together));
+        let gres = Recipe::open("gres-paper").unwrap();
+        assert_eq!((gres.steps, &gres.data.mix[..]), (20_000, &["grefcoco".to_string()][..]));
+    }
+
+    /// Half way through a schedule of twice the steps, the rate is half of its peak.
+    #[test]
+    fn a_run_may_end_before_its_schedule() {
+        let text = "steps = 500\n[optimizer]\nwarmup = 0.0\nschedule_steps = 1000";
+        let recipe = Recipe::parse(text, Path::new("my.toml")).unwrap();
+        recipe.check().unwrap();
+        assert!((recipe.schedule().learning_rate(500) - 2e-5).abs() < 1e-15);
+    }
+
+    #[test]
+    fn every_built_in_recipe_is_sound_and_survives_being_written_out() {
+        for (name, _) in Recipe::BUILT_IN {
+            let recipe = Recipe::open(name).unwrap();
+            assert_eq!(recipe.name, name);
+            recipe.check().unwrap();
+            let written = Recipe::parse(&recipe.to_toml(), Path::new("written")).unwrap();
+            assert_eq!(written, recipe);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let parse = |text: &str| Recipe::parse(text, Path::new("my.toml"));
+        let message = parse("stepz = 3").unwrap_err().to_string();
+        assert!(message.contains("my.toml") && message.contains("stepz"), "{message}");
+        let message = parse("[loss]\nmask = \"mse\"").unwrap_err().to_string();
+        assert!(message.contains("bce_dice"), "{message}");
+        for (text, words) in [
+            ("steps = 0", "steps"),
+            ("[data]\njpeg_quality = [90, 10]", "jpeg_quality"),
+            ("[optimizer]\nlearning_rate = nan", "learning_rate"),
+            ("[data]\nmix = []", "data.mix"),
+            ("[trained]\nlora_rank = 8", "lora_alpha"),
+            ("steps = 9\n[optimizer]\nschedule_steps = 8", "schedule_steps"),
+        ] {
+            let message = parse(text).unwrap().check().unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+        let message = Recipe::open("no-such").unwrap_err().to_string();
+        assert!(message.contains("res-paper"), "{message}");
+    }
+}
