@@ -1,0 +1,86 @@
+//! Scores on drawn scenes by the form of what is said: what a model has learnt, and what not.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::Path;
+
+use mllmseg::data::refer::{Dataset, Split};
+use mllmseg::data::scenes::{Form, Part, World, expressions, generate};
+use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation};
+
+use super::TEST;
+
+/// Rows of a table, the best of what has a target first: an example, expressions with a target, their
+/// mean IoU and the share above 0.5, expressions without, and the share of these that is rejected.
+///
+/// `evaluation` is of the validation part of the test scenes, in the gRefCOCO layout.
+pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, Box<dyn Error>> {
+    let options = BenchmarkOptions::new(Dataset::GRefCoco, Split::Val);
+    let benchmark = Benchmark::open(scenes, options)?;
+    let selection = benchmark.selection()?;
+    let forms = forms();
+    let mut tallies: HashMap<&str, Tally> = HashMap::new();
+    for outcome in &evaluation.outcomes {
+        let (_, expression) = selection.expression(outcome.place);
+        let example = forms.get(expression.text).ok_or_else(|| {
+            format!("{:?} is said of no scene of seed {}", expression.text, TEST.1)
+        })?;
+        let tally = tallies.entry(example).or_default();
+        match outcome.no_target {
+            true => tally.without.push(f64::from(u8::from(outcome.rejected))),
+            false => tally.with.push(outcome.iou),
+        }
+    }
+    let mut rows: Vec<(&str, Tally)> = tallies.into_iter().collect();
+    rows.sort_by(|(a, one), (b, other)| {
+        mean(&other.with).total_cmp(&mean(&one.with)).then_with(|| a.cmp(b))
+    });
+    let row = |(example, Tally { with, without }): &(&str, Tally)| {
+        let found: Vec<f64> = with.iter().map(|iou| f64::from(u8::from(*iou > 0.5))).collect();
+        let percent = |values: &[f64]| 100.0 * mean(values);
+        format!(
+            "| \"{example}\" | {} | {:.1} | {:.1} | {} | {:.1} |\n",
+            with.len(),
+            percent(with),
+            percent(&found),
+            without.len(),
+            percent(without)
+        )
+    };
+    Ok(rows.iter().map(row).collect())
+}
+
+/// The expressions of one form.
+#[derive(Default)]
+struct Tally {
+    /// IoU of those with a target.
+    with: Vec<f64>,
+    /// Of those without, 1 if rejected, else 0.
+    without: Vec<f64>,
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// All that is said of the test scenes, and an example of its form. Words tell their form, so the
+/// same words are of the same form in every scene.
+fn forms() -> HashMap<String, &'static str> {
+    let world = World::small();
+    let said = |number| expressions(&world, &generate(&world, TEST.1, Part::Val.index(number)));
+    (0..TEST.0).flat_map(said).map(|said| (said.text, example(said.form))).collect()
+}
+
+fn example(form: Form) -> &'static str {
+    match form {
+        Form::Named(_) => "the red star",
+        Form::Extreme(_) => "the leftmost star",
+        Form::Side(_) => "the star on the left",
+        Form::Relation(_) => "the star above the ring",
+        Form::Second(_) => "the second star from the left",
+        Form::Superlative(_) => "the largest star",
+        Form::All(_) => "all the red shapes",
+        Form::AllSide(_) => "all the red shapes on the left",
+        Form::Pair(_) => "the star and the ring",
+    }
+}
