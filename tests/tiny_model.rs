@@ -1,45 +1,24 @@
 //! The model of `assets/tiny/` on scenes that no training drew.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::data::scenes::{PictureFormat, SynthOptions, World, write_dataset};
-use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Numbers, RunOptions, Watch, evaluate};
+use mllmseg::data::refer::Dataset;
+use mllmseg::data::scenes::World;
 use mllmseg::{Segmenter, device};
+use xtask::tiny_model::{measure, synth};
 
 /// Another seed than those of the lessons and of the card.
 const SEED: u64 = 31;
 const IMAGES: u64 = 40;
 
-struct Quiet;
-
-impl Watch for Quiet {
-    fn begin(&mut self, _done: usize, _total: usize) {}
-    fn advance(&mut self, _done: usize, _ciou: Option<f64>) {}
-}
-
-/// The tiny model's numbers on the validation part of some scenes.
-fn numbers(scenes: &Path, dataset: Dataset) -> Numbers {
-    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
-    let segmenter = Segmenter::load(&checkpoint, &device::cpu()).unwrap();
-    let benchmark = Benchmark::open(scenes, BenchmarkOptions::new(dataset, Split::Val)).unwrap();
-    let selection = benchmark.selection().unwrap();
-    let options = RunOptions { checkpoint: &checkpoint, predictions: None, resume: false };
-    evaluate(&segmenter, &selection, options, &mut Quiet).unwrap().summary.numbers
-}
-
-fn scenes(out: PathBuf) -> PathBuf {
-    let (world, format) = (World::small(), PictureFormat::Jpeg);
-    let options = SynthOptions { out, images: IMAGES, train_images: 0, seed: SEED, format, world };
-    write_dataset(&options, &mut |_, _| {}).unwrap();
-    options.out
-}
-
 /// Some points below its card, as seeds differ.
 #[test]
 fn new_scenes_are_segmented() {
     let folder = tempfile::tempdir().unwrap();
-    let scenes = scenes(folder.path().join("scenes"));
+    let scenes = folder.path().join("scenes");
+    synth(&scenes, World::small(), (IMAGES, 0), SEED).unwrap();
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+    let segmenter = Segmenter::load(&checkpoint, &device::cpu()).unwrap();
     for (dataset, bars) in [
         (
             Dataset::GRefCoco,
@@ -47,7 +26,7 @@ fn new_scenes_are_segmented() {
         ),
         (Dataset::RefCoco, &[("ciou", 88.0), ("prec@0.5", 95.0), ("rec_prec@0.5", 92.0)]),
     ] {
-        let numbers = numbers(&scenes, dataset);
+        let numbers = measure(&segmenter, &checkpoint, &scenes, dataset).unwrap().summary.numbers;
         println!("{dataset}: {numbers:?}");
         for &(name, bar) in bars {
             let value = numbers.get(name).unwrap();

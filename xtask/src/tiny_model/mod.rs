@@ -136,7 +136,10 @@ pub(crate) fn trained(
 }
 
 /// Scenes on disk: `images` in each of val, testA and testB, and in train.
-pub(crate) fn synth(
+///
+/// # Errors
+/// If they cannot be written.
+pub fn synth(
     out: &Path,
     world: World,
     (images, train_images): (u64, u64),
@@ -159,7 +162,10 @@ impl Watch for Quiet {
 }
 
 /// A checkpoint on the validation part of some scenes.
-pub(crate) fn measure(
+///
+/// # Errors
+/// If the scenes cannot be read or the model fails.
+pub fn measure(
     segmenter: &Segmenter,
     checkpoint: &Path,
     scenes: &Path,
