@@ -11,7 +11,8 @@ use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation};
 use super::TEST;
 
 /// Rows of a table, the best of what has a target first: an example, expressions with a target, their
-/// mean IoU and the share above 0.5, expressions without, and the share of these that is rejected.
+/// mean IoU and the share of at least 0.5 (as Prec@0.5 counts), expressions without, and the share of
+/// these that is rejected.
 ///
 /// `evaluation` is of the validation part of the test scenes, in the gRefCOCO layout.
 pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, Box<dyn Error>> {
@@ -36,7 +37,7 @@ pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, 
         mean(&other.with).total_cmp(&mean(&one.with)).then_with(|| a.cmp(b))
     });
     let row = |(example, Tally { with, without }): &(&str, Tally)| {
-        let found: Vec<f64> = with.iter().map(|iou| f64::from(u8::from(*iou > 0.5))).collect();
+        let found: Vec<f64> = with.iter().map(|iou| f64::from(u8::from(*iou >= 0.5))).collect();
         let percent = |values: &[f64]| 100.0 * mean(values);
         format!(
             "| \"{example}\" | {} | {:.1} | {:.1} | {} | {:.1} |\n",
