@@ -6,7 +6,7 @@ mod gpus;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use mllmseg::device;
-use mllmseg::model::mllmseg::{Conversations, token_tensor};
+use mllmseg::model::mllmseg::{Conversations, SegToken, token_tensor};
 use mllmseg::model::{Mllmseg, Preset};
 
 const IMAGE_START: usize = 5;
@@ -19,7 +19,7 @@ fn plain(model: &Mllmseg, pixels: &TensorData, ids: &[u32], seg: usize, on: &Dev
         image_start: IMAGE_START,
         seg_positions: vec![(0, seg)],
     });
-    output.masks.unwrap().into_data().iter().collect()
+    output.masks().unwrap().into_data().iter().collect()
 }
 
 /// Two masks from a cached prefix, the rest read in parts of the given lengths: the first of the
@@ -38,13 +38,15 @@ fn short(
     for part in parts {
         let ids = &rest[start..start + part];
         let other: Vec<u32> = ids.iter().map(|id| id + 7).collect();
-        hidden = Some(model.read_on(token_tensor(&[ids, &other], 0, on), &mut cache));
+        hidden = Some(model.forward_cached(token_tensor(&[ids, &other], 0, on), &mut cache));
         start += part;
     }
-    let hidden = hidden.unwrap(); // [2, t, d]
+    let hidden = hidden.unwrap(); // [2, t, d] of the last part
     let [_, length, _] = hidden.dims();
-    let seg_tokens = hidden.narrow(1, length - 1, 1); // [2, 1, d]
-    model.mask_decoder.segment(&state.decoder, seg_tokens).into_data().iter().collect()
+    let position = prefix.len() + rest.len();
+    let segs = [0, 1].map(|row| SegToken { row, position, image: 0 });
+    let masks = model.segment(&state.decoder, &hidden, position - length, &segs).masks;
+    masks.into_data().iter().collect()
 }
 
 fn difference(a: &[f32], b: &[f32]) -> f32 {

@@ -102,7 +102,7 @@ fn on_one_device(mut model: Mllmseg) -> Vec<f64> {
     let cpu = device::cpu().device;
     let mut run = |index| {
         let batch = batch(index, 0..4).to_device(&cpu);
-        let gradients = step.gradients(&model, &[batch]).unwrap();
+        let gradients = step.gradients(&model, &[batch], 0).unwrap();
         let scale = gradients.norms.clip_factor(1.0);
         model = optimizer.step(RATE, model.clone(), gradients.params, scale);
         gradients.losses.total
@@ -286,7 +286,7 @@ fn every_kind_of_step_runs_on_a_remote_device() {
         let mut shared = batch_of(&config, 0, 0..1);
         shared.examples.push(shared.examples[0].clone());
         shared.image_of.push(0);
-        let expected = step.gradients(&model, &[shared.to_device(&cpu)]).unwrap();
+        let expected = step.gradients(&model, &[shared.to_device(&cpu)], 0).unwrap();
         let mut replicas = Replicas::start(&model, set, false, &devices).unwrap();
         let found = replicas.gradients(&step, &model, vec![shared.clone()], 0).unwrap();
         let name = format!("{:?} {:?}", config.language.architecture, config.mask_decoder.variant);

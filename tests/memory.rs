@@ -143,7 +143,7 @@ fn the_decoder_holds_what_is_computed() {
 #[test]
 fn a_step_takes_what_is_computed() {
     let _alone = alone();
-    for recompute in [false, true] {
+    for gradient_checkpointing in [false, true] {
         let mut config = Preset::Tiny.config();
         config.language.num_hidden_layers = 12;
         let workload = Workload {
@@ -183,7 +183,7 @@ fn graph(vision_layers: usize, set: TrainableSet) -> usize {
     config.vision.num_hidden_layers = vision_layers;
     let (model, batch) = (model(&config, set), batch(&config));
     let step = TrainStep::new(SEG);
-    let run = || step.losses(&model, &batch).unwrap().total(step.weights);
+    let run = || step.losses(&model, &batch, 0).unwrap().total(step.weights);
     held(run, |loss| loss.backward())
 }
 
@@ -211,11 +211,11 @@ fn frozen_weights_have_no_gradient_and_no_state() {
             .iter()
             .map(|(from, to)| RANK * (from + to) * config.language.num_hidden_layers)
             .sum::<usize>();
-    for recompute in [false, true] {
-        let step = TrainStep { recompute, ..TrainStep::new(SEG) };
-        drop(step.gradients(&model, &batch).unwrap());
+    for gradient_checkpointing in [false, true] {
+        let step = TrainStep { gradient_checkpointing, ..TrainStep::new(SEG) };
+        drop(step.gradients(&model, &batch, 0).unwrap());
         let before = in_use();
-        let gradients = step.gradients(&model, &batch).unwrap();
+        let gradients = step.gradients(&model, &batch, 0).unwrap();
         let held = in_use() - before;
         assert!(held.abs_diff(trained) < trained / 10, "{held} {trained}");
         let mut optimizer = AdamW::new(AdamWConfig::default());

@@ -164,7 +164,7 @@ fn a_tiny_model_keeps_its_masks() {
     let batch =
         Conversations { pixels, input_ids, image_start: 5, seg_positions: vec![(0, length - 1)] };
     let [before, after] =
-        [&model, &merged].map(|model| model.forward(batch.clone()).masks.unwrap());
+        [&model, &merged].map(|model| model.forward(batch.clone()).masks().unwrap());
     let worst = (before - after).abs().max().into_scalar::<f32>();
     assert!(worst <= 1e-4, "{worst}");
 }

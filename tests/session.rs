@@ -34,7 +34,7 @@ fn difference_to_plain(segmenter: &Segmenter, case_name: &str) -> f32 {
         let answer = evaluation_answer(&[expression], &[false]);
         let prompt = segmenter.tokenize(&question, Some(&answer)).unwrap();
         let plain = segmenter.forward_plain(segmenter.pixels(&image), &prompt);
-        let plain = plain.masks.unwrap().into_data();
+        let plain = plain.masks().unwrap().into_data();
         assert_eq!(plain.num_elements(), fast.probabilities.len());
         for (plain, fast) in plain.iter::<f32>().zip(fast.probabilities) {
             largest = largest.max((plain - fast).abs());

@@ -151,6 +151,12 @@ impl TokenizedPrompt {
         self.image_range.end + 1
     }
 
+    /// Positions of a token in the answer.
+    pub fn answer_positions(&self, token: u32) -> impl Iterator<Item = usize> {
+        let answer = self.input_ids.iter().enumerate().skip(self.answer_start);
+        answer.filter(move |&(_, &id)| id == token).map(|(position, _)| position)
+    }
+
     /// The ids as (prefix up to and including `</img>`, rest).
     pub fn split(&self) -> (&[u32], &[u32]) {
         self.input_ids.split_at(self.prefix_len().min(self.input_ids.len()))

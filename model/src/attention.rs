@@ -2,7 +2,7 @@
 //!
 //! Three paths give the same numbers: [`attend_plain`] spells the equation out, [`attend`] takes
 //! Burn's fused operation, which on a GPU never stores the scores, and where gradients are recorded
-//! the weights are stored once (`held.rs`). A test holds them together.
+//! the weights are stored once (`memory_efficient.rs`). A test compares them.
 
 use burn::nn::Dropout;
 use burn::tensor::activation::softmax;
@@ -10,14 +10,14 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor};
 
-use crate::dropout::dropped_elements;
-use crate::held::weigh;
+use crate::dropout::{dropped_elements, is_training_forward};
+use crate::memory_efficient::softmax_matmul;
 
 /// `softmax(q kᵀ / √d) v`, by Burn's fused operation unless gradients are recorded.
 ///
 /// # Shapes
 /// - `query`: `[b, heads, t, d]`, `key` and `value`: `[b, heads, s, d]`
-/// - `mask`: `[b, heads, t, s]`, `true` where a query must not look
+/// - `mask`: `[b, heads, t, s]`, `true` where a query must not attend
 /// - output: `[b, heads, t, d]`
 pub fn attend(
     query: Tensor<4>,
@@ -25,20 +25,10 @@ pub fn attend(
     value: Tensor<4>,
     mask: Option<Tensor<4, Bool>>,
 ) -> Tensor<4> {
-    if [&query, &key, &value].iter().any(|x| x.is_tracked()) {
-        return attend_in_training(query, key, value, mask);
+    if is_training_forward() || [&query, &key, &value].iter().any(|x| x.is_tracked()) {
+        return softmax_matmul(scores(query, key), value, mask, None);
     }
     attention(query, key, value, mask, None, AttentionModuleOptions::default())
-}
-
-/// The same as training computes it, to the last bit, whether gradients are recorded or not.
-pub(crate) fn attend_in_training(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    mask: Option<Tensor<4, Bool>>,
-) -> Tensor<4> {
-    weigh(scores(query, key), value, mask, None)
 }
 
 /// The same without a mask; in training, some of the weights are dropped.
@@ -53,7 +43,7 @@ pub(crate) fn attend_dropping(
     }
     let scores = scores(query, key);
     let dropped = dropped_elements(dropout, &scores).map(|dropped| (dropped, 1.0 - dropout.prob));
-    weigh(scores, value, None, dropped)
+    softmax_matmul(scores, value, None, dropped)
 }
 
 /// `softmax(q kᵀ / √d) v`, one operation a line. Shapes as in [`attend`].

@@ -1,12 +1,16 @@
 //! Dropout in training.
 //!
-//! Burn's own holds its mask in the dtype of the map; here a mask is a truth value for each element.
-//! In the language model it can moreover be made a second time, for a pass that is repeated: it is a
-//! function of a few drawn numbers ([`LayerNoise`]). Seeding a device anew would not do, since what
-//! it draws may be drawn later, on another thread.
+//! Burn's own holds its mask in the dtype of the map; here a mask is a bool for each element.
+//!
+//! The adapters of the language model draw their masks from a seed on the host, which is set for
+//! the thread as PyTorch sets its default generator ([`training_forward`]). Gradient checkpointing
+//! runs a layer twice and needs the same numbers both times. Seeding the device a second time would
+//! not give the same masks: a device may draw later, on another thread.
+
+use std::cell::Cell;
 
 use burn::nn::Dropout;
-use burn::tensor::{Bool, DType, Device, Distribution, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Distribution, Int, Tensor, TensorData};
 
 /// Drops elements of a map, in training only.
 pub(crate) fn drop_elements<const D: usize>(dropout: &Dropout, x: Tensor<D>) -> Tensor<D> {
@@ -33,66 +37,79 @@ pub(crate) fn drops(dropout: &Dropout) -> bool {
     dropout.training.is_enabled() && dropout.prob > 0.0
 }
 
-/// The linear layers of a decoder layer, each of which drops other elements of its input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // they are what they are called
-pub enum Slot {
-    /// InternLM2's packed projection, or Qwen2's of the queries.
-    Query,
-    Key,
-    Value,
-    Output,
-    Gate,
-    Up,
-    Down,
+thread_local! {
+    /// What the next adapter on this thread draws its mask from; `None` outside of training.
+    static NEXT_SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-impl Slot {
-    const COUNT: usize = Self::Down as usize + 1;
-}
+/// Runs `forward` as training does, whether gradients are recorded or not: with dropout in the
+/// adapters, and without fused operations whose rounding differs. The same seed gives the same
+/// masks.
+pub fn training_forward<T>(seed: u64, forward: impl FnOnce() -> T) -> T {
+    /// Puts the outer seed back, also when `forward` panics.
+    struct Restore(Option<u64>);
 
-/// What the dropout of one layer in one pass is made of: a number for each row of its inputs and,
-/// for each of its linear layers, one for each column. An element is dropped by a hash of the sum
-/// of the two.
-#[derive(Debug, Clone)]
-pub struct LayerNoise {
-    /// `[rows, 1]`
-    rows: Tensor<2, Int>,
-    /// `[slots, widest]`
-    columns: Tensor<2, Int>,
-}
-
-impl LayerNoise {
-    /// Draws numbers for inputs of so many rows and up to `widest` columns.
-    pub fn draw(rows: usize, widest: usize, device: &Device) -> Self {
-        let count = rows + Slot::COUNT * widest;
-        // Devices draw integers by way of floats: two halves have all of their bits.
-        let half = Distribution::Uniform(0.0, 65536.0);
-        let halves = Tensor::<2, Int>::random([2, count], half, (device, DType::I32));
-        let high = halves.clone().narrow(0, 0, 1);
-        let numbers = high * 65536 + halves.narrow(0, 1, 1); // [1, count]
-        Self {
-            rows: numbers.clone().narrow(1, 0, rows).reshape([rows, 1]),
-            columns: numbers
-                .narrow(1, rows, count - rows)
-                .reshape([Slot::COUNT, (count - rows) / Slot::COUNT]),
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            NEXT_SEED.set(self.0);
         }
     }
 
-    /// `true` where an element of a layer's input is dropped.
-    ///
-    /// # Shapes
-    /// - output: `[rows, width]`
-    pub(crate) fn dropped(&self, slot: Slot, width: usize, probability: f64) -> Tensor<2, Bool> {
-        let columns = self.columns.clone().narrow(0, slot as usize, 1).narrow(1, 0, width); // [1, width]
-        // A multiplication carries low bits to high ones, the shift brings those back; of the second
-        // product the high bits decide.
-        let product = (self.rows.clone() + columns) * FIRST; // [rows, width]
-        let high = product.clone().bitwise_right_shift_scalar(15).bitwise_and_scalar(LOW_17_BITS);
-        let hash = product.bitwise_xor(high) * SECOND;
-        let threshold = f64::from(i32::MIN) + probability * 2f64.powi(32);
-        hash.lower_elem(threshold as i32)
-    }
+    let _restore = Restore(NEXT_SEED.replace(Some(seed)));
+    forward()
+}
+
+/// Whether this is inside of [`training_forward`].
+pub(crate) fn is_training_forward() -> bool {
+    NEXT_SEED.get().is_some()
+}
+
+/// An adapter's input with some elements set to zero inside of [`training_forward`], and the share
+/// of elements that are kept.
+///
+/// # Shapes
+/// - `x`: `[b t, in]`, output: the same
+pub(crate) fn drop_adapter_input(dropout: &Dropout, x: Tensor<2>) -> (Tensor<2>, f64) {
+    let Some(seed) = NEXT_SEED.get().filter(|_| drops(dropout)) else {
+        return (x, 1.0);
+    };
+    NEXT_SEED.set(Some(mix(seed)));
+    let dropped = adapter_mask(seed, x.dims(), dropout.prob, &x.device().without_autodiff());
+    (x.mask_fill(dropped, 0.0), 1.0 - dropout.prob)
+}
+
+/// `true` with a probability. An element is decided by a hash of the sum of a number of its row and
+/// a number of its column, so that the host draws only `rows + columns` numbers.
+///
+/// # Shapes
+/// - output: `[rows, columns]`
+fn adapter_mask(
+    seed: u64,
+    [rows, columns]: [usize; 2],
+    probability: f64,
+    device: &Device,
+) -> Tensor<2, Bool> {
+    let numbers: Vec<i32> =
+        (0..(rows + columns) as u64).map(|i| (mix(seed ^ mix(i)) >> 32) as i32).collect();
+    let numbers = TensorData::new(numbers, [rows + columns]);
+    let numbers = Tensor::<1, Int>::from_data(numbers, (device, DType::I32));
+    let of_rows = numbers.clone().narrow(0, 0, rows).reshape([rows, 1]);
+    let of_columns = numbers.narrow(0, rows, columns).reshape([1, columns]);
+    // A multiplication carries low bits to high ones, the shift brings those back; of the second
+    // product the high bits decide.
+    let product = (of_rows + of_columns) * FIRST; // [rows, columns]
+    let high = product.clone().bitwise_right_shift_scalar(15).bitwise_and_scalar(LOW_17_BITS);
+    let hash = product.bitwise_xor(high) * SECOND;
+    let threshold = f64::from(i32::MIN) + probability * 2f64.powi(32);
+    hash.lower_elem(threshold as i32)
+}
+
+/// One step of SplitMix64: all bits of the result depend on all bits of the input.
+pub fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 /// Odd, without a pattern (the golden ratio in 32 bits).
@@ -105,6 +122,7 @@ const LOW_17_BITS: i32 = 0x1_ffff;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::nn::DropoutConfig;
 
     fn share(mask: Tensor<2, Bool>) -> f64 {
         f64::from(mask.float().mean().into_scalar::<f32>())
@@ -114,35 +132,34 @@ mod tests {
     /// pairs that are dropped twice, 0.25 %, it is 0.00014.
     #[test]
     fn elements_are_dropped_independently() {
-        let noise = LayerNoise::draw(400, 300, &crate::test_device());
-        let gate = noise.dropped(Slot::Gate, 300, 0.05);
+        let mask = |seed| adapter_mask(seed, [400, 300], 0.05, &crate::test_device());
+        let gate = mask(1);
         assert!((share(gate.clone()) - 0.05).abs() < 0.003);
-        let both = |other: Tensor<2, Bool>| share(gate.clone().bool_and(other));
         let neighbours = |dimension: usize| {
             let last = gate.dims()[dimension] - 1;
             let first = gate.clone().narrow(dimension, last, 1);
             Tensor::cat(vec![first, gate.clone().narrow(dimension, 0, last)], dimension)
         };
-        let pairs = [noise.dropped(Slot::Up, 300, 0.05), neighbours(0), neighbours(1)];
-        for pair in pairs {
-            let share = both(pair);
+        for other in [mask(2), mask(mix(1)), neighbours(0), neighbours(1)] {
+            let share = share(gate.clone().bool_and(other));
             assert!((share - 0.0025).abs() < 0.0007, "{share}");
         }
         // No row and no column is dropped more than others.
         for dimension in [0, 1] {
-            let shares = gate.clone().float().mean_dim(dimension);
-            let most = shares.max().into_scalar::<f32>();
+            let most = gate.clone().float().mean_dim(dimension).max().into_scalar::<f32>();
             assert!(most < 0.12, "{most}");
         }
     }
 
     #[test]
-    fn the_same_numbers_drop_the_same_elements() {
-        let noise = LayerNoise::draw(7, 9, &crate::test_device());
-        let masks = [(); 2].map(|()| noise.dropped(Slot::Query, 9, 0.5).into_data());
-        masks[0].assert_eq(&masks[1], true);
-        // A narrower layer takes the first of the columns.
-        assert_eq!(noise.dropped(Slot::Down, 4, 0.5).dims(), [7, 4]);
-        assert_eq!(share(noise.dropped(Slot::Key, 9, 0.0)), 0.0);
+    fn a_seed_decides_the_masks_and_none_is_drawn_without() {
+        let dropout = DropoutConfig::new(0.5).init();
+        let x = Tensor::<2>::ones([7, 9], &crate::test_device());
+        let drop = || drop_adapter_input(&dropout, x.clone()).0.into_data();
+        let [first, again] = [(); 2].map(|()| training_forward(3, || [drop(), drop()]));
+        assert_eq!(first, again);
+        assert_ne!(first[0], first[1]);
+        assert_ne!(first, training_forward(4, || [drop(), drop()]));
+        assert_eq!(drop(), x.clone().into_data());
     }
 }

@@ -9,8 +9,8 @@
 //! | `b` | images in the batch |
 //! | `n` | expressions |
 //! | `t`, `s` | query and key positions of the language model |
-//! | `d` | width of the language model (`hidden_size`) |
-//! | `c` | width of the vision encoder and of the mask decoder |
+//! | `d` | `hidden_size` of the language model |
+//! | `c` | `hidden_size` of the vision encoder and width of the mask decoder |
 //! | `p` | image patches (1024 at 448 pixels), `l` image tokens of the language model (256) |
 //!
 //! This crate reads no image and no text: it knows tensors and the names of weights.
@@ -21,11 +21,12 @@ pub mod axes;
 pub mod checkpoint;
 pub mod config;
 pub mod dropout;
-mod held;
+pub mod init;
 pub mod interpolation;
 pub mod language;
 pub mod lora;
 pub mod mask_decoder;
+mod memory_efficient;
 pub mod mllmseg;
 pub mod parameters;
 pub mod projector;

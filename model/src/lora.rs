@@ -9,7 +9,7 @@ use burn::nn::{Dropout, DropoutConfig, Initializer};
 use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::dropout::{LayerNoise, Slot, drops};
+use crate::dropout::drop_adapter_input;
 
 /// Rank, scale and dropout of the adapters, the same for every layer that has one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,23 +98,11 @@ impl LoraFactors {
     ///
     /// # Shapes
     /// - `x`: `[b t, in]`, output: `[b t, out]`
-    fn update(&self, x: Tensor<2>, noise: Option<(&LayerNoise, Slot)>) -> Tensor<2> {
+    fn update(&self, x: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
-        let (x, kept) = match noise {
-            None => (x, 1.0),
-            Some((noise, slot)) => {
-                let [_, d_input] = x.dims();
-                let dropped = noise.dropped(slot, d_input, self.dropout.prob); // [b t, in]
-                (x.mask_fill(dropped, 0.0), 1.0 - self.dropout.prob)
-            }
-        };
+        let (x, kept) = drop_adapter_input(&self.dropout, x); // [b t, in]
         let low_rank = linear(x, self.a.val().cast(dtype), None); // [b t, r]
         linear(low_rank, self.b.val().cast(dtype), None) * (self.scale / kept) // [b t, out]
-    }
-
-    /// Whether it drops some of its input in training.
-    pub(crate) fn drops(&self) -> bool {
-        drops(&self.dropout)
     }
 
     /// The dense update `s · A B`, `[in, out]`, for folding into the base once.
@@ -124,22 +112,18 @@ impl LoraFactors {
 }
 
 impl LoraLinear {
-    /// Applies the layer; with `noise`, the adapter drops some of its input.
-    ///
     /// # Shapes
     /// - `x`: `[b, t, in]`, output: `[b, t, out]`
-    pub fn forward(&self, x: Tensor<3>, noise: Option<&LayerNoise>, slot: Slot) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, length, d_input] = x.dims();
-        // One product for the whole batch: on the CPU each row would read the weight anew.
+        // One product for the whole batch: with three dimensions the CPU reads the weight once a row.
         let x = x.reshape([batch * length, d_input]); // [b t, in]
-        let bias = self.bias.as_ref().map(|bias| bias.val());
-        let y = match &self.lora {
-            None => linear(x, self.weight.val(), bias),
-            Some(lora) => {
-                let update = lora.update(x.clone(), noise.map(|noise| (noise, slot)));
-                linear(x, self.weight.val(), bias) + update
-            }
-        };
+        let update = self.lora.as_ref().map(|lora| lora.update(x.clone()));
+        let y = linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()));
+        let y = match update {
+            Some(update) => y + update,
+            None => y,
+        }; // [b t, out]
         let [_, d_output] = y.dims();
         y.reshape([batch, length, d_output])
     }
@@ -180,13 +164,10 @@ mod tests {
     fn update_equals_the_hand_computation() {
         let x = Tensor::<3>::from_data([[[1.0, 1.0]]], &crate::test_device());
         let expected = TensorData::from([[[64.0, 126.0]]]);
-        by_hand().forward(x.clone(), None, Slot::Query).into_data().assert_eq(&expected, false);
+        by_hand().forward(x.clone()).into_data().assert_eq(&expected, false);
         let merged = by_hand().merged();
         assert!(merged.lora.is_none());
-        merged
-            .forward(x, None, Slot::Query)
-            .into_data()
-            .assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-4));
+        merged.forward(x).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-4));
     }
 
     #[test]
@@ -195,7 +176,7 @@ mod tests {
         let lora = Some(LoraConfig::published(4));
         let layer = LoraLinearConfig { d_input: 3, d_output: 5, bias: true, lora }.init(&device);
         let x = Tensor::<3>::ones([1, 2, 3], &device);
-        let with = layer.forward(x.clone(), None, Slot::Query).into_data();
+        let with = layer.forward(x.clone()).into_data();
         let without = linear(x, layer.weight.val(), layer.bias.map(|b| b.val())).into_data();
         with.assert_eq(&without, true);
     }

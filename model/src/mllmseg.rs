@@ -1,20 +1,18 @@
-//! The whole model: Eq. 1-4, and the mask decoder on top.
+//! The whole model: Eq. 1-4, and from states to masks.
 //!
 //! Two ways through it give the same masks:
 //! - [`Mllmseg::forward`], plain: a whole conversation in one pass.
-//! - [`Mllmseg::encode_prefix`] once per image, then [`Mllmseg::read_on`] and
-//!   [`MaskDecoder::segment`] per expression. The image comes before the question and attention is
-//!   causal, so nothing up to `</img>` depends on the words.
-//!
-//! Training goes a third one, layer by layer: [`Mllmseg::embed`], [`LanguageModel::read`] and
-//! [`Mllmseg::finish`].
+//! - [`Mllmseg::encode_prefix`] once per image, then [`Mllmseg::forward_cached`] and
+//!   [`Mllmseg::segment`] per expression. The image comes before the question and attention is
+//!   causal, so nothing up to `</img>` depends on the expression.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::config::MllmsegConfig;
-use crate::language::{KvCache, LanguageModel, Reading, Streams};
+use crate::language::{KvCache, LanguageModel};
 use crate::lora::LoraConfig;
+use crate::mask_decoder::batch_norm::BatchStatistics;
 use crate::mask_decoder::{DecoderImage, MaskDecoder};
 use crate::projector::Projector;
 use crate::vision::VisionEncoder;
@@ -45,17 +43,15 @@ pub struct Conversations {
     pub seg_positions: Vec<(usize, usize)>,
 }
 
-/// What training reads in one pass: conversations, or the continuations of a beginning that is read
-/// once per image.
-#[derive(Debug, Clone)]
-pub struct Transcript {
-    /// Whole conversations, padded on the right, or their beginnings up to and including `</img>`,
-    /// `[b, t]`.
-    pub ids: Tensor<2, Int>,
-    /// Position of the first `<IMG_CONTEXT>`, the same in every row.
-    pub image_start: usize,
-    /// The continuations `[n, t']`, padded on the right, and the row of the beginning of each, `[n]`.
-    pub branches: Option<(Tensor<2, Int>, Tensor<1, Int>)>,
+/// A `[SEG]` token that asks for a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegToken {
+    /// Row of its conversation among the states.
+    pub row: usize,
+    /// Its position in the conversation.
+    pub position: usize,
+    /// Row of its image.
+    pub image: usize,
 }
 
 /// What the plain pass computes on its way.
@@ -67,8 +63,26 @@ pub struct ForwardOutput {
     pub projected: Tensor<3>,
     /// After the final norm, `[b, t, d]`.
     pub last_hidden_state: Tensor<3>,
-    /// Probabilities, one map for each of `seg_positions`, `[n, size, size]`; none without any.
-    pub masks: Option<Tensor<3>>,
+    /// One mask for each of `seg_positions`; none without any.
+    pub segmented: Option<Segmented>,
+}
+
+impl ForwardOutput {
+    /// Probabilities, one map for each of the `seg_positions`, `[n, size, size]`.
+    pub fn masks(&self) -> Option<Tensor<3>> {
+        self.segmented.as_ref().map(|segmented| segmented.masks.clone())
+    }
+}
+
+/// The masks of some `[SEG]` tokens.
+#[derive(Debug, Clone)]
+pub struct Segmented {
+    /// T_seg `[n, 1, d]`, the states that predict the tokens.
+    pub seg_tokens: Tensor<3>,
+    /// Probabilities `[n, size, size]`.
+    pub masks: Tensor<3>,
+    /// What batch normalisation saw, one for each image; empty outside of training.
+    pub batch_statistics: Vec<BatchStatistics>,
 }
 
 /// Everything about an image that no expression changes.
@@ -105,57 +119,56 @@ impl Mllmseg {
     /// The plain pass: Eq. 1-13 for whole conversations.
     pub fn forward(&self, batch: Conversations) -> ForwardOutput {
         let Conversations { pixels, input_ids, image_start, seg_positions } = batch;
-        let image_tokens = self.vision.forward(pixels.cast(self.dtype())); // [b, p, c], Eq. 1
+        let image_tokens = self.encode_image(pixels); // [b, p, c], Eq. 1
         let projected = self.projector.forward(image_tokens.clone()); // [b, l, d]
         let [_, length] = input_ids.dims();
         let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
         let mut cache = self.language_model.new_cache();
         let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
-        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
-        let masks = (!seg_positions.is_empty()).then(|| {
-            // T_seg is the state that predicts [SEG]: one position earlier.
-            let seg_tokens = seg_positions.iter().map(|&(row, position)| {
-                hidden.clone().narrow(0, row, 1).narrow(1, position - 1, 1)
-            });
-            let seg_tokens = Tensor::cat(seg_tokens.collect(), 0); // [n, 1, d]
-            let rows: Vec<_> = seg_positions.iter().map(|&(row, _)| row).collect();
-            self.mask_decoder.forward(image_tokens.clone(), language_tokens, seg_tokens, &rows)
+        let segmented = (!seg_positions.is_empty()).then(|| {
+            let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
+            let image = self.mask_decoder.encode(image_tokens.clone(), language_tokens);
+            let segs =
+                seg_positions.iter().map(|&(row, position)| SegToken { row, position, image: row });
+            self.segment(&image, &hidden, 0, &segs.collect::<Vec<_>>())
         });
-        ForwardOutput { image_tokens, projected, last_hidden_state: hidden, masks }
+        ForwardOutput { image_tokens, projected, last_hidden_state: hidden, segmented }
     }
 
-    /// Eq. 2: what the language model reads in training, about images that are already language
-    /// tokens. [`LanguageModel::read`] reads it, [`finish`](Self::finish) takes what came out apart.
+    /// From states to masks, Eq. 4, 5, 7 and 8: T_seg is the state that predicts `[SEG]`, one
+    /// position before it.
     ///
     /// # Shapes
-    /// - `projected`: `[b, l, d]`
-    pub fn embed(&self, projected: Tensor<3>, transcript: Transcript) -> (Streams, Reading) {
-        let Transcript { ids, image_start, branches } = transcript;
-        let trunk = self.embed_with_image(ids, projected, image_start); // [b, t, d]
-        let (ids, trunk_of) = branches.unzip();
-        let branches = ids.map(|ids| self.language_model.embed(ids)); // [n, t', d]
-        let streams = Streams { trunk, branches };
-        let reading = self.language_model.reading(&streams, trunk_of);
-        (streams, reading)
-    }
-
-    /// Eq. 4: the final states of whole conversations or of the continuations, and T_img2.
-    ///
-    /// # Shapes
-    /// - `streams`: after the last layer; `projected`: `[b, l, d]`
-    /// - output: `[b, t, d]` or `[n, t', d]`, and `[b, l, d]`
-    pub fn finish(
+    /// - `hidden`: `[n, t, d]`, the states of positions `start..start + t`
+    /// - `segs`: at least one, at positions `start + 1..=start + t`
+    pub fn segment(
         &self,
-        streams: Streams,
-        image_start: usize,
-        projected: &Tensor<3>,
-    ) -> (Tensor<3>, Tensor<3>) {
-        let Streams { trunk, branches } = streams.map(|x| self.language_model.finish(x));
-        let language_tokens = language_tokens(&trunk, projected, image_start); // [b, l, d]
-        (branches.unwrap_or(trunk), language_tokens)
+        image: &DecoderImage,
+        hidden: &Tensor<3>,
+        start: usize,
+        segs: &[SegToken],
+    ) -> Segmented {
+        let [_, length, _] = hidden.dims();
+        let index = segs.iter().map(|seg| (seg.row * length + seg.position - 1 - start) as i32);
+        let index = TensorData::new(index.collect(), [segs.len()]);
+        let index = Tensor::<1, Int>::from_data(index, &hidden.device().without_autodiff());
+        let states = hidden.clone().flatten::<2>(0, 1); // [n t, d]
+        let seg_tokens = states.select(0, index).unsqueeze_dim::<3>(1); // [n, 1, d]
+        let image_of: Vec<_> = segs.iter().map(|seg| seg.image).collect();
+        let (masks, batch_statistics) =
+            self.mask_decoder.segment(image, &image_of, seg_tokens.clone());
+        Segmented { seg_tokens, masks, batch_statistics }
     }
 
-    /// Reads one image and the prompt up to and including `</img>`.
+    /// Eq. 1: T_img1.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[b, 3, h, w]`, output: `[b, p, c]`
+    pub fn encode_image(&self, pixels: Tensor<4>) -> Tensor<3> {
+        self.vision.forward(pixels.cast(self.dtype()))
+    }
+
+    /// Eq. 1-6 for one image and the prompt up to and including `</img>`.
     ///
     /// # Shapes
     /// - `pixels`: `[1, 3, h, w]`, `prefix_ids`: `[1, t]`
@@ -165,8 +178,7 @@ impl Mllmseg {
         prefix_ids: Tensor<2, Int>,
         image_start: usize,
     ) -> PrefixState {
-        let image_tokens = self.vision.forward(pixels.cast(self.dtype())); // [1, p, c]
-        self.encode_tokens(image_tokens, prefix_ids, image_start)
+        self.encode_tokens(self.encode_image(pixels), prefix_ids, image_start)
     }
 
     /// The part of [`encode_prefix`](Self::encode_prefix) after the vision encoder.
@@ -189,18 +201,21 @@ impl Mllmseg {
         PrefixState { image_tokens, language_tokens, projected, cache, decoder }
     }
 
-    /// Reads further tokens after what the cache holds, appending to it.
+    /// Eq. 3 for tokens that follow what the cache holds; their keys and values are appended to it.
     ///
     /// # Shapes
     /// - `ids`: `[n, t]`, padded on the right; output: hidden states `[n, t, d]`
-    pub fn read_on(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
+    pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let [_, length] = ids.dims();
         let total = cache.len() + length;
         self.language_model.forward(self.language_model.embed(ids), cache, total)
     }
 
-    /// Token embeddings with the image's tokens written over the `<IMG_CONTEXT>` positions.
-    fn embed_with_image(
+    /// Eq. 2: token embeddings with the image's tokens in place of `<IMG_CONTEXT>`.
+    ///
+    /// # Shapes
+    /// - `ids`: `[b, t]`, `projected`: `[b, l, d]`, output: `[b, t, d]`
+    pub fn embed_with_image(
         &self,
         ids: Tensor<2, Int>,
         projected: Tensor<3>,
@@ -216,8 +231,12 @@ impl Mllmseg {
     }
 }
 
-/// T_img2: the states one position before each image token, so that the first belongs to `<img>`.
-fn language_tokens(hidden: &Tensor<3>, projected: &Tensor<3>, image_start: usize) -> Tensor<3> {
+/// T_img2 of Eq. 4: the states that predict the image tokens, each one position before it, so that
+/// the first belongs to `<img>`.
+///
+/// # Shapes
+/// - `hidden`: `[b, t, d]`, `projected` and output: `[b, l, d]`
+pub fn language_tokens(hidden: &Tensor<3>, projected: &Tensor<3>, image_start: usize) -> Tensor<3> {
     let [_, image_length, _] = projected.dims();
     hidden.clone().narrow(1, image_start - 1, image_length)
 }
@@ -263,10 +282,10 @@ mod tests {
         let state = model.encode_prefix(pixels, token_tensor(&[&prefix], 0, &device), 5);
         // Two continuations at once, the first the conversation above, the second shorter.
         let ids = token_tensor(&[&rest[..4], &rest[..2]], 0, &device);
-        let hidden = model.read_on(ids, &mut state.cache.expand(2));
-        let seg_token = hidden.narrow(0, 0, 1).narrow(1, 3, 1); // [1, 1, d]
-        let short = model.mask_decoder.segment(&state.decoder, seg_token).into_data();
-        let plain = output.masks.expect("one [SEG]").into_data();
+        let hidden = model.forward_cached(ids, &mut state.cache.expand(2));
+        let segs = [SegToken { row: 0, position: seg, image: 0 }];
+        let short = model.segment(&state.decoder, &hidden, prefix.len(), &segs).masks.into_data();
+        let plain = output.segmented.expect("one [SEG]").masks.into_data();
         short.assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
     }
 }

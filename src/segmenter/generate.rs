@@ -1,16 +1,16 @@
-//! Free generation: the model answers in its own words, and every `[SEG]` it says becomes a mask.
+//! Free generation: the model answers in its own words, and every `[SEG]` becomes a mask.
 
 use burn::tensor::Tensor;
 use mllmseg_data::prompt::{check_expression, evaluation_question};
-use mllmseg_model::mllmseg::token_tensor;
+use mllmseg_model::mllmseg::{SegToken, token_tensor};
 
 use super::session::Answer;
-use super::{ImageSession, MaskPrediction, SegmentError};
+use super::{ImageSession, MaskPrediction, SegmentError, Segmenter};
 
 /// Longest answer in tokens.
 const MAX_NEW_TOKENS: usize = 512;
 
-/// What the model said.
+/// A generated answer.
 #[derive(Debug, Clone)]
 pub struct Generated {
     /// The answer, `[SEG]` and `[REJ]` included, without the end of its turn.
@@ -40,62 +40,63 @@ impl ImageSession<'_> {
         self.generate_answer(&evaluation_question(expressions))
     }
 
-    /// Asks any question; `<image>` stands where the picture goes, once.
+    /// Asks any question; `<image>` stands where the image goes, once.
     pub fn generate_answer(&self, question: &str) -> Result<Generated, SegmentError> {
         let segmenter = self.segmenter;
         let special = &segmenter.special;
         let prompt = segmenter.tokenize(question, None)?;
-        let (_, mut unread) = prompt.split();
+        let (_, mut input) = prompt.split();
         let end = segmenter.tokenizer.token_id(segmenter.template.end_token());
         let (mut cache, mut answer) = (self.state.cache.clone(), Vec::new());
-        let (mut states, mut mark_positions) = (Vec::new(), Vec::new());
+        let mut states = Vec::new();
         let mut last;
         let mut truncated = true;
         while answer.len() < MAX_NEW_TOKENS {
-            let ids = token_tensor(&[unread], 0, &segmenter.device.device);
-            let hidden = segmenter.model.read_on(ids, &mut cache); // [1, t, d]
-            let state = hidden.narrow(1, unread.len() - 1, 1); // [1, 1, d]
-            let best = segmenter.model.language_model.logits(state.clone()).argmax(2); // [1, 1, 1]
+            let ids = token_tensor(&[input], 0, &segmenter.device.device);
+            let hidden = segmenter.model.forward_cached(ids, &mut cache); // [1, t, d]
+            let state = hidden.clone().narrow(1, input.len() - 1, 1); // [1, 1, d]
+            states.push(hidden);
+            let best = segmenter.model.language_model.predicted_ids(state); // [1]
             let best = best.try_into_data().map_err(|error| self.read_back(error))?;
             let id = best.iter::<i64>().next().unwrap_or_default() as u32;
             if Some(id) == end || Some(id) == special.eos {
                 truncated = false;
                 break;
             }
-            if id == special.seg || id == special.rej {
-                states.push(state);
-                mark_positions.push(answer.len());
-            }
             answer.push(id);
             last = [id];
-            unread = &last;
+            input = &last;
         }
-        let marks = self.marks(&answer, states, mark_positions)?;
+        let marks = self.marks(prompt.input_ids.len(), &answer, states)?;
         let text = segmenter.tokenizer.decode(&answer, false)?;
         Ok(Generated { text, marks, truncated })
     }
 
+    /// The masks of an answer that starts at position `start`, given the states of all positions
+    /// after `</img>`.
     fn marks(
         &self,
+        start: usize,
         answer: &[u32],
         states: Vec<Tensor<3>>,
-        positions: Vec<usize>,
     ) -> Result<Vec<Mark>, SegmentError> {
-        if states.is_empty() {
+        let Segmenter { model, special, tokenizer, .. } = self.segmenter;
+        let is_mark = |&(_, &id): &(usize, &u32)| id == special.seg || id == special.rej;
+        let marks: Vec<_> = answer.iter().enumerate().filter(is_mark).collect();
+        if marks.is_empty() {
             return Ok(Vec::new());
         }
-        let seg_tokens = Tensor::cat(states, 0); // [n, 1, d]
-        let decoder = &self.segmenter.model.mask_decoder;
-        let masks = decoder.segment(&self.state.decoder, seg_tokens.clone());
-        let answers = self.collect(seg_tokens, masks, &["a generated answer"])?;
-        let mut start = 0;
-        let marks = positions.into_iter().zip(answers).map(|(position, answer_of_mark)| {
-            let words = self.segmenter.tokenizer.decode(&answer[start..position], true)?;
-            start = position + 1;
-            let rejected = answer[position] == self.segmenter.special.rej;
-            let answer_of_mark = Answer { rejected, ..answer_of_mark };
-            let words = words.trim().to_string();
-            let prediction = self.prediction(words.clone(), answer_of_mark)?;
+        let segs = marks.iter().map(|(i, _)| SegToken { row: 0, position: start + i, image: 0 });
+        let segs: Vec<_> = segs.collect();
+        let hidden = Tensor::cat(states, 1); // [1, t, d]
+        let segmented = model.segment(&self.state.decoder, &hidden, self.state.cache.len(), &segs);
+        let answers = self.collect(segmented, &["a generated answer"])?;
+        let mut next = 0;
+        let marks = marks.into_iter().zip(answers).map(|((position, &id), mask)| {
+            let words = tokenizer.decode(&answer[next..position], true)?.trim().to_string();
+            next = position + 1;
+            let mask = Answer { rejected: id == special.rej, ..mask };
+            let prediction = self.prediction(words.clone(), mask)?;
             Ok(Mark { words, prediction })
         });
         marks.collect()

@@ -103,7 +103,8 @@ impl Segmenter {
     /// Masks come for every `[SEG]` of the answer, in order. The fast path of [`ImageSession`] gives
     /// the same probabilities.
     pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
-        let seg_positions = self.seg_positions(prompt).map(|position| (0, position)).collect();
+        let seg = self.special.seg;
+        let seg_positions = prompt.answer_positions(seg).map(|position| (0, position)).collect();
         self.model.forward(Conversations {
             pixels,
             input_ids: token_tensor(&[&prompt.input_ids], 0, &self.device.device),
@@ -130,13 +131,6 @@ impl Segmenter {
         let size = self.config.image_size;
         let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
         Tensor::from_data(data, (&self.device.device, DType::F32))
-    }
-
-    /// Positions of `[SEG]` in the answer.
-    fn seg_positions(&self, prompt: &TokenizedPrompt) -> impl Iterator<Item = usize> {
-        let seg = self.special.seg;
-        let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);
-        answer.filter(move |(_, id)| **id == seg).map(|(position, _)| position)
     }
 
     /// The folder that it was loaded from.

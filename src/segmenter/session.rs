@@ -5,7 +5,7 @@ use image::RgbImage;
 use mllmseg_data::prompt::{
     TokenizedPrompt, check_expression, evaluation_answer, evaluation_question,
 };
-use mllmseg_model::mllmseg::{PrefixState, token_tensor};
+use mllmseg_model::mllmseg::{PrefixState, SegToken, Segmented, token_tensor};
 
 use super::{MaskPrediction, SegmentError, Segmenter};
 
@@ -19,8 +19,8 @@ pub struct ImageSession<'a> {
     pub(super) state: PrefixState,
     /// `[1, 3, size, size]`, for the plain path.
     pixels: Tensor<4>,
-    /// Height and width of the picture.
-    pub(super) picture: (usize, usize),
+    /// Height and width of the image.
+    pub(super) image_size: (usize, usize),
 }
 
 /// Probabilities at the model's resolution and the reject decision, for one `[SEG]`.
@@ -31,15 +31,15 @@ pub(super) struct Answer {
 
 impl<'a> ImageSession<'a> {
     pub(super) fn new(segmenter: &'a Segmenter, image: &RgbImage) -> Result<Self, SegmentError> {
-        // Any question will do: the ids up to `</img>` are the same for all.
+        // The ids up to `</img>` are the same for every question.
         let prompt = segmenter.tokenize(&evaluation_question(&["it"]), None)?;
         let (prefix, _) = prompt.split();
         let pixels = segmenter.pixels(image);
         let prefix_ids = token_tensor(&[prefix], 0, &segmenter.device.device);
         let image_start = prompt.image_range.start;
         let state = segmenter.model.encode_prefix(pixels.clone(), prefix_ids, image_start);
-        let picture = (image.height() as usize, image.width() as usize);
-        Ok(Self { segmenter, state, pixels, picture })
+        let image_size = (image.height() as usize, image.width() as usize);
+        Ok(Self { segmenter, state, pixels, image_size })
     }
 
     /// The mask of one expression, by the published evaluation prompt and its forced answer.
@@ -109,7 +109,7 @@ impl<'a> ImageSession<'a> {
     ) -> Result<MaskPrediction, SegmentError> {
         let size = self.segmenter.config.mask_size();
         let Answer { probabilities, rejected } = answer;
-        Ok(MaskPrediction::new(expression, probabilities, size, rejected, self.picture)?)
+        Ok(MaskPrediction::new(expression, probabilities, size, rejected, self.image_size)?)
     }
 
     /// Probabilities for every `[SEG]` of some forced answers, prompt by prompt.
@@ -120,61 +120,43 @@ impl<'a> ImageSession<'a> {
     ) -> Result<Vec<Answer>, SegmentError> {
         let longest = prompts.iter().map(|prompt| prompt.input_ids.len()).max().unwrap_or(0);
         let rope = self.segmenter.model.language_model.rope();
-        let (seg_tokens, masks) = if rope.depends_on_length(longest) {
-            self.answer_by_plain_path(prompts)
-        } else {
-            self.answer_by_prefix(prompts)
-        };
-        self.collect(seg_tokens, masks, expressions)
-    }
-
-    /// The short path: only what follows `</img>`, and only up to the last `[SEG]`, whose mask comes
-    /// from the state before it.
-    ///
-    /// # Shapes
-    /// - output: T_seg `[n, 1, d]` and probabilities `[n, size, size]`
-    fn answer_by_prefix(&self, prompts: &[TokenizedPrompt]) -> (Tensor<3>, Tensor<3>) {
-        let model = &self.segmenter.model;
-        let mut rests = Vec::new();
-        let mut positions = Vec::new();
-        for (row, prompt) in prompts.iter().enumerate() {
-            let prefix = prompt.prefix_len();
-            let segs: Vec<_> = self.segmenter.seg_positions(prompt).collect();
-            let end = segs.last().copied().unwrap_or(prompt.input_ids.len());
-            rests.push(&prompt.input_ids[prefix..end]);
-            positions.extend(segs.into_iter().map(|position| (row, position - 1 - prefix)));
+        if !rope.depends_on_length(longest) {
+            return self.collect(self.segment_by_prefix(prompts), expressions);
         }
-        let ids = token_tensor(&rests, 0, &self.segmenter.device.device);
-        let hidden = model.read_on(ids, &mut self.state.cache.expand(prompts.len())); // [rows, t, d]
-        let states = positions
-            .into_iter()
-            .map(|(row, position)| hidden.clone().narrow(0, row, 1).narrow(1, position, 1));
-        let seg_tokens = Tensor::cat(states.collect(), 0); // [n, 1, d]
-        let masks = model.mask_decoder.segment(&self.state.decoder, seg_tokens.clone());
-        (seg_tokens, masks)
-    }
-
-    /// The plain path, for models whose rotary embedding makes the prefix depend on the length of
-    /// the whole conversation.
-    fn answer_by_plain_path(&self, prompts: &[TokenizedPrompt]) -> (Tensor<3>, Tensor<3>) {
-        let (mut seg_tokens, mut masks) = (Vec::new(), Vec::new());
+        // Here the prefix depends on the length of the whole conversation: the plain path.
+        let mut answers = Vec::new();
         for prompt in prompts {
             let output = self.segmenter.forward_plain(self.pixels.clone(), prompt);
-            for position in self.segmenter.seg_positions(prompt) {
-                seg_tokens.push(output.last_hidden_state.clone().narrow(1, position - 1, 1));
+            if let Some(segmented) = output.segmented {
+                answers.extend(self.collect(segmented, expressions)?);
             }
-            masks.extend(output.masks);
         }
-        (Tensor::cat(seg_tokens, 0), Tensor::cat(masks, 0))
+        Ok(answers)
+    }
+
+    /// The short path: only what follows `</img>`, up to the token before the last `[SEG]`.
+    fn segment_by_prefix(&self, prompts: &[TokenizedPrompt]) -> Segmented {
+        let Segmenter { model, special, device, .. } = self.segmenter;
+        let start = self.state.cache.len();
+        let (mut continuations, mut segs) = (Vec::new(), Vec::new());
+        for (row, prompt) in prompts.iter().enumerate() {
+            let positions = prompt.answer_positions(special.seg);
+            segs.extend(positions.map(|position| SegToken { row, position, image: 0 }));
+            let end = segs.last().map_or(prompt.input_ids.len(), |seg| seg.position);
+            continuations.push(&prompt.input_ids[start..end]);
+        }
+        let ids = token_tensor(&continuations, 0, &device.device); // [n, t]
+        let hidden = model.forward_cached(ids, &mut self.state.cache.expand(prompts.len())); // [n, t, d]
+        model.segment(&self.state.decoder, &hidden, start, &segs)
     }
 
     /// Reads probabilities and reject decisions back from the device.
     pub(super) fn collect(
         &self,
-        seg_tokens: Tensor<3>,
-        masks: Tensor<3>,
+        segmented: Segmented,
         expressions: &[&str],
     ) -> Result<Vec<Answer>, SegmentError> {
+        let Segmented { seg_tokens, masks, .. } = segmented;
         let rejected = self.rejections(seg_tokens)?;
         let [_, height, width] = masks.dims();
         let values = self.read(masks.cast(DType::F32).reshape([-1]))?;
@@ -192,8 +174,7 @@ impl<'a> ImageSession<'a> {
 
     /// Whether the arg-max at the position that predicts `[SEG]` or `[REJ]` is `[REJ]`.
     fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
-        let logits = self.segmenter.model.language_model.logits(seg_tokens); // [n, 1, v]
-        let best = logits.argmax(2).reshape([-1]); // [n]
+        let best = self.segmenter.model.language_model.predicted_ids(seg_tokens); // [n]
         let best = best.try_into_data().map_err(|error| self.read_back(error))?;
         Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }

@@ -113,7 +113,7 @@ impl Training {
         let step = TrainStep {
             mask_loss: recipe.loss.mask,
             weights: recipe.loss_weights(),
-            recompute: recipe.recompute,
+            gradient_checkpointing: recipe.recompute,
             ..TrainStep::new(shell.special_tokens().seg)
         };
         let conversation = Conversation {

@@ -7,6 +7,7 @@ use mllmseg_data::prompt::{Template, evaluation_answer, evaluation_question};
 use mllmseg_data::refer::{Dataset, OpenOptions, ReferDataset, Split};
 use mllmseg_data::tokenizer::Tokenizer;
 use mllmseg_model::checkpoint::{SaveOptions, save_model};
+use mllmseg_model::init::{mask_prior, sinusoidal_positions};
 use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::Recipe;
 use mllmseg_train::mix::MixError;
@@ -34,9 +35,9 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
     let device = device::cpu().device;
     device.seed(recipe.seed);
     let mut model = Mllmseg::new(&config, None, &device);
-    model.vision = model.vision.with_waves();
+    model = sinusoidal_positions(model);
     if let Some(logit) = new.mask_prior {
-        model.mask_decoder.head = model.mask_decoder.head.with_prior(logit);
+        model = mask_prior(model, logit);
     }
     Ok(save_model(&model, &config, None, files.base(), SaveOptions::default())?)
 }

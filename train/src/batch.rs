@@ -1,15 +1,15 @@
-//! What one training step is given.
+//! The input of one training step.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{NO_LOSS, TokenizedPrompt};
 
-/// A conversation about one image, and what is true of it.
+/// A conversation about one image, and its true masks.
 #[derive(Debug, Clone)]
 pub struct TrainExample {
     /// Token ids, `[T]`.
     pub input_ids: Vec<u32>,
-    /// For each position its id where the model learns to say it and [`NO_LOSS`] elsewhere,
+    /// For each position its id where it has a loss and [`NO_LOSS`] elsewhere,
     /// `[T]`, not shifted.
     pub labels: Vec<i64>,
     /// Position of the first `<IMG_CONTEXT>`.
@@ -19,7 +19,7 @@ pub struct TrainExample {
     pub masks: Vec<Option<Bitmap>>,
 }
 
-/// Examples that are learnt from together, in one pass.
+/// Examples of one forward and backward pass.
 #[derive(Debug, Clone)]
 pub struct TrainBatch {
     /// Normalised pixels `[b, 3, h, w]`, on the device of the model.
@@ -41,7 +41,7 @@ pub struct HostBatch {
     pub image_of: Vec<usize>,
 }
 
-/// What means are taken over. A step divides by the counts of all its batches, on whatever devices
+/// What losses are means over. A step divides by the counts of all its batches, on whatever devices
 /// they are, so that how a step is cut into batches changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LossCounts {
@@ -62,19 +62,19 @@ impl TrainExample {
         }
     }
 
-    /// Positions whose output is learnt, each with the id that follows it: the state at `t`
+    /// Positions whose output has a loss, each with the id that follows it: the state at `t`
     /// predicts the token at `t + 1`.
     pub fn predictions(&self) -> impl Iterator<Item = (usize, i64)> {
         let next = self.labels.iter().copied().skip(1).enumerate();
         next.filter(|&(_, label)| label != NO_LOSS)
     }
 
-    /// Positions of the states that become T_seg: one before each `[SEG]` of the answer.
-    pub fn seg_states(&self, seg_token: u32) -> impl Iterator<Item = usize> {
+    /// Positions of the `[SEG]` of the answer.
+    pub fn seg_positions(&self, seg_token: u32) -> impl Iterator<Item = usize> {
         let predictions = self.predictions();
         predictions
             .filter(move |&(_, label)| label == i64::from(seg_token))
-            .map(|(position, _)| position)
+            .map(|(position, _)| position + 1)
     }
 }
 
@@ -85,8 +85,8 @@ impl TrainBatch {
         Self { pixels, examples, image_of }
     }
 
-    /// Whether some image has several examples, which are then read as continuations of it.
-    pub fn is_branched(&self) -> bool {
+    /// Whether some image has several examples, which are then continuations of one prefix.
+    pub fn shares_images(&self) -> bool {
         self.image_of.iter().enumerate().any(|(example, &row)| example != row)
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         };
         let predictions: Vec<_> = example.predictions().collect();
         assert_eq!(predictions, [(2, 7), (3, 5)]);
-        // The 7 of the question, at position 1, asks for nothing.
-        assert_eq!(example.seg_states(7).collect::<Vec<_>>(), [2]);
+        // The 7 of the question, at position 1, has no mask.
+        assert_eq!(example.seg_positions(7).collect::<Vec<_>>(), [3]);
     }
 }

@@ -6,10 +6,12 @@
 //! | [`mix`] | which examples a step learns from |
 //! | [`draw`] | random choices that depend on their number alone |
 //! | [`batch`] | conversations with their labels and true masks |
-//! | [`loss`] | Eq. 14: cross-entropy of the answer, and the losses of the masks |
+//! | [`loss`] | Eq. 14 and 15: cross-entropy of the answer, losses of the masks, and their sum |
 //! | [`trainable`] | which weights learn |
 //! | [`step`] | from a batch to losses and gradients |
-//! | [`recompute`] | the same in less memory |
+//! | `prepare` | a batch checked and its images encoded |
+//! | `shared_prefix` | the layers over conversations that share an image |
+//! | `gradient_checkpointing` | the same gradients in less memory |
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
 //! | [`optimizer`] | AdamW |
 //! | [`schedule`] | the learning rate |
@@ -21,17 +23,20 @@
 
 pub mod batch;
 pub mod draw;
+mod gradient_checkpointing;
 pub mod gradients;
 pub mod learner;
 pub mod loss;
 pub mod mix;
 pub mod optimizer;
+mod prepare;
 pub mod recipe;
-pub mod recompute;
 pub mod replicas;
 pub mod schedule;
+mod shared_prefix;
 pub mod snapshot;
 pub mod step;
+mod step_error;
 pub mod trainable;
 pub mod validation;
 

@@ -1,72 +1,24 @@
 //! From batches to losses and gradients.
 //!
 //! One pass of the language model serves all expressions of an image: joined in one conversation, as
-//! published, or asked apart, as continuations of one prefix. The part of the mask decoder that no
-//! expression changes is computed once per image. Vocabulary scores exist only at
-//! the positions that have a loss.
+//! published, or asked separately, as continuations of one prefix. The part of the mask decoder that
+//! no expression changes is computed once per image. Vocabulary scores exist only at the positions
+//! that have a loss.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
-use mllmseg_data::mask::Bitmap;
+use burn::tensor::{DType, Gradients, Tensor};
 use mllmseg_model::Mllmseg;
-use mllmseg_model::language::{Reading, Streams};
-use mllmseg_model::mask_decoder::DecoderImage;
-use mllmseg_model::mllmseg::{Transcript, token_tensor};
-use thiserror::Error;
+use mllmseg_model::dropout::mix;
+use mllmseg_model::mask_decoder::batch_norm::BatchStatistics;
+use mllmseg_model::mllmseg::language_tokens;
 
-use crate::batch::{LossCounts, TrainBatch, TrainExample};
+use crate::batch::{LossCounts, TrainBatch};
+use crate::gradient_checkpointing;
 use crate::gradients::GradientNorms;
 use crate::loss::{LossValues, LossWeights, Losses, MaskLoss, cross_entropy, mask_terms};
-use crate::recompute;
-
-/// Pads conversations on the right; nothing later than a token changes it.
-const PADDING: u32 = 0;
-
-/// Why a step cannot be taken.
-#[derive(Debug, Clone, Error, PartialEq)]
-pub enum StepError {
-    /// No examples, or images and examples that do not go together.
-    #[error(
-        "a batch needs one or more examples for each image, in the order of the images; found \
-         {images} images and {examples} examples"
-    )]
-    BatchSize {
-        /// Rows of `pixels`.
-        images: usize,
-        /// Examples.
-        examples: usize,
-    },
-    /// An example that contradicts itself or the model.
-    #[error("example {example} of the batch: {message}; build it from a tokenized conversation")]
-    Example {
-        /// Its index.
-        example: usize,
-        /// What was expected and what was found.
-        message: String,
-    },
-    /// A loss that is infinite or not a number.
-    #[error(
-        "the {term} loss is {value}; the step is not taken. Lower the learning rate, or go back to \
-         the last snapshot"
-    )]
-    NonFiniteLoss {
-        /// Which term.
-        term: &'static str,
-        /// Its value.
-        value: f64,
-    },
-    /// A gradient that is infinite or not a number.
-    #[error(
-        "the gradients of {count} weights are not finite, the first that of {path}; the step is \
-         not taken. Lower the learning rate, or go back to the last snapshot"
-    )]
-    NonFiniteGradient {
-        /// How many weights.
-        count: usize,
-        /// Path of the first.
-        path: String,
-    },
-}
+use crate::prepare::{PreparedBatch, ints};
+use crate::shared_prefix::SharedPrefixBatch;
+pub use crate::step_error::StepError;
 
 /// How a batch becomes a loss.
 #[derive(Debug, Clone, Copy)]
@@ -77,10 +29,9 @@ pub struct TrainStep {
     pub mask_loss: MaskLoss,
     /// Factors of the terms.
     pub weights: LossWeights,
-    /// Whether the inside of the language model's layers is computed a second time on the way back
-    /// instead of being held ([`recompute`]): less memory, more time, the
-    /// same gradients.
-    pub recompute: bool,
+    /// Whether the layers of the language model go forward a second time in the backward pass
+    /// instead of being held: less memory, more time, the same gradients.
+    pub gradient_checkpointing: bool,
 }
 
 /// The outcome of the backward pass.
@@ -92,6 +43,9 @@ pub struct StepGradients {
     pub norms: GradientNorms,
     /// The losses, means over everything in the step.
     pub losses: LossValues,
+    /// What batch normalisation saw, conversation by conversation
+    /// ([`BatchNorm::updated`](mllmseg_model::mask_decoder::batch_norm::BatchNorm::updated)).
+    pub batch_statistics: Vec<BatchStatistics>,
 }
 
 /// What some of a step's batches contribute to it.
@@ -101,6 +55,8 @@ pub struct GradientShare {
     pub params: GradientsParams,
     /// Contributions to the losses.
     pub losses: LossValues,
+    /// As in [`StepGradients`].
+    pub batch_statistics: Vec<BatchStatistics>,
 }
 
 impl StepGradients {
@@ -124,56 +80,61 @@ impl TrainStep {
             seg_token,
             mask_loss: MaskLoss::default(),
             weights: LossWeights::default(),
-            recompute: false,
+            gradient_checkpointing: false,
         }
     }
 
     /// The losses of a batch, as a graph that can be differentiated when the model was prepared
-    /// for training ([`TrainableSet::prepare`](crate::TrainableSet::prepare)).
+    /// for training ([`TrainableSet::prepare`](crate::TrainableSet::prepare)). `seed` decides what
+    /// the adapters drop; the mask decoder draws from its device.
     ///
     /// # Errors
     /// [`StepError::BatchSize`] and [`StepError::Example`].
-    pub fn losses(&self, model: &Mllmseg, batch: &TrainBatch) -> Result<Losses, StepError> {
-        let scene = Scene::of(model, batch, self.seg_token)?;
-        let (streams, reading) = scene.embed(model); // Eq. 2
-        let streams = model.language_model.read(streams, &reading); // Eq. 3
-        let image_tokens = scene.image_tokens.clone();
-        Ok(self.judge(model, &scene, image_tokens, streams))
-    }
-
-    /// The losses of what came out of the language model's last layer.
-    pub(crate) fn judge(
+    pub fn losses(
         &self,
         model: &Mllmseg,
-        scene: &Scene<'_>,
+        batch: &TrainBatch,
+        seed: u64,
+    ) -> Result<Losses, StepError> {
+        let prepared = PreparedBatch::new(model, batch, self.seg_token)?; // Eq. 1
+        let output = through_layers(model, &prepared, seed);
+        let image_tokens = prepared.image_tokens.clone();
+        Ok(self.compute_losses(model, &prepared, image_tokens, output).0)
+    }
+
+    /// The losses given what the last layer of the language model gave, and what batch
+    /// normalisation saw.
+    fn compute_losses(
+        &self,
+        model: &Mllmseg,
+        batch: &PreparedBatch<'_>,
         image_tokens: Tensor<3>,
-        streams: Streams,
-    ) -> Losses {
-        let Scene { layout, device, .. } = scene;
-        let (hidden, language_tokens) = // [n, t, d], [b, l, d], Eq. 4
-            model.finish(streams, scene.image_start, &scene.projected);
-        let states = hidden.flatten::<2>(0, 1); // [n t, d]
-        let ce = if layout.targets.is_empty() {
+        output: SharedPrefixBatch,
+    ) -> (Losses, Vec<BatchStatistics>) {
+        let PreparedBatch { targets, device, projected, .. } = batch;
+        let SharedPrefixBatch { prefixes, continuations } =
+            output.map(|x| model.language_model.final_norm(x));
+        let language_tokens = language_tokens(&prefixes, projected, batch.image_start); // [b, l, d], Eq. 4
+        let hidden = continuations.unwrap_or(prefixes); // [n, t, d]
+        let ce = if targets.tokens.is_empty() {
             Tensor::zeros([1], (device, DType::F32))
         } else {
-            let predicting = states.clone().select(0, ints(&layout.predicting, device)); // [k, d]
+            let states = hidden.clone().flatten::<2>(0, 1); // [n t, d]
+            let predicting = states.select(0, ints(&targets.predicting, device)); // [k, d]
             let logits = model.language_model.logits(predicting); // [k, v]
-            cross_entropy(logits, ints(&layout.targets, device))
+            cross_entropy(logits, ints(&targets.tokens, device))
         };
-        let masks = (!layout.seg_states.is_empty()).then(|| {
-            let seg = states.select(0, ints(&layout.seg_states, device)); // [m, d]
+        let segmented = (!targets.segs.is_empty()).then(|| {
             let image = model.mask_decoder.encode(image_tokens, language_tokens);
-            let images = ints(&layout.image_of, device);
-            let attended = image.attended.clone().select(0, images); // [m, p, c]
-            let image = DecoderImage { attended, ..image };
-            model.mask_decoder.segment(&image, seg.unsqueeze_dim(1)) // [m, size, size]
+            model.segment(&image, &hidden, batch.prefix_len, &targets.segs)
         });
-        let mask = mask_terms(self.mask_loss, masks, &layout.truths, layout.rejected, device);
-        Losses { ce, mask }
+        let (masks, statistics) = segmented.map(|out| (out.masks, out.batch_statistics)).unzip();
+        let mask = mask_terms(self.mask_loss, masks, &targets.masks, targets.rejected, device);
+        (Losses { ce, mask }, statistics.unwrap_or_default())
     }
 
     /// Losses and gradients of one step, whose means are taken over all its batches: gradient
-    /// accumulation.
+    /// accumulation. Dropout depends on `seed` alone.
     ///
     /// # Errors
     /// [`StepError`]; the model is as it was.
@@ -181,11 +142,13 @@ impl TrainStep {
         &self,
         model: &Mllmseg,
         batches: &[TrainBatch],
+        seed: u64,
     ) -> Result<StepGradients, StepError> {
         let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
-        let share = self.share_of_gradients(model, batches, counts)?;
-        let norms = GradientNorms::of(model, &share.params);
-        StepGradients { params: share.params, norms, losses: share.losses }.checked()
+        let GradientShare { params, losses, batch_statistics } =
+            self.share_of_gradients(model, batches, counts, seed)?;
+        let norms = GradientNorms::of(model, &params);
+        StepGradients { params, norms, losses, batch_statistics }.checked()
     }
 
     /// What some batches contribute to the losses and gradients of a step that counts `step` tokens
@@ -198,27 +161,54 @@ impl TrainStep {
         model: &Mllmseg,
         batches: &[TrainBatch],
         step: LossCounts,
+        seed: u64,
     ) -> Result<GradientShare, StepError> {
+        model.mask_decoder.device().without_autodiff().seed(seed);
         let mut accumulator = GradientsAccumulator::new();
-        let mut values = Vec::with_capacity(batches.len());
-        for batch in batches {
-            let shares = (LossCounts::of(&batch.examples), step);
-            values.push(if self.recompute {
-                recompute::gradients(self, model, batch, shares, &mut accumulator)?
-            } else {
-                let (value, gradients) = self.backward(self.losses(model, batch)?, shares)?;
-                if let Some(gradients) = gradients {
-                    accumulator.accumulate(model, GradientsParams::from_grads(gradients, model));
-                }
-                value
-            });
+        let (mut losses, mut batch_statistics) = (Vec::new(), Vec::new());
+        for (index, batch) in batches.iter().enumerate() {
+            let counts = (LossCounts::of(&batch.examples), step);
+            let seed = mix(seed ^ mix(index as u64));
+            let (values, statistics) =
+                self.accumulate_gradients(model, batch, counts, seed, &mut accumulator)?;
+            losses.push(values);
+            batch_statistics.extend(statistics);
         }
-        Ok(GradientShare { params: accumulator.grads(), losses: values.into_iter().sum() })
+        let losses = losses.into_iter().sum();
+        Ok(GradientShare { params: accumulator.grads(), losses, batch_statistics })
+    }
+
+    /// What a batch contributes to the losses of a step, given the counts of both; its gradients are
+    /// added to `accumulator`.
+    fn accumulate_gradients(
+        &self,
+        model: &Mllmseg,
+        batch: &TrainBatch,
+        counts: (LossCounts, LossCounts),
+        seed: u64,
+        accumulator: &mut GradientsAccumulator<Mllmseg>,
+    ) -> Result<(LossValues, Vec<BatchStatistics>), StepError> {
+        let prepared = PreparedBatch::new(model, batch, self.seg_token)?;
+        let top = |image_tokens, output| {
+            let (losses, statistics) = self.compute_losses(model, &prepared, image_tokens, output);
+            let (values, gradients) = self.backward(losses, counts)?;
+            Ok(((values, statistics), gradients))
+        };
+        if self.gradient_checkpointing {
+            let seeds = |layer| layer_seed(seed, layer);
+            return gradient_checkpointing::accumulate(model, &prepared, seeds, accumulator, top);
+        }
+        let output = through_layers(model, &prepared, seed);
+        let (result, gradients) = top(prepared.image_tokens.clone(), output)?;
+        if let Some(gradients) = gradients {
+            accumulator.accumulate(model, GradientsParams::from_grads(gradients, model));
+        }
+        Ok(result)
     }
 
     /// What a batch contributes to the losses of a step, given the counts of both, and all gradients
     /// of it; none where there is nothing to learn.
-    pub(crate) fn backward(
+    fn backward(
         &self,
         losses: Losses,
         (batch, step): (LossCounts, LossCounts),
@@ -229,7 +219,7 @@ impl TrainStep {
         let total = losses.total(self.weights);
         // A batch without any loss has no graph.
         let learns = total.is_autodiff() && total.is_tracked();
-        // All that is held must be held by the graph alone, which lets go of it on its way back.
+        // What is held must be held by the graph alone, which frees it on its way back.
         drop(losses);
         Ok((values, learns.then(|| total.backward())))
     }
@@ -246,199 +236,16 @@ impl TrainStep {
     }
 }
 
-/// Whether every image has examples and every example an image; the first example.
-fn check_rows(batch: &TrainBatch) -> Result<&TrainExample, StepError> {
-    let [images, ..] = batch.pixels.dims();
-    let examples = batch.examples.len();
-    let rows = &batch.image_of;
-    let starts_and_ends =
-        rows.first() == Some(&0) && rows.last().map(|last| last + 1) == Some(images);
-    let goes_on = rows.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] <= pair[0] + 1);
-    let fits = rows.len() == examples && starts_and_ends && goes_on;
-    batch.examples.first().filter(|_| fits).ok_or(StepError::BatchSize { images, examples })
+/// Eq. 2 and the layers of Eq. 3.
+fn through_layers(model: &Mllmseg, batch: &PreparedBatch<'_>, seed: u64) -> SharedPrefixBatch {
+    let (mut x, context) = batch.embed(model);
+    for (index, layer) in model.language_model.layers.iter().enumerate() {
+        x = x.through(layer, &context, layer_seed(seed, index));
+    }
+    x
 }
 
-/// A batch that was looked at: Eq. 1 is behind it, the language model before it.
-pub(crate) struct Scene<'a> {
-    layout: Layout<'a>,
-    device: Device,
-    batch: &'a TrainBatch,
-    /// Tokens at the start of each example that are read once per image.
-    skipped: usize,
-    image_start: usize,
-    /// T_img1 `[b, p, c]`, on the autodiff device: a constant where vision is frozen.
-    pub(crate) image_tokens: Tensor<3>,
-    /// After `mlp1`, `[b, l, d]`, likewise.
-    projected: Tensor<3>,
-}
-
-impl<'a> Scene<'a> {
-    /// Checks a batch and looks at its images.
-    pub(crate) fn of(
-        model: &Mllmseg,
-        batch: &'a TrainBatch,
-        seg_token: u32,
-    ) -> Result<Self, StepError> {
-        let first = check_rows(batch)?;
-        let image_tokens = model.vision.forward(batch.pixels.clone().cast(model.dtype())); // [b, p, c], Eq. 1
-        let projected = model.projector.forward(image_tokens.clone()); // [b, l, d]
-        let [_, image_length, _] = projected.dims();
-        let limits = Limits {
-            image_start: first.image_start,
-            image_length,
-            vocabulary: model.language_model.embed_tokens.weight.shape()[0],
-            seg_token,
-        };
-        Ok(Self {
-            layout: Layout::of(batch, &limits)?,
-            device: batch.pixels.device(),
-            batch,
-            skipped: limits.skipped(batch),
-            image_start: limits.image_start,
-            // Dropout acts on autodiff tensors only.
-            image_tokens: image_tokens.autodiff(),
-            projected: projected.autodiff(),
-        })
-    }
-
-    /// Eq. 2: what the language model reads: whole conversations, or, where images are shared, what
-    /// precedes the words and the continuations.
-    pub(crate) fn embed(&self, model: &Mllmseg) -> (Streams, Reading) {
-        let Self { batch, skipped, device, .. } = self;
-        let rows: Vec<&[u32]> = batch.examples.iter().map(|e| &e.input_ids[*skipped..]).collect();
-        let ids = token_tensor(&rows, PADDING, device); // [n, t]
-        let (ids, branches) = if batch.is_branched() {
-            let [images, ..] = batch.pixels.dims();
-            let prefix = &batch.examples[0].input_ids[..*skipped];
-            let prefixes = token_tensor(&vec![prefix; images], PADDING, device); // [b, p]
-            let image_of: Vec<i32> = batch.image_of.iter().map(|&row| row as i32).collect();
-            (prefixes, Some((ids, ints(&image_of, device))))
-        } else {
-            (ids, None)
-        };
-        let transcript = Transcript { ids, image_start: self.image_start, branches };
-        model.embed(self.projected.clone(), transcript)
-    }
-}
-
-/// Where everything is in the flattened batch of `[b t]` states.
-#[derive(Default)]
-struct Layout<'a> {
-    /// States that predict a counted token.
-    predicting: Vec<i32>,
-    /// The tokens.
-    targets: Vec<i32>,
-    /// States that become T_seg.
-    seg_states: Vec<i32>,
-    /// For each of them, the row of its image.
-    image_of: Vec<i32>,
-    /// For each of them, the true mask.
-    truths: Vec<&'a Bitmap>,
-    /// Expressions without a target.
-    rejected: usize,
-}
-
-/// Sizes that every example must fit.
-struct Limits {
-    /// Position of the first `<IMG_CONTEXT>`.
-    image_start: usize,
-    /// How many there are.
-    image_length: usize,
-    /// Rows of the token table.
-    vocabulary: usize,
-    /// Id of `[SEG]`.
-    seg_token: u32,
-}
-
-impl Limits {
-    /// Tokens up to and including `</img>`.
-    fn prefix(&self) -> usize {
-        self.image_start.saturating_add(self.image_length).saturating_add(1)
-    }
-
-    /// Tokens at the start of each example that its states do not include.
-    fn skipped(&self, batch: &TrainBatch) -> usize {
-        if batch.is_branched() { self.prefix() } else { 0 }
-    }
-}
-
-impl<'a> Layout<'a> {
-    fn of(batch: &'a TrainBatch, limits: &Limits) -> Result<Self, StepError> {
-        let mut layout = Self::default();
-        let branched = batch.is_branched();
-        let prefix = branched.then(|| batch.examples[0].input_ids.get(..limits.prefix())).flatten();
-        for (index, example) in batch.examples.iter().enumerate() {
-            check_example(example, limits)
-                .and_then(|()| if branched { check_prefix(example, prefix) } else { Ok(()) })
-                .map_err(|message| StepError::Example { example: index, message })?;
-        }
-        let skipped = limits.skipped(batch);
-        let lengths = batch.examples.iter().map(|example| example.input_ids.len() - skipped);
-        let length = lengths.max().unwrap_or(0);
-        for (index, example) in batch.examples.iter().enumerate() {
-            let state = |position: usize| (index * length + position - skipped) as i32;
-            for (position, label) in example.predictions() {
-                layout.predicting.push(state(position));
-                layout.targets.push(label as i32);
-            }
-            layout.seg_states.extend(example.seg_states(limits.seg_token).map(state));
-            layout.truths.extend(example.masks.iter().flatten());
-            layout.image_of.resize(layout.truths.len(), batch.image_of[index] as i32);
-            layout.rejected += example.masks.iter().filter(|mask| mask.is_none()).count();
-        }
-        Ok(layout)
-    }
-}
-
-/// What keeps an example from being read as a continuation of `prefix`, if anything.
-fn check_prefix(example: &TrainExample, prefix: Option<&[u32]>) -> Result<(), String> {
-    let Some(prefix) = prefix.filter(|prefix| example.input_ids.starts_with(prefix)) else {
-        return Err("its tokens up to </img> differ from those of the first example".into());
-    };
-    let early = example.predictions().find(|&(position, _)| position < prefix.len());
-    match early {
-        Some((position, _)) => Err(format!(
-            "it learns from position {position}, but images that are shared end at {}",
-            prefix.len()
-        )),
-        None => Ok(()),
-    }
-}
-
-/// What is wrong with an example, if anything.
-fn check_example(example: &TrainExample, limits: &Limits) -> Result<(), String> {
-    let (ids, labels) = (&example.input_ids, &example.labels);
-    if ids.len() != labels.len() {
-        return Err(format!("{} ids but {} labels", ids.len(), labels.len()));
-    }
-    let (start, end) = (limits.image_start, limits.image_start.saturating_add(limits.image_length));
-    if example.image_start != start {
-        let found = example.image_start;
-        return Err(format!("its image starts at {found}, that of the first example at {start}"));
-    }
-    if start == 0 || end > ids.len() {
-        let length = ids.len();
-        return Err(format!(
-            "its image should be at {start}..{end}, after at least one token and inside the {length}"
-        ));
-    }
-    let vocabulary = limits.vocabulary;
-    let unknown_id = ids.iter().find(|&&id| id as usize >= vocabulary);
-    let unknown_label = example
-        .predictions()
-        .map(|(_, label)| label)
-        .find(|&label| label < 0 || label >= vocabulary as i64);
-    if let Some(found) = unknown_id.map(|&id| i64::from(id)).or(unknown_label) {
-        return Err(format!("token {found} is not among the {vocabulary} of the vocabulary"));
-    }
-    let asked = example.seg_states(limits.seg_token).count();
-    let masks = example.masks.iter().flatten().count();
-    if asked != masks {
-        return Err(format!("its answer has {asked} [SEG], but there are {masks} masks"));
-    }
-    Ok(())
-}
-
-fn ints(values: &[i32], device: &Device) -> Tensor<1, Int> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
+/// What decides the adapters' dropout in one layer.
+fn layer_seed(seed: u64, layer: usize) -> u64 {
+    mix(seed ^ mix(layer as u64))
 }

@@ -11,7 +11,7 @@ use mllmseg_data::prompt::{
 use mllmseg_data::refer::{AnnotationId, ReferDataset};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
-use mllmseg_model::mllmseg::token_tensor;
+use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
 
 use crate::mix::{Conversation, MixError, open_split};
 use crate::recipe::ValidationRecipe;
@@ -142,34 +142,23 @@ impl ValidationItem {
         special: &SpecialTokens,
         device: &Device,
     ) -> Result<Vec<Prediction>, String> {
-        let prefix = self.prompts[0].prefix_len();
-        let rests: Vec<&[u32]> = self.prompts.iter().map(|prompt| prompt.split().1).collect();
-        let longest = rests.iter().map(|rest| rest.len()).max().unwrap_or(0);
-        // The state before [SEG] of each answer, in the flattened states of the continuations.
-        let states: Vec<i32> = self
-            .prompts
-            .iter()
-            .enumerate()
-            .filter_map(|(row, prompt)| {
-                let answer = prompt.input_ids.iter().enumerate().skip(prompt.answer_start);
-                let seg = answer.into_iter().find(|&(_, &id)| id == special.seg)?.0;
-                Some((row * longest + seg - 1 - prefix) as i32)
-            })
-            .collect();
-
         let pixels = Tensor::<4>::from_data(self.pixels.clone(), (device, DType::F32));
-        let prefix_ids = token_tensor(&[self.prompts[0].split().0], 0, device); // [1, p]
+        let (prefix, _) = self.prompts[0].split();
+        let prefix_ids = token_tensor(&[prefix], 0, device); // [1, p]
         let image = model.encode_prefix(pixels, prefix_ids, self.prompts[0].image_range.start);
-        let ids = token_tensor(&rests, 0, device); // [n, t]
-        let hidden = model.read_on(ids, &mut image.cache.expand(rests.len())); // [n, t, d]
-        let count = states.len();
-        let states = Tensor::from_data(TensorData::new(states, [count]), device);
-        let seg = hidden.flatten::<2>(0, 1).select(0, states).unsqueeze_dim::<3>(1); // [n, 1, d]
-        let masks = model.mask_decoder.segment(&image.decoder, seg.clone()); // [n, size, size]
+        let continuations: Vec<_> = self.prompts.iter().map(|prompt| prompt.split().1).collect();
+        let segs = self.prompts.iter().enumerate().flat_map(|(row, prompt)| {
+            let positions = prompt.answer_positions(special.seg);
+            positions.map(move |position| SegToken { row, position, image: 0 })
+        });
+        let ids = token_tensor(&continuations, 0, device); // [n, t]
+        let hidden = model.forward_cached(ids, &mut image.cache.expand(continuations.len())); // [n, t, d]
+        let Segmented { seg_tokens, masks, .. } =
+            model.segment(&image.decoder, &hidden, prefix.len(), &segs.collect::<Vec<_>>());
         let [_, height, width] = masks.dims();
 
         let unread = |error| format!("results cannot be read back from the device: {error:?}");
-        let best = model.language_model.logits(seg).argmax(2).reshape([-1]); // [n]
+        let best = model.language_model.predicted_ids(seg_tokens); // [n]
         let best = best.try_into_data().map_err(unread)?;
         let rejected: Vec<bool> =
             best.iter::<i64>().map(|id| id == i64::from(special.rej)).collect();

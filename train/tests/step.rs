@@ -59,7 +59,7 @@ fn losses_equal_those_of_the_plain_pass() {
     let (example, pixels) = (example(&config), pixels(&config, 1));
     let step = TrainStep::new(SEG);
     let batch = TrainBatch::new(pixels.clone(), vec![example.clone()]);
-    let found = step.losses(&model, &batch).unwrap().values(step.weights);
+    let found = step.losses(&model, &batch, 0).unwrap().values(step.weights);
 
     let plain = model.valid();
     let device = cpu();
@@ -70,11 +70,12 @@ fn losses_equal_those_of_the_plain_pass() {
         image_start: IMAGE_START,
         seg_positions: vec![(0, length - 3)],
     });
+    let masks = output.masks();
     let states = output.last_hidden_state.narrow(1, length - 5, 4).squeeze_dim(0);
     let logits = plain.language_model.logits::<2>(states);
     let targets = Tensor::from_data([8, SEG as i32, 9, 10], &device);
     let ce = cross_entropy(logits, targets).into_scalar::<f32>();
-    let terms = mask_terms(MaskLoss::FocalDice, output.masks, &[&truth()], 1, &device);
+    let terms = mask_terms(MaskLoss::FocalDice, masks, &[&truth()], 1, &device);
     assert!(close(found.ce, ce.into()), "{found:?} {ce}");
     assert!(close(found.pixel, terms.pixel.into_scalar::<f32>().into()));
     assert!(close(found.dice, terms.dice.into_scalar::<f32>().into()));
@@ -97,8 +98,8 @@ fn a_batch_of_two_is_the_mean_of_its_examples() {
             TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![example.clone()])
         })
         .collect();
-    let accumulated = step.gradients(&model, &singles).unwrap();
-    let together = step.gradients(&model, &[TrainBatch::new(pixels, examples)]).unwrap();
+    let accumulated = step.gradients(&model, &singles, 0).unwrap();
+    let together = step.gradients(&model, &[TrainBatch::new(pixels, examples)], 0).unwrap();
     let (a, b) = (together.losses, accumulated.losses);
     assert!(close(a.ce, b.ce) && close(a.pixel, b.pixel) && close(a.dice, b.dice), "{a:?} {b:?}");
     assert_eq!(together.norms.of_weights.len(), trained_paths(&model).len());
@@ -121,8 +122,8 @@ fn batches_of_unequal_counts_weigh_by_them() {
     let pixels = pixels(&config, 2);
     let single =
         |row: usize| TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![examples[row].clone()]);
-    let accumulated = step.gradients(&model, &[single(0), single(1)]).unwrap();
-    let together = step.gradients(&model, &[TrainBatch::new(pixels.clone(), examples)]).unwrap();
+    let accumulated = step.gradients(&model, &[single(0), single(1)], 0).unwrap();
+    let together = step.gradients(&model, &[TrainBatch::new(pixels.clone(), examples)], 0).unwrap();
     let (a, b) = (together.losses, accumulated.losses);
     assert!(close(a.total, b.total) && close(a.ce, b.ce) && close(a.iou, b.iou), "{a:?} {b:?}");
     assert!(close(together.norms.total, accumulated.norms.total));
@@ -145,8 +146,8 @@ fn shared_images_change_nothing() {
     let rows = image_of.iter().map(|&row| pixels.clone().narrow(0, row, 1)).collect();
     let apart = TrainBatch::new(Tensor::cat(rows, 0), examples.clone());
     let shared = TrainBatch { pixels, examples, image_of };
-    assert!(shared.is_branched() && !apart.is_branched());
-    let [apart, shared] = [apart, shared].map(|batch| step.gradients(&model, &[batch]).unwrap());
+    assert!(shared.shares_images() && !apart.shares_images());
+    let [apart, shared] = [apart, shared].map(|batch| step.gradients(&model, &[batch], 0).unwrap());
     let (a, b) = (apart.losses, shared.losses);
     assert!(close(a.total, b.total) && close(a.ce, b.ce) && close(a.dice, b.dice), "{a:?} {b:?}");
     for ((path, a), (_, b)) in apart.norms.of_weights.iter().zip(&shared.norms.of_weights) {
@@ -167,7 +168,7 @@ fn padding_changes_nothing() {
     let batch = |examples: Vec<TrainExample>| {
         TrainBatch::new(pixels.clone().repeat_dim(0, examples.len()), examples)
     };
-    let losses = |batch| step.losses(&model, &batch).unwrap().values(step.weights);
+    let losses = |batch| step.losses(&model, &batch, 0).unwrap().values(step.weights);
     let alone = losses(batch(vec![example(&config)]));
     let padded = losses(batch(vec![example(&config), long]));
     assert!(close(alone.total, padded.total), "{alone:?} {padded:?}");
@@ -180,7 +181,7 @@ fn nothing_to_learn_is_zero_and_not_a_number_never() {
     example.labels.fill(NO_LOSS);
     example.masks.clear();
     let batch = TrainBatch::new(pixels(&config, 1), vec![example]);
-    let outcome = TrainStep::new(SEG).gradients(&model(&config, true), &[batch]).unwrap();
+    let outcome = TrainStep::new(SEG).gradients(&model(&config, true), &[batch], 0).unwrap();
     assert_eq!(outcome.losses.total, 0.0);
     assert_eq!(outcome.norms.total, 0.0);
     assert!(outcome.params.is_empty());
@@ -191,7 +192,7 @@ fn dropout_is_a_choice() {
     let config = Preset::Tiny.config();
     let step = TrainStep::new(SEG);
     let batch = TrainBatch::new(pixels(&config, 1), vec![example(&config)]);
-    let total = |model: &Mllmseg| step.losses(model, &batch).unwrap().values(step.weights).total;
+    let total = |model: &Mllmseg| step.losses(model, &batch, 0).unwrap().values(step.weights).total;
     let with = model(&config, true);
     assert_ne!(total(&with), total(&with));
     let without = TrainableSet::LoraAndDecoder.prepare(with, false);
@@ -202,7 +203,7 @@ fn dropout_is_a_choice() {
 fn broken_losses_name_the_term() {
     let config = Preset::Tiny.config();
     let batch = TrainBatch::new(pixels(&config, 1) * f32::NAN, vec![example(&config)]);
-    let error = TrainStep::new(SEG).gradients(&model(&config, false), &[batch]).unwrap_err();
+    let error = TrainStep::new(SEG).gradients(&model(&config, false), &[batch], 0).unwrap_err();
     assert!(
         matches!(error, StepError::NonFiniteLoss { term: "cross-entropy", value } if value.is_nan()),
         "{error}"
@@ -217,7 +218,7 @@ fn contradictions_are_refused_by_name() {
         let mut example = example(&config);
         change(&mut example);
         let batch = TrainBatch::new(pixels(&config, 1), vec![example]);
-        let error = TrainStep::new(SEG).losses(&model, &batch).unwrap_err().to_string();
+        let error = TrainStep::new(SEG).losses(&model, &batch, 0).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     };
     refused(|e| e.masks.clear(), "1 [SEG], but there are 0 masks");
@@ -228,6 +229,6 @@ fn contradictions_are_refused_by_name() {
     let labelled = |e: &mut TrainExample| *e.labels.last_mut().unwrap() = -5;
     refused(labelled, "token -5 is not among the");
     let batch = TrainBatch::new(pixels(&config, 2), vec![example(&config)]);
-    let error = TrainStep::new(SEG).losses(&model, &batch).unwrap_err();
+    let error = TrainStep::new(SEG).losses(&model, &batch, 0).unwrap_err();
     assert_eq!(error, StepError::BatchSize { images: 2, examples: 1 });
 }

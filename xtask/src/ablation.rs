@@ -139,7 +139,7 @@ impl Ablation {
         cpu.device.seed(seed);
         model.mask_decoder = MaskDecoder::new(&config, &cpu.device);
         if let Some(logit) = prior {
-            model.mask_decoder.head = model.mask_decoder.head.with_prior(logit);
+            model = mllmseg::model::init::mask_prior(model, logit);
         }
         save_model(&model, &config, None, &dir, SaveOptions::default())?;
         base.tokenizer().save(&dir)?;

@@ -8,7 +8,7 @@ use mllmseg::device::{self, SelectedDevice};
 use mllmseg::model::checkpoint::{
     CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
 };
-use mllmseg::model::mllmseg::token_tensor;
+use mllmseg::model::mllmseg::{SegToken, token_tensor};
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
 
@@ -72,16 +72,18 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
     let state = model.encode_prefix(pixels.clone(), prefix.clone(), TOKENS_BEFORE_IMAGE);
     let segment = median_of_parts(runs, || {
         let mut parts = Parts::default();
-        let seg_token = parts.time("language model", || {
-            let hidden = model.read_on(question.clone(), &mut state.cache.clone());
-            wait3(hidden.narrow(1, TOKENS_AFTER_IMAGE - 1, 1)) // [1, 1, d]
+        let hidden = parts.time("language model", || {
+            wait3(model.forward_cached(question.clone(), &mut state.cache.clone())) // [1, t, d]
+        });
+        let segmented = parts.time("mask decoder", || {
+            let position = prefix_length + TOKENS_AFTER_IMAGE;
+            let seg = SegToken { row: 0, position, image: 0 };
+            let segmented = model.segment(&state.decoder, &hidden, prefix_length, &[seg]);
+            wait3(segmented.masks.clone());
+            segmented
         });
         parts.time("vocabulary", || {
-            let logits = model.language_model.logits(seg_token.clone());
-            logits.argmax(2).into_data()
-        });
-        parts.time("mask decoder", || {
-            model.mask_decoder.segment(&state.decoder, seg_token.clone()).into_data()
+            model.language_model.predicted_ids(segmented.seg_tokens).into_data()
         });
         parts
     });

@@ -3,14 +3,22 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use super::layer::Place;
-use crate::attention::{attend, attend_in_training, merge_heads, split_heads};
+use super::rope::Rotation;
+use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::{Architecture, LanguageConfig};
-use crate::dropout::{LayerNoise, Slot};
 use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
 
 /// Rotated keys, and values, `[b, kv_heads, s, head_dim]` each.
 pub type KeysAndValues = (Tensor<4>, Tensor<4>);
+
+/// What attention needs to know of the positions of a call. It is the same for every layer.
+#[derive(Debug, Clone)]
+pub struct AttentionContext {
+    /// Rotary embedding of the positions.
+    pub(super) rotary: Rotation,
+    /// `true` where a query must not attend, `[1, 1, group · t, s]`.
+    pub(super) causal_mask: Tensor<4, Bool>,
+}
 
 /// Self-attention of a decoder layer.
 #[derive(Module, Debug)]
@@ -78,13 +86,12 @@ impl Attention {
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
-        place: &Place,
+        context: &AttentionContext,
         past: Option<KeysAndValues>,
-        noise: Option<&LayerNoise>,
     ) -> (Tensor<3>, KeysAndValues) {
         let [batch, length, _] = x.dims();
-        let (query, key, value) = self.qkv.forward(x, self.heads, self.kv_heads, noise);
-        let (query, key) = (place.rotation.apply(query), place.rotation.apply(key));
+        let (query, key, value) = self.qkv.forward(x, self.heads, self.kv_heads);
+        let (query, key) = (context.rotary.apply(query), context.rotary.apply(key));
         let (key, value) = match past {
             None => (key, value),
             Some((keys, values)) => {
@@ -95,13 +102,12 @@ impl Attention {
         // The heads of a group share keys: their queries stand below one another as more rows of
         // the same head, so that keys and values are never repeated.
         let [_, _, _, head_dim] = query.dims();
-        let [_, _, rows, positions] = place.mask.dims();
+        let [_, _, rows, positions] = context.causal_mask.dims();
         let query = query.reshape([batch, self.kv_heads, rows, head_dim]); // [b, kv_heads, group t, head_dim]
-        let mask = place.mask.clone().expand([batch, self.kv_heads, rows, positions]);
-        let attend = if place.in_training { attend_in_training } else { attend };
+        let mask = context.causal_mask.clone().expand([batch, self.kv_heads, rows, positions]);
         let attended = attend(query, key.clone(), value.clone(), Some(mask));
         let attended = attended.reshape([batch, self.heads, length, head_dim]); // [b, heads, t, head_dim]
-        let output = self.output.forward(merge_heads(attended), noise, Slot::Output); // [b, t, d]
+        let output = self.output.forward(merge_heads(attended)); // [b, t, d]
         (output, (key, value))
     }
 
@@ -128,13 +134,12 @@ impl QkvProjection {
         x: Tensor<3>,
         heads: usize,
         kv_heads: usize,
-        noise: Option<&LayerNoise>,
     ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
         match self {
             QkvProjection::Packed(packed) => {
                 let [batch, length, _] = x.dims();
                 let group = heads / kv_heads;
-                let qkv = packed.forward(x, noise, Slot::Query);
+                let qkv = packed.forward(x);
                 let [_, _, width] = qkv.dims();
                 let head_dim = width / (heads + 2 * kv_heads);
                 let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]);
@@ -146,15 +151,15 @@ impl QkvProjection {
                 (query.swap_dims(1, 2), key.swap_dims(1, 2), value.swap_dims(1, 2))
             }
             QkvProjection::Separate(SeparateProjection { q, k, v }) => (
-                split_heads(q.forward(x.clone(), noise, Slot::Query), heads),
-                split_heads(k.forward(x.clone(), noise, Slot::Key), kv_heads),
-                split_heads(v.forward(x, noise, Slot::Value), kv_heads),
+                split_heads(q.forward(x.clone()), heads),
+                split_heads(k.forward(x.clone()), kv_heads),
+                split_heads(v.forward(x), kv_heads),
             ),
         }
     }
 }
 
-/// `true` where a query must not look: at keys later than itself. The rows of the `t` queries
+/// `true` where a query must not attend: at keys later than itself. The rows of the `t` queries
 /// are repeated for each head of a group.
 ///
 /// # Shapes

@@ -1,4 +1,4 @@
-//! Keys and values of what has been read so far.
+//! Keys and values of the positions so far.
 
 use burn::tensor::Tensor;
 

@@ -4,9 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::LanguageConfig;
-use crate::dropout::{LayerNoise, Slot};
-use crate::held::gated_silu;
 use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+use crate::memory_efficient::gated_silu;
 
 /// The MLP of a decoder layer. InternLM2 calls the three `w1`, `w3`, `w2`.
 #[derive(Module, Debug)]
@@ -30,10 +29,10 @@ impl FeedForward {
 
     /// # Shapes
     /// - `x`: `[b, t, d]`, output: the same
-    pub(super) fn forward(&self, x: Tensor<3>, noise: Option<&LayerNoise>) -> Tensor<3> {
-        let gate = self.gate.forward(x.clone(), noise, Slot::Gate); // [b, t, mlp]
-        let up = self.up.forward(x, noise, Slot::Up); // [b, t, mlp]
-        self.down.forward(gated_silu(gate, up), noise, Slot::Down) // [b, t, d]
+    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let gate = self.gate.forward(x.clone()); // [b, t, mlp]
+        let up = self.up.forward(x); // [b, t, mlp]
+        self.down.forward(gated_silu(gate, up)) // [b, t, d]
     }
 
     /// The same layer with its adapters folded in.

@@ -15,13 +15,13 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNor
 use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::config::LanguageConfig;
-use crate::dropout::LayerNoise;
 use crate::lora::LoraConfig;
+pub use attention::AttentionContext;
 use attention::{Attention, causal_mask};
 pub use cache::KvCache;
 use feed_forward::FeedForward;
-pub use layer::{DecoderLayer, Reading, Streams, StreamsNoise};
-use layer::{Place, rms_norm};
+pub use layer::DecoderLayer;
+use layer::rms_norm;
 pub use rope::Rope;
 
 /// A decoder-only transformer.
@@ -69,11 +69,11 @@ impl LanguageModel {
         self.embed_tokens.forward(ids)
     }
 
-    /// Hidden states after the final norm, for asking and not for training: nothing is dropped.
+    /// Eq. 3: hidden states after the final norm.
     ///
-    /// With a cache, `embeddings` continue what the cache holds, and their keys and values are
-    /// appended to it. `total_length` is the length of the whole sequence that this call is part
-    /// of: dynamic rotary scaling depends on it ([`Rope::depends_on_length`]).
+    /// `embeddings` continue what the cache holds, and their keys and values are appended to it.
+    /// `total_length` is the length of the whole sequence that this call is part of: dynamic rotary
+    /// scaling depends on it ([`Rope::depends_on_length`]).
     ///
     /// # Shapes
     /// - `embeddings`: `[b, t, d]`, output: `[b, t, d]`
@@ -83,67 +83,41 @@ impl LanguageModel {
         cache: &mut KvCache,
         total_length: usize,
     ) -> Tensor<3> {
-        let place = self.place(&embeddings, cache.len(), total_length, false);
+        let context = self.attention_context(&embeddings, cache.len(), total_length);
         let mut x = embeddings;
         for (index, layer) in self.layers.iter().enumerate() {
-            let (y, held) = layer.forward(x, &place, cache.take(index), None);
-            cache.put(index, held);
-            x = y;
+            let (output, keys_and_values) = layer.forward(x, &context, cache.take(index));
+            cache.put(index, keys_and_values);
+            x = output;
         }
-        self.finish(x) // [b, t, d]
+        self.final_norm(x) // [b, t, d]
     }
 
-    /// Where the positions of `streams` stand in training. `trunk_of` names, for each of the continuations, the
-    /// row of the trunk that it goes on, `[n]`.
-    pub fn reading(&self, streams: &Streams, trunk_of: Option<Tensor<1, Int>>) -> Reading {
-        let [_, length, _] = streams.trunk.dims();
-        let branches = streams.branches.as_ref().zip(trunk_of).map(|(branches, trunk_of)| {
-            let [_, further, _] = branches.dims();
-            (self.place(branches, length, length + further, true), trunk_of)
-        });
-        Reading { trunk: self.place(&streams.trunk, 0, length, true), branches }
+    /// Rotary embedding and causal mask for `x`, which follows `past` positions in a sequence of
+    /// `total_length`.
+    ///
+    /// # Shapes
+    /// - `x`: `[b, t, d]`
+    pub fn attention_context(
+        &self,
+        x: &Tensor<3>,
+        past: usize,
+        total_length: usize,
+    ) -> AttentionContext {
+        let [_, length, _] = x.dims();
+        let (device, dtype): (Device, DType) = (x.device().without_autodiff(), x.dtype());
+        AttentionContext {
+            rotary: self.rope.rotation(past, length, total_length, &device, dtype),
+            causal_mask: causal_mask(length, past, self.group, &device), // [1, 1, group t, s]
+        }
     }
 
-    /// All layers in training, without the final norm; adapters drop some of their inputs.
-    pub fn read(&self, streams: Streams, reading: &Reading) -> Streams {
-        self.layers.iter().fold(streams, |streams, layer| {
-            let noise = self.draw_noise(&streams);
-            layer.read(streams, reading, noise.as_ref())
-        })
-    }
-
-    /// Draws what one layer's dropout is made of in training; `None` where nothing is dropped.
-    pub fn draw_noise(&self, streams: &Streams) -> Option<StreamsNoise> {
-        let down = &self.layers.first()?.feed_forward.down;
-        let drops = down.lora.as_ref().is_some_and(|lora| lora.drops());
-        let [mlp, width] = down.weight.shape().dims();
-        let draw = |x: &Tensor<3>| {
-            let [batch, length, _] = x.dims();
-            LayerNoise::draw(batch * length, mlp.max(width), &x.device().without_autodiff())
-        };
-        drops.then(|| StreamsNoise {
-            trunk: draw(&streams.trunk),
-            branches: streams.branches.as_ref().map(draw),
-        })
-    }
-
-    /// The final norm.
+    /// The norm after the last layer.
     ///
     /// # Shapes
     /// - `x`: `[b, t, d]`, output: the same
-    pub fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+    pub fn final_norm(&self, x: Tensor<3>) -> Tensor<3> {
         rms_norm(&self.norm, x)
-    }
-
-    /// Where `x` stands after `past` positions in a sequence of `total_length`.
-    fn place(&self, x: &Tensor<3>, past: usize, total_length: usize, in_training: bool) -> Place {
-        let [_, length, _] = x.dims();
-        let (device, dtype): (Device, DType) = (x.device().without_autodiff(), x.dtype());
-        Place {
-            rotation: self.rope.rotation(past, length, total_length, &device, dtype),
-            mask: causal_mask(length, past, self.group, &device), // [1, 1, group t, s]
-            in_training,
-        }
     }
 
     /// Scores of every token of the vocabulary.
@@ -152,6 +126,14 @@ impl LanguageModel {
     /// - `hidden`: `[..., d]`, output: `[..., v]`
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         self.lm_head.forward(hidden)
+    }
+
+    /// The most probable next token after each state.
+    ///
+    /// # Shapes
+    /// - `states`: `[n, 1, d]`, output: `[n]`
+    pub fn predicted_ids(&self, states: Tensor<3>) -> Tensor<1, Int> {
+        self.logits(states).argmax(2).reshape([-1])
     }
 
     /// An empty cache for this model.

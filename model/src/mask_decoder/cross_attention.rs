@@ -1,4 +1,5 @@
-//! Eq. 7 and Eq. 9: one post-norm transformer decoder layer and a final norm.
+//! Eq. 7 and Eq. 9: one post-norm transformer decoder layer and a final norm. The paper's equations
+//! show the bare attention; the published weights are those of a whole layer.
 //!
 //! `x1 = norm1(x + self_attention(x))`, `x2 = norm2(x1 + cross_attention(x1, memory))`,
 //! `x3 = norm3(x2 + linear2(relu(linear1(x2))))`, and `norm(x3)`, without position embeddings.
@@ -14,7 +15,7 @@ use crate::attention::{attend_dropping, merge_heads, split_heads};
 use crate::config::MaskDecoderConfig;
 use crate::dropout::{drop_elements, drops};
 
-/// The layer; `memory` is what its cross-attention looks at.
+/// The layer; its cross-attention attends to `memory`.
 #[derive(Module, Debug)]
 pub struct CrossAttention {
     /// Image positions among themselves.

@@ -1,4 +1,7 @@
 //! Eq. 6, made of Eq. 9-13: detail-enhanced and semantic-consistent feature fusion.
+//!
+//! Eq. 13 joins the maps in the order [T_img1, T_img4, T_vl]; the published weights expect
+//! [T_vl, T_img1, T_img4], and so does this module.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -9,7 +12,7 @@ use super::dysample::DySample;
 use super::xavier_linear;
 use crate::config::{MllmsegConfig, Variant};
 
-/// The fusion, or what is left of it in the variants of Table 4.
+/// The fusion, or the part of it that a variant of Table 4 has.
 #[derive(Module, Debug)]
 pub struct Dsff {
     /// Eq. 9; only in the `dsff` variant.
@@ -18,6 +21,8 @@ pub struct Dsff {
     pub upsample: Option<DySample>,
     /// φ of Eq. 13, `maps · c -> c`.
     pub adapter: Linear,
+    #[module(skip)]
+    variant: Variant,
 }
 
 /// The maps that the fusion makes, each `[b, p, c]`.
@@ -44,6 +49,7 @@ impl Dsff {
                 .uses_language_tokens()
                 .then(|| DySample::new(width, scale, decoder.dysample_groups, device)),
             adapter: xavier_linear(variant.maps() * width, width, device),
+            variant,
         }
     }
 
@@ -60,15 +66,14 @@ impl Dsff {
             .as_ref()
             .zip(semantics)
             .map(|(upsample, semantics)| upsample.forward_tokens(semantics)); // [b, p, c]
-        // `llm` is the one variant that leaves the details out.
-        let details = (t_img4.is_none() || self.adapter_maps(&details) > 1).then_some(details);
-        let maps: Vec<_> = [t_vl.clone(), details, t_img4.clone()].into_iter().flatten().collect();
+        let maps = match self.variant {
+            Variant::Vit => [None, Some(details), None],
+            Variant::Llm => [None, None, t_img4.clone()],
+            // The cross-attention is absent in `concat`.
+            Variant::Concat | Variant::Dsff => [t_vl.clone(), Some(details), t_img4.clone()],
+        };
+        let maps: Vec<_> = maps.into_iter().flatten().collect();
         let fused = self.adapter.forward(Tensor::cat(maps, 2)); // [b, p, c], Eq. 13
         Fusion { t_vl, t_img4, fused }
-    }
-
-    fn adapter_maps(&self, details: &Tensor<3>) -> usize {
-        let ([joined, _], [_, _, width]) = (self.adapter.weight.dims(), details.dims());
-        joined / width
     }
 }

@@ -66,13 +66,14 @@ impl DySample {
         let (scale, groups, device) = (self.scale, self.groups, x.device());
         let per_cell = scale * scale;
         // Channels of the offsets: (axis, group, row in the cell, column in the cell).
-        let offset = self.offset.forward(x) * SCOPE; // [b, 2 · groups · scale², h, w]
+        let offset = self.offset.forward(x) * SCOPE; // [b, 2 · groups · scale², h, w], φ of Eq. 10
         let offset = offset.reshape([batch, 2, groups, per_cell, height, width]);
         let start = start_positions(scale, &device); // [1, 2, 1, scale², 1, 1]
         let centre = cell_centres(height, width, &device); // [1, 2, 1, 1, h, w]
         let size = TensorData::new(vec![width as f32, height as f32], [1, 2, 1, 1, 1, 1]);
         let size = Tensor::<6>::from_data(size, &device);
         let position = (offset + start + centre) * 2.0 / size - 1.0; // [b, 2, groups, scale², h, w]
+        // The PixelShuffle of Eq. 10, after the sum of Eq. 11 instead of before it: the same values.
         let position = position.reshape([batch * 2 * groups, scale, scale, height, width]);
         let position = permute(position, [0, 3, 1, 4, 2]); // [b · 2 · groups, h, row, w, column]
         let position = position.reshape([batch, 2, groups, height * scale, width * scale]);

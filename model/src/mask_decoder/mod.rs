@@ -7,7 +7,9 @@
 //! | [`dysample`] | 10-12: learned upsampling of the language model's image tokens |
 //! | [`cross_attention`] | 7 (and 9): a post-norm transformer decoder layer |
 //! | [`head`] | 8: convolution, pixel shuffle, convolution |
+//! | [`batch_norm`] | 8: the normalisation after the first convolution |
 
+pub mod batch_norm;
 pub mod cross_attention;
 pub mod dsff;
 pub mod dysample;
@@ -15,10 +17,11 @@ pub mod head;
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::config::{MllmsegConfig, Variant};
 use crate::parameters::parameter_count;
+use batch_norm::BatchStatistics;
 use cross_attention::CrossAttention;
 use dsff::{Dsff, Fusion};
 use head::MaskHead;
@@ -38,7 +41,7 @@ pub struct MaskDecoder {
     pub head: MaskHead,
 }
 
-/// All that the decoder knows of an image before any word is said.
+/// What the decoder computes of images before it knows an expression.
 #[derive(Debug, Clone)]
 pub struct DecoderImage {
     /// The maps of DSFF, among them T_ds0.
@@ -62,7 +65,7 @@ impl MaskDecoder {
         }
     }
 
-    /// The plain path, the one training uses: masks of all expressions of all images.
+    /// The plain path: both halves of Eq. 7's layer for every expression.
     ///
     /// # Shapes
     /// - `image_tokens`: T_img1 `[b, p, c]`
@@ -82,7 +85,9 @@ impl MaskDecoder {
             image_of.iter().map(|&row| fusion.fused.clone().narrow(0, row, 1)).collect();
         let queries = Tensor::cat(rows, 0); // [n, p, c]
         let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c], Eq. 5
-        self.head.forward(self.seg_attention.forward(queries, seg)) // [n, size, size]
+        let (masks, _) =
+            self.head.forward(self.seg_attention.forward(queries, seg), &[image_of.len()]);
+        masks // [n, size, size]
     }
 
     /// Where its weights are.
@@ -104,18 +109,33 @@ impl MaskDecoder {
         DecoderImage { fusion, attended }
     }
 
-    /// The short path: masks of expressions on one encoded image.
+    /// The short path: Eq. 5 (right), 7 and 8 for expressions on encoded images; and what batch
+    /// normalisation saw in training.
     ///
     /// A softmax over one key is 1, so the cross-attention adds the same projected vector at every
     /// position; its query and key are not computed.
     ///
     /// # Shapes
-    /// - `image`: of one image, `seg_tokens`: `[n, 1, d]`
+    /// - `image`: of `b` images, `seg_tokens`: T_seg `[n, 1, d]`
+    /// - `image_of`: for each expression, the row of its image; those of an image stand together
     /// - output: probabilities `[n, size, size]`
-    pub fn segment(&self, image: &DecoderImage, seg_tokens: Tensor<3>) -> Tensor<3> {
+    pub fn segment(
+        &self,
+        image: &DecoderImage,
+        image_of: &[usize],
+        seg_tokens: Tensor<3>,
+    ) -> (Tensor<3>, Vec<BatchStatistics>) {
         let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c]
-        let attended = self.seg_attention.attend_to_one(image.attended.clone(), seg); // [n, p, c]
-        self.head.forward(attended)
+        let mut queries = image.attended.clone(); // [b, p, c]
+        let [images, _, _] = queries.dims();
+        if images > 1 {
+            let rows: Vec<i32> = image_of.iter().map(|&row| row as i32).collect();
+            let device = queries.device().without_autodiff();
+            queries = queries.select(0, Tensor::from_data(TensorData::from(&*rows), &device));
+        } // [n, p, c], or [1, p, c] for all
+        let attended = self.seg_attention.attend_to_one(queries, seg); // [n, p, c]
+        let conversations: Vec<_> = image_of.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+        self.head.forward(attended, &conversations)
     }
 }
 
@@ -173,7 +193,8 @@ mod tests {
             let plain =
                 decoder.forward(details.clone(), semantics.clone(), seg.clone(), &[0, 0, 0]);
             assert_eq!(plain.dims(), [3, config.mask_size(), config.mask_size()]);
-            let short = decoder.segment(&decoder.encode(details, semantics), seg);
+            let image = decoder.encode(details, semantics);
+            let (short, _) = decoder.segment(&image, &[0, 0, 0], seg);
             let (plain, short) = (plain.into_data(), short.into_data());
             short.assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
         }

@@ -13,7 +13,7 @@ use embeddings::VisionEmbeddings;
 /// The vision encoder: patch embeddings, then a stack of pre-norm transformer blocks.
 #[derive(Module, Debug)]
 pub struct VisionEncoder {
-    embeddings: VisionEmbeddings,
+    pub(crate) embeddings: VisionEmbeddings,
     layers: Vec<VisionBlock>,
     used_layers: usize,
 }
@@ -33,13 +33,6 @@ impl VisionEncoder {
             layers: (0..count).map(|_| VisionBlock::new(vision, device)).collect(),
             used_layers,
         }
-    }
-
-    /// Starts with positions that are told apart, and known to be near or far, by waves across and
-    /// down the picture: drawn at random, as InternViT's are, they must be learnt first.
-    pub fn with_waves(mut self) -> Self {
-        self.embeddings = self.embeddings.with_waves();
-        self
     }
 
     /// T_img1: one token per patch, row by row; the class token is dropped at the end.

@@ -150,9 +150,8 @@ impl Trainee {
             return lock(replicas).gradients(&inner.step, &self.mllmseg, batches, seed);
         }
         let device = self.mllmseg.mask_decoder.device().without_autodiff();
-        device.seed(seed);
         let batches: Vec<_> = input.batches.iter().map(|batch| batch.to_device(&device)).collect();
-        Ok(inner.step.gradients(&self.mllmseg, &batches)?)
+        Ok(inner.step.gradients(&self.mllmseg, &batches, seed)?)
     }
 }
 
@@ -169,7 +168,7 @@ impl LearnerStep for Trainee {
             ..StepNumbers::default()
         };
         match self.gradients(&input) {
-            Ok(StepGradients { params, norms, losses }) => {
+            Ok(StepGradients { params, norms, losses, .. }) => {
                 *lock(&self.tools.0.gradient_scale) =
                     norms.clip_factor(self.tools.0.max_gradient_norm);
                 numbers.losses = losses;

@@ -1,9 +1,9 @@
-//! Eq. 14: `L = L_text + L_mask`, each term with its weight.
+//! Eq. 14, the terms of the loss, and Eq. 15, their weighted sum ([`Losses::total`]).
 //!
-//! | term | file |
+//! | term of Eq. 14 | file |
 //! | --- | --- |
-//! | cross-entropy of the answer | [`text`] |
-//! | BCE or focal loss, and Dice | [`mask`] |
+//! | L_text: cross-entropy of the answer | [`text`] |
+//! | L_mask: BCE or focal loss, and Dice | [`mask`] |
 
 pub mod mask;
 pub mod text;
@@ -17,7 +17,7 @@ use crate::batch::LossCounts;
 pub use mask::{MaskTerms, mask_terms};
 pub use text::cross_entropy;
 
-/// Which loss compares masks.
+/// The loss beside Dice in L_mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MaskLoss {
     /// The paper's: binary cross-entropy and Dice.
@@ -111,7 +111,8 @@ impl Losses {
         Self { ce: self.ce * tokens, mask }
     }
 
-    /// The weighted sum, `[1]`.
+    /// Eq. 15: the weighted sum, `[1]`. The paper weights the mask loss as a whole, here its two
+    /// terms have weights of their own.
     pub fn total(&self, weights: LossWeights) -> Tensor<1> {
         self.ce.clone() * weights.ce
             + self.mask.pixel.clone() * weights.pixel

@@ -219,7 +219,12 @@ impl Replicas {
             });
         }
         let params = weights::as_gradients(model, sums);
-        StepGradients { norms: GradientNorms::of(model, &params), params, losses }
+        StepGradients {
+            norms: GradientNorms::of(model, &params),
+            params,
+            losses,
+            batch_statistics: Vec::new(),
+        }
     }
 
     fn check_usable(&self, model: &Mllmseg) -> Result<(), ReplicaError> {

@@ -162,8 +162,7 @@ impl Replica {
     fn answer(&mut self, job: Job) -> Result<Answer, Failure> {
         match job {
             Job::Step { step, batches, counts, seed } => {
-                self.device.seed(seed);
-                self.share(&step, &batches, counts).map(Answer::Share)
+                self.share(&step, &batches, counts, seed).map(Answer::Share)
             }
             Job::Update(values) => {
                 let values = carry(values, &self.device, &self.traffic.sent);
@@ -180,10 +179,11 @@ impl Replica {
         step: &TrainStep,
         batches: &[HostBatch],
         counts: LossCounts,
+        seed: u64,
     ) -> Result<Share, Failure> {
         let batches: Vec<_> = batches.iter().map(|batch| batch.to_device(&self.device)).collect();
-        let GradientShare { params, losses } =
-            step.share_of_gradients(&self.model, &batches, counts).map_err(Failure::Step)?;
+        let GradientShare { params, losses, .. } =
+            step.share_of_gradients(&self.model, &batches, counts, seed).map_err(Failure::Step)?;
         let (positions, gradients): (Vec<_>, Vec<_>) =
             weights::gradients(&self.model, params).into_iter().unzip();
         let gradients = carry(gradients, &self.home, &self.traffic.received);

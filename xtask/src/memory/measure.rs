@@ -36,7 +36,7 @@ pub fn step(workload: &Workload) -> Result<Measured, Box<dyn std::error::Error>>
     let lora = Some(LoraConfig::published(workload.rank));
     let model = Mllmseg::new(&workload.config, lora, &device);
     let mut model = workload.trained.prepare(model, true);
-    let step = TrainStep { recompute: workload.recompute, ..TrainStep::new(SEG) };
+    let step = TrainStep { gradient_checkpointing: workload.recompute, ..TrainStep::new(SEG) };
     let batches = vec![batch(workload, &device)?; workload.batches];
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut seconds = 0.0;
@@ -44,7 +44,7 @@ pub fn step(workload: &Workload) -> Result<Measured, Box<dyn std::error::Error>>
         forget_most();
         forget_peak_memory();
         let start = Instant::now();
-        let gradients = step.gradients(&model, &batches)?;
+        let gradients = step.gradients(&model, &batches, 0)?;
         let factor = gradients.norms.clip_factor(1.0);
         model = optimizer.step(1e-5, model, gradients.params, factor);
         seconds = start.elapsed().as_secs_f64();

@@ -67,6 +67,7 @@ pub fn run(case: &Path, checkpoint: &Path, device: &SelectedDevice) -> Result<Du
     let prompt = segmenter.tokenize(&question, Some(&answer))?;
     let pixels = segmenter.pixels(&image);
     let output = segmenter.forward_plain(pixels.clone(), &prompt);
+    let masks = output.masks();
     let logits = segmenter.model().language_model.logits(output.last_hidden_state.clone());
 
     let mut dump = Dump::default();
@@ -80,7 +81,7 @@ pub fn run(case: &Path, checkpoint: &Path, device: &SelectedDevice) -> Result<Du
     dump.floats("projected", output.projected);
     dump.floats("last_hidden_state", output.last_hidden_state);
     dump.floats("logits", logits);
-    match output.masks {
+    match masks {
         Some(masks) => dump.floats("masks", masks),
         None => {
             let size = segmenter.config().mask_size();

@@ -55,7 +55,7 @@ pub fn run(
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut trajectory = Vec::with_capacity(5 * STEPS);
     for index in 0..STEPS {
-        let gradients = step.gradients(&model, &batches)?;
+        let gradients = step.gradients(&model, &batches, 0)?;
         if index == 0 {
             first_step(dump, &gradients, &table);
         }

@@ -1,16 +1,16 @@
-//! Operations that hold less for the backward pass than their compositions do.
+//! Memory-efficient operations: they hold less for the backward pass than their compositions.
 //!
 //! A graph of single operations holds what each of them needs: `silu(gate) · up` keeps four maps of
 //! its size although two decide its derivatives, and a softmax three although its result does. Here
-//! a function `f` is computed outside of the graph with its derivative, and the graph is given
-//! `f(x) + f'(x) · (x - x)`, where only the first `x` of the difference is tracked: the value is
-//! the same, so is the gradient, and what is held is the derivative.
+//! a function `f` and its derivative are computed outside of the graph, and the graph is given the
+//! straight-through form `f(x) + f'(x) · (x - x)`, where only the first `x` of the difference is
+//! tracked. Value and gradient are those of `f`, and the graph holds only the derivative.
 
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Bool, DType, Tensor};
 
 /// Zeros that pass gradients on to `x`, and hold nothing.
-fn zeros_of<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+fn straight_through_zero<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone() - x.inner()
 }
 
@@ -28,25 +28,25 @@ pub(crate) fn gated_silu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
     // silu' = s · (1 + x · (1 - s))
     let slope = share.clone() * (x * (share.neg() + 1.0) + 1.0);
     let value = by_up.clone() * by_gate.clone();
-    zeros_of(gate) * (slope * by_gate) + zeros_of(up) * by_up + value
+    straight_through_zero(gate) * (slope * by_gate) + straight_through_zero(up) * by_up + value
 }
 
 /// `softmax(scores) · value`, where the softmax is computed in f32.
 ///
 /// # Shapes
 /// - `scores`: `[b, heads, t, s]`, `value`: `[b, heads, s, d]`
-/// - `hidden`: what no query looks at, `dropped`: the weights that dropout sets to zero, both
-///   `[b, heads, t, s]`; `kept` is the share of the others
+/// - `masked`: `true` where a query must not attend, `dropped`: the weights that dropout sets to
+///   zero with the share of those kept; both masks `[b, heads, t, s]`
 /// - output: `[b, heads, t, d]`
-pub(crate) fn weigh(
+pub(crate) fn softmax_matmul(
     scores: Tensor<4>,
     value: Tensor<4>,
-    hidden: Option<Tensor<4, Bool>>,
+    masked: Option<Tensor<4, Bool>>,
     dropped: Option<(Tensor<4, Bool>, f64)>,
 ) -> Tensor<4> {
     let exact = scores.clone().inner().cast(DType::F32);
-    let exact = match hidden {
-        Some(hidden) => exact.mask_fill(hidden, f32::NEG_INFINITY),
+    let exact = match masked {
+        Some(masked) => exact.mask_fill(masked, f32::NEG_INFINITY),
         None => exact,
     };
     let weights = softmax(exact, 3).cast(scores.dtype()); // [b, heads, t, s]
@@ -57,8 +57,8 @@ pub(crate) fn weigh(
     if !scores.is_tracked() && !value.is_tracked() {
         return drop(weights).matmul(value);
     }
-    // The derivative of a softmax is w · (dx - sum(w · dx)); hidden weights are 0, and so it is.
-    let change = zeros_of(scores) * weights.clone();
+    // The derivative of a softmax is w · (dx - sum(w · dx)); masked weights are 0, and so is it.
+    let change = straight_through_zero(scores) * weights.clone();
     let change = change.clone() - change.sum_dim(3) * weights.clone();
     // Two products of one value: so each of the factors is held once and by itself.
     drop(change).matmul(value.clone().inner()) + drop(weights).autodiff().matmul(value)
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn weighing_is_a_softmax_and_a_product() {
+    fn softmax_matmul_is_a_softmax_and_a_product() {
         let device = crate::test_device();
         let hidden: Vec<bool> = (0..2 * 4 * 4).map(|i| i % 4 > (i / 4) % 4).collect();
         let hidden = burn::tensor::TensorData::new(hidden, [1, 2, 4, 4]);
@@ -110,7 +110,8 @@ mod tests {
         let dropped = Tensor::<4, Bool>::from_data(dropped, &device);
         for hidden in [None, Some(hidden)] {
             for dropped in [None, Some((dropped.clone(), 0.8))] {
-                let found = |scores, value| weigh(scores, value, hidden.clone(), dropped.clone());
+                let found =
+                    |scores, value| softmax_matmul(scores, value, hidden.clone(), dropped.clone());
                 agree([random([1, 2, 4, 4]), random([1, 2, 4, 4])], found, |scores, value| {
                     let scores = match hidden.clone() {
                         Some(hidden) => scores.mask_fill(hidden, f32::NEG_INFINITY),

@@ -1,0 +1,162 @@
+//! Batch normalisation of the mask head (Eq. 8), as PyTorch's `BatchNorm2d`.
+//!
+//! The published decoder is called once per conversation. So in training a batch is the masks of
+//! one conversation, and the running statistics move once for each.
+//!
+//! Burn's own module does not know conversations, keeps no `num_batches_tracked`, and changes
+//! itself during the forward pass. Here the forward pass returns what it saw, and whoever trains
+//! decides what becomes of it ([`BatchNorm::updated`]): a step that fails leaves no trace, and of
+//! several replicas only the main one counts.
+
+use burn::module::{Flag, Module, Param, ParamId};
+use burn::nn::Initializer;
+use burn::tensor::{Device, Int, Tensor};
+
+/// How far a batch moves the running statistics.
+const MOMENTUM: f64 = 0.1;
+const EPSILON: f64 = 1e-5;
+
+/// `gamma · (x - mean) / sqrt(variance + eps) + beta`, channel by channel.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale, `[channels]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift, `[channels]`.
+    pub beta: Param<Tensor<1>>,
+    /// Running mean, `[channels]`.
+    pub running_mean: Param<Tensor<1>>,
+    /// Running variance, `[channels]`.
+    pub running_var: Param<Tensor<1>>,
+    /// How many batches the running statistics are made of, `[1]`.
+    pub num_batches_tracked: Param<Tensor<1, Int>>,
+    /// Whether training takes the statistics of the batch. Where no gradients are recorded, the
+    /// running ones count in any case.
+    pub training: Param<Flag>,
+}
+
+/// Mean and unbiased variance of one batch, `[channels]` each.
+#[derive(Debug, Clone)]
+pub struct BatchStatistics {
+    /// The mean.
+    pub mean: Tensor<1>,
+    /// The variance, divided by the number of values less one.
+    pub variance: Tensor<1>,
+}
+
+impl BatchNorm {
+    pub(super) fn new(channels: usize, device: &Device) -> Self {
+        let ones = || Initializer::Ones.init([channels], device);
+        let zeros = || Initializer::Zeros.init([channels], device);
+        Self {
+            gamma: ones(),
+            beta: zeros(),
+            running_mean: zeros().set_require_grad(false),
+            running_var: ones().set_require_grad(false),
+            num_batches_tracked: Param::initialized(ParamId::new(), Tensor::zeros([1], device)),
+            training: Param::from_bool(false),
+        }
+    }
+
+    /// Normalises by running statistics or, in training, by those of each conversation, which it
+    /// returns in their order.
+    ///
+    /// # Shapes
+    /// - `x`: `[n, channels, h, w]`, output: the same
+    /// - `conversations`: how many of the `n` maps belong to each
+    pub fn forward(
+        &self,
+        x: Tensor<4>,
+        conversations: &[usize],
+    ) -> (Tensor<4>, Vec<BatchStatistics>) {
+        if !self.training.is_enabled() || !x.device().is_autodiff() {
+            return (self.by_running_statistics(x), Vec::new());
+        }
+        let maps = x.split_with_sizes(conversations.to_vec(), 0);
+        let (maps, statistics): (Vec<_>, _) =
+            maps.into_iter().map(|maps| self.by_batch(maps)).unzip();
+        (Tensor::cat(maps, 0), statistics)
+    }
+
+    fn by_running_statistics(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, channels, _, _] = x.dims();
+        let scale = self.gamma.val() / (self.running_var.val() + EPSILON).sqrt();
+        let shift = self.beta.val() - self.running_mean.val() * scale.clone();
+        x * scale.reshape([1, channels, 1, 1]) + shift.reshape([1, channels, 1, 1])
+    }
+
+    fn by_batch(&self, x: Tensor<4>) -> (Tensor<4>, BatchStatistics) {
+        let [n, channels, height, width] = x.dims();
+        let count = n * height * width;
+        let x = x.swap_dims(0, 1).reshape([channels, count]);
+        let mean = x.clone().mean_dim(1); // [channels, 1]
+        let centred = x - mean.clone();
+        let variance = centred.clone().square().mean_dim(1); // [channels, 1], biased
+        let statistics = BatchStatistics {
+            mean: mean.inner().squeeze_dim(1),
+            variance: variance.clone().inner().squeeze_dim(1) * unbiased(count),
+        };
+        let y = centred / (variance + EPSILON).sqrt() * self.gamma.val().unsqueeze_dim(1)
+            + self.beta.val().unsqueeze_dim(1);
+        (y.reshape([channels, n, height, width]).swap_dims(0, 1), statistics)
+    }
+
+    /// The running statistics after some batches, in their order.
+    pub fn updated(mut self, batches: &[BatchStatistics]) -> Self {
+        let toward = |running: Tensor<1>, batch: &Tensor<1>| {
+            running * (1.0 - MOMENTUM) + batch.clone() * MOMENTUM
+        };
+        for BatchStatistics { mean, variance } in batches {
+            self.running_mean = self.running_mean.map(|running| toward(running, mean));
+            self.running_var = self.running_var.map(|running| toward(running, variance));
+            self.num_batches_tracked = self.num_batches_tracked.map(|count| count + 1);
+        }
+        self
+    }
+}
+
+/// From the mean of squares over `count` values to their unbiased variance.
+fn unbiased(count: usize) -> f64 {
+    count as f64 / count.saturating_sub(1).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    /// (3 - 1) / sqrt(4) · 2 + 5 = 7, to the epsilon.
+    #[test]
+    fn running_statistics_normalise_outside_of_training() {
+        let device = crate::test_device();
+        let mut norm = BatchNorm::new(1, &device);
+        norm.gamma = Param::from_data([2.0], &device);
+        norm.beta = Param::from_data([5.0], &device);
+        norm.running_mean = Param::from_data([1.0], &device);
+        norm.running_var = Param::from_data([4.0 - 1e-5], &device);
+        norm.training = norm.training.with_value(true);
+        let (y, statistics) = norm.forward(Tensor::from_data([[[[3.0]]]], &device), &[1]);
+        assert!((y.into_scalar::<f32>() - 7.0).abs() < 1e-5 && statistics.is_empty());
+    }
+
+    /// Two conversations of 1 and 2 maps: each is normalised by itself. The second one's values 0, 2,
+    /// 4, 6 have the mean 3, the biased variance 5 and the unbiased one 20 / 3.
+    #[test]
+    fn a_conversation_is_a_batch() {
+        let device = crate::test_device();
+        let mut norm = BatchNorm::new(1, &device);
+        norm.training = norm.training.with_value(true);
+        let x = [[[[10.0, 30.0]]], [[[0.0, 2.0]]], [[[4.0, 6.0]]]];
+        let x = Tensor::<4>::from_data(x, &device).autodiff();
+        let (y, statistics) = norm.forward(x, &[1, 2]);
+        let far = 3.0 / 5f32.sqrt();
+        let expected = [[[[-1.0, 1.0]]], [[[-far, -far / 3.0]]], [[[far / 3.0, far]]]];
+        let tolerance = burn::tensor::Tolerance::absolute(1e-5);
+        y.into_data().assert_approx_eq::<f32>(&TensorData::from(expected), tolerance);
+        let norm = norm.updated(&statistics);
+        let value = |x: &Param<Tensor<1>>| x.val().into_scalar::<f32>();
+        assert!((value(&norm.running_mean) - (0.9 * 2.0 + 0.3)).abs() < 1e-5);
+        let after = [0.9 + 0.1 * 200.0, 0.1 * 20.0 / 3.0];
+        assert!((value(&norm.running_var) - (0.9 * after[0] + after[1])).abs() < 1e-4);
+        assert_eq!(norm.num_batches_tracked.val().into_scalar::<i32>(), 2);
+    }
+}

@@ -1,0 +1,67 @@
+//! The layers of the language model over conversations that share an image.
+//!
+//! Where several examples ask of one image, the prefix up to `</img>` goes through a layer once, and
+//! the continuations of all its examples attend to the layer's keys and values of it. Gradients flow
+//! back through those. A batch without shared images is the same with no continuations.
+
+use burn::tensor::{Int, Tensor};
+use mllmseg_model::dropout::training_forward;
+use mllmseg_model::language::{AttentionContext, DecoderLayer, LanguageModel};
+
+/// Prefixes `[b, t, d]` (or whole conversations) and continuations `[n, t', d]`.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedPrefixBatch {
+    pub prefixes: Tensor<3>,
+    pub continuations: Option<Tensor<3>>,
+}
+
+/// The positions of both, the same for every layer, and the prefix of each continuation, `[n]`.
+pub(crate) struct SharedPrefixContext {
+    prefixes: AttentionContext,
+    continuations: Option<(AttentionContext, Tensor<1, Int>)>,
+}
+
+impl SharedPrefixBatch {
+    /// Each of the two by a function.
+    pub fn map(self, mut f: impl FnMut(Tensor<3>) -> Tensor<3>) -> Self {
+        Self { prefixes: f(self.prefixes), continuations: self.continuations.map(f) }
+    }
+
+    /// Whether a gradient is recorded for either.
+    pub fn is_tracked(&self) -> bool {
+        self.continuations.iter().chain([&self.prefixes]).any(|x| x.is_tracked())
+    }
+
+    /// Rotary embedding and masks. `prefix_of` names the prefix of each continuation, `[n]`.
+    pub fn context(
+        &self,
+        model: &LanguageModel,
+        prefix_of: Option<Tensor<1, Int>>,
+    ) -> SharedPrefixContext {
+        let [_, length, _] = self.prefixes.dims();
+        let continuations = self.continuations.as_ref().zip(prefix_of).map(|(x, prefix_of)| {
+            let [_, further, _] = x.dims();
+            (model.attention_context(x, length, length + further), prefix_of)
+        });
+        let prefixes = model.attention_context(&self.prefixes, 0, length);
+        SharedPrefixContext { prefixes, continuations }
+    }
+
+    /// One layer; `dropout_seed` decides what its adapters drop.
+    pub fn through(
+        self,
+        layer: &DecoderLayer,
+        context: &SharedPrefixContext,
+        dropout_seed: u64,
+    ) -> Self {
+        training_forward(dropout_seed, || {
+            let (prefixes, (keys, values)) = layer.forward(self.prefixes, &context.prefixes, None);
+            let continuations = self.continuations.zip(context.continuations.as_ref());
+            let continuations = continuations.map(|(x, (context, prefix_of))| {
+                let past = [keys, values].map(|x| x.select(0, prefix_of.clone())); // [n, kv_heads, t, head_dim]
+                layer.forward(x, context, Some(past.into())).0
+            });
+            Self { prefixes, continuations }
+        })
+    }
+}
