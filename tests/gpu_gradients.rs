@@ -31,7 +31,7 @@ impl ModuleVisitor for Collected {
 fn masks_and_gradients(head: &MaskHead, features: &TensorData, device: &Device) -> Vec<Vec<f32>> {
     let head = head.clone().fork(device).train();
     let features = Tensor::<3>::from_data(features.clone(), device);
-    let masks = head.forward(features); // [n, size, size]
+    let (masks, _) = head.forward(features, &[1]); // [n, size, size]
     let loss = masks.clone().square().mean();
     let mut collected = Collected {
         gradients: GradientsParams::from_grads(loss.backward(), &head),

@@ -44,7 +44,8 @@ pub struct BatchStatistics {
 }
 
 impl BatchNorm {
-    pub(super) fn new(channels: usize, device: &Device) -> Self {
+    /// As PyTorch starts it: scale 1, shift 0, running mean 0 and variance 1.
+    pub fn new(channels: usize, device: &Device) -> Self {
         let ones = || Initializer::Ones.init([channels], device);
         let zeros = || Initializer::Zeros.init([channels], device);
         Self {
