@@ -35,7 +35,12 @@ fn damaged_sentencepiece_models() {
     for length in [1, 7, 100, 5000, bytes.len() - 1] {
         spoilt(&from, "tokenizer.model", &bytes[..length], &["tokenizer.model"]);
     }
-    spoilt(&from, "tokenizer.model", &bytes[..5000], &["not a SentencePiece model", "truncated"]);
+    spoilt(
+        &from,
+        "tokenizer.model",
+        &bytes[..5000],
+        &["expected a SentencePiece model", "truncated"],
+    );
     spoilt(&from, "tokenizer.model", "", &["found 0 pieces"]);
     let pointer = "version https://git-lfs.github.com/spec/v1\n";
     spoilt(&from, "tokenizer.model", pointer, &["Git LFS pointer"]);
@@ -67,7 +72,7 @@ fn a_unigram_model_is_named_as_such() {
     let from = reference("internlm2_lora");
     spoilt(&from, "tokenizer.model", &unigram, &["model type UNIGRAM", "of type BPE"]);
     let bpe = [&[0x0a, 0x05, 0x0a, 0x01, b'u', 0x18, 1][..], &[0x12, 0x02, 0x18, 2]].concat();
-    spoilt(&from, "tokenizer.model", &bpe, &["type UNKNOWN, found none"]);
+    spoilt(&from, "tokenizer.model", &bpe, &["one of type UNKNOWN, found none"]);
     let twice = [
         &[0x0a, 0x03, 0x0a, 0x01, b'u'][..],
         &[0x0a, 0x03, 0x0a, 0x01, b'u'],
@@ -76,35 +81,47 @@ fn a_unigram_model_is_named_as_such() {
     spoilt(&from, "tokenizer.model", twice.concat(), &["piece `u` at both 0 and 1"]);
 }
 
+/// What no model of the network needs is refused, and not read wrongly.
+#[test]
+fn other_ways_with_spaces_are_named() {
+    let from = fixture("dummy_fold");
+    let model = std::fs::read(from.join("tokenizer.model")).unwrap();
+    // Field 24 of trainer_spec (field 2); a second message of one field is merged into the first.
+    let suffix = [&model[..], &[0x12, 0x03, 0xc0, 0x01, 1]].concat();
+    spoilt(&from, "tokenizer.model", suffix, &["space before a word", "whitespace_as_suffix"]);
+    let llama = r#"{"tokenizer_class": "LlamaTokenizer", "legacy": false}"#;
+    spoilt(
+        &from,
+        "tokenizer_config.json",
+        llama,
+        &["`\"legacy\": true`", "found `\"legacy\": false`"],
+    );
+}
+
 #[test]
 fn damaged_json() {
     let from = reference("qwen2");
     for name in
         ["vocab.json", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"]
     {
-        spoilt(&from, name, "{\"a\": ", &["not valid JSON", "line 1"]);
-        spoilt(&from, name, "[1]", &["a JSON object", "a list"]);
+        spoilt(&from, name, "{\"a\": ", &["a JSON object", "EOF", "line 1"]);
+        spoilt(&from, name, "[1]", &["a JSON object", "sequence"]);
         spoilt(&from, name, [0x7b, 0xff, 0x7d], &["UTF-8", "offset 1"]);
     }
     spoilt(&from, "vocab.json", "{}", &["found 0 tokens"]);
-    spoilt(&from, "vocab.json", r#"{"a": "b"}"#, &["whole number", "`a`: a string"]);
+    spoilt(&from, "vocab.json", r#"{"a": "b"}"#, &["ids 0 to 0", "`a` with id \"b\""]);
     spoilt(&from, "vocab.json", r#"{"a": 0, "b": 7}"#, &["ids 0 to 1", "`b` with id 7"]);
-    spoilt(&from, "vocab.json", r#"{"a": 0, "b": 0}"#, &["`a` has that id already"]);
+    spoilt(&from, "vocab.json", r#"{"a": 0, "b": 0}"#, &["ids 0 to 1 once each", "`b` with id 0"]);
 }
 
 #[test]
 fn damaged_merges() {
     let from = fixture("byte_level");
     let with = |line: &str| format!("# #\n\n{line}\n");
-    spoilt(&from, "merges.txt", with("a b c"), &["line 3", "3 fields: `a b c`", "two fields"]);
-    spoilt(&from, "merges.txt", with("alone"), &["line 3", "1 fields: `alone`"]);
-    spoilt(
-        &from,
-        "merges.txt",
-        with("a ÷÷"),
-        &["line 3", "`÷÷`, which `vocab.json` does not have"],
-    );
-    spoilt(&from, "merges.txt", with("÷ ÷"), &["`÷÷`, which `vocab.json` does not have"]);
+    for line in ["a b c", "alone", "a ÷÷", "÷ ÷"] {
+        let found = format!("found `{line}`");
+        spoilt(&from, "merges.txt", with(line), &["two tokens", "line 3", &found]);
+    }
     spoilt(&from, "merges.txt", [b'a', b' ', 0xc3], &["UTF-8"]);
 }
 
@@ -136,9 +153,9 @@ fn two_files_that_disagree() {
     spoilt(&from, "added_tokens.json", r#"{"[NEW]": 1212}"#, &["`[REJ]` has that id already"]);
     let config = |decoder: &str| format!(r#"{{"added_tokens_decoder": {decoder}}}"#);
     let name = "tokenizer_config.json";
-    spoilt(&from, name, config("3"), &["an object under", "a number"]);
+    spoilt(&from, name, config("3"), &["an object under", "found 3"]);
     spoilt(&from, name, config(r#"{"x": {"content": "a"}}"#), &["keys of", "`x`"]);
-    spoilt(&from, name, config(r#"{"9": "a"}"#), &["`added_tokens_decoder.9`", "a string"]);
+    spoilt(&from, name, config(r#"{"9": "a"}"#), &["`added_tokens_decoder.9`", "string \"a\""]);
 }
 
 /// InternLM2's vocabulary has placeholders such as `[UNUSED_TOKEN_1]`, whose ids its added tokens
@@ -178,9 +195,9 @@ fn unsupported_library_files() {
     spoilt(&from, name, with("/model/type", "Unigram".into()), &["type BPE", "type Unigram"]);
     spoilt(&from, name, with("/model/merges/3", "a zzzzzz".into()), &["merge 3", "a zzzzzz"]);
     spoilt(&from, name, with("/model/vocab/a", 9999.into()), &["`a` with id 9999"]);
-    spoilt(&from, name, with("/added_tokens/2/id", 5000.into()), &["without a gap is", "5000"]);
+    spoilt(&from, name, with("/added_tokens/2/id", 5000.into()), &["next without a gap", "5000"]);
     spoilt(&from, name, "{}", &["type BPE"]);
-    spoilt(&from, name, &text[..text.len() / 2], &["not valid JSON"]);
+    spoilt(&from, name, &text[..text.len() / 2], &["a JSON object", "EOF"]);
 }
 
 /// A vocabulary without all bytes: text beyond it is an error, or the unknown token where the
@@ -205,10 +222,10 @@ fn bytes_that_the_vocabulary_lacks() {
 fn an_unreadable_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("tokenizer.model")).unwrap();
-    assert!(message(dir.path()).contains("holds no tokenizer"));
+    assert!(message(dir.path()).contains("expected a tokenizer"));
     let file = std::fs::File::create(dir.path().join("merges.txt")).unwrap();
     file.set_len((256 << 20) + 1).unwrap();
     std::fs::write(dir.path().join("vocab.json"), "{}").unwrap();
     let large = message(dir.path());
-    assert!(large.contains("268435457 bytes") && large.contains("merges.txt"), "{large}");
+    assert!(large.contains("at most 268435456 bytes") && large.contains("merges.txt"), "{large}");
 }

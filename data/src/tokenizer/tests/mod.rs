@@ -8,21 +8,21 @@ use super::Tokenizer;
 use std::path::{Path, PathBuf};
 
 /// A folder of `tests/fixtures/tokenizer`, written by `tests/oracle/tokenizer.py`.
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer").join(name)
 }
 
 /// A folder of the workspace's reference cases.
-fn reference(name: &str) -> PathBuf {
+pub(crate) fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference").join(name)
 }
 
-fn load(dir: &Path) -> Tokenizer {
+pub(crate) fn load(dir: &Path) -> Tokenizer {
     Tokenizer::from_dir(dir).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Copies a folder's files, so that a test may spoil them.
-fn copy(from: &Path) -> tempfile::TempDir {
+pub(crate) fn copy(from: &Path) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

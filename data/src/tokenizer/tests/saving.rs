@@ -14,7 +14,7 @@ fn json(dir: &Path, name: &str) -> Value {
 
 fn same(a: &Tokenizer, b: &Tokenizer) {
     assert_eq!(a.vocab_size(), b.vocab_size());
-    assert_eq!(a.added_tokens(), b.added_tokens());
+    assert!(a.added_tokens().eq(b.added_tokens()));
     assert_eq!((a.bos_id(), a.eos_id(), a.pad_id()), (b.bos_id(), b.eos_id(), b.pad_id()));
     assert_eq!(a.adds_bos(), b.adds_bos());
     for text in TEXTS {
@@ -24,7 +24,7 @@ fn same(a: &Tokenizer, b: &Tokenizer) {
 
 #[test]
 fn a_saved_tokenizer_loads_as_the_same() {
-    let folders = ["dummy_fold", "dummy_keep_unknown", "modern", "byte_level", "library"];
+    let folders = ["dummy_fold", "dummy_keep_unknown", "byte_level", "library"];
     let folders = folders.map(fixture).into_iter();
     for dir in folders.chain([reference("internlm2_lora"), reference("qwen2")]) {
         let tokenizer = load(&dir);
