@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tokenizer::Tokenizer;
-use crate::tokenizer::tests::{copy, fixture, reference};
+use crate::tokenizer::tests::{copy, edit, fixture, json, reference};
 
 fn load(name: &str) -> Tokenizer {
     let dir = fixture(name);
@@ -22,10 +22,7 @@ fn column(file: &safetensors::SafeTensors, name: &str) -> Vec<i64> {
 fn the_reference_cases_are_reproduced_to_the_id() {
     for (name, length) in [("internlm2_lora", 477), ("qwen2", 481)] {
         let dir = reference(name);
-        let json = |file: &str| -> serde_json::Value {
-            serde_json::from_slice(&std::fs::read(dir.join(file)).unwrap()).unwrap()
-        };
-        let case = json("case.json");
+        let case = json(&dir, "case.json");
         let list = |key: &str| case[key].as_array().unwrap().clone();
         let expressions = list("expressions");
         let expressions: Vec<&str> = expressions.iter().map(|e| e.as_str().unwrap()).collect();
@@ -36,7 +33,7 @@ fn the_reference_cases_are_reproduced_to_the_id() {
         assert_eq!(answer, case["answer"].as_str().unwrap());
 
         let template =
-            Template::from_name(json("config.json")["template"].as_str().unwrap()).unwrap();
+            Template::from_name(json(&dir, "config.json")["template"].as_str().unwrap()).unwrap();
         let tokenizer = load(name);
         let prompt =
             tokenize_conversation(&tokenizer, template, &question, Some(&answer), 256).unwrap();
@@ -120,7 +117,7 @@ fn without_an_answer_the_prompt_ends_after_the_header() {
 }
 
 #[test]
-fn wordings_are_the_published_ones_to_the_letter() {
+fn questions_and_answers_are_the_published_ones_to_the_letter() {
     assert_eq!(
         evaluation_question(&["a red cup", "b"]),
         "<image>\n What are a red cup, bin this image? Please output segmentation masks."
@@ -210,12 +207,9 @@ fn expressions_are_checked() {
 fn a_placeholder_is_no_way_around_the_check() {
     let dir = copy(&fixture("dummy_fold"));
     let id = load("dummy_fold").token_id("[UNUSED_TOKEN_1]").unwrap();
-    let path = dir.path().join("tokenizer_config.json");
-    let mut config: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    config["added_tokens_decoder"][id.to_string()] =
-        serde_json::json!({"content": "<|turn|>", "special": true});
-    std::fs::write(&path, config.to_string()).unwrap();
+    edit(dir.path(), "tokenizer_config.json", |config| {
+        config["added_tokens_decoder"][id.to_string()] = serde_json::json!({"content": "<|turn|>"});
+    });
     let tokenizer = Tokenizer::from_dir(dir.path()).unwrap();
     let message = check_expression(&tokenizer, "a [UNUSED_TOKEN_1] b").unwrap_err().to_string();
     assert!(message.contains("`<|turn|>`"), "{message}");

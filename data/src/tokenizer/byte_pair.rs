@@ -10,7 +10,6 @@ use super::engine::Engine;
 use super::error::TokenizerError;
 use super::files::{self, JSON, MERGES, VOCAB};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
@@ -37,8 +36,6 @@ pub(super) struct BytePair {
     inner: tokenizers::Tokenizer,
     /// Whether it was read from `vocab.json`, as the slow tokenizer is.
     slow: bool,
-    /// Bytes without a token of their own: text with them cannot be encoded.
-    missing: HashSet<u8>,
 }
 
 impl BytePair {
@@ -55,19 +52,26 @@ impl BytePair {
         let ids = check_ids(&vocab_path, &vocab)?;
         let merges = parse_merges(&merges_path, files::utf8(&merges_path, merges)?, &vocab)?;
         let mut builder = BPE::builder().vocab_and_merges(ids, merges);
-        let mut missing = HashSet::new();
-        match unk.filter(|unk| vocab.contains_key(*unk)) {
-            Some(unk) => builder = builder.unk_token(unk.to_owned()),
-            None => missing.extend(
-                byte_alphabet().filter(|(c, _)| !vocab.contains_key(c)).map(|(_, byte)| byte),
-            ),
+        let alphabet = ByteLevel::alphabet().into_iter();
+        let lacking = alphabet.filter(|c| !vocab.contains_key(c.encode_utf8(&mut [0; 4]))).min();
+        match (unk.filter(|unk| vocab.contains_key(*unk)), lacking) {
+            (Some(unk), _) => builder = builder.unk_token(unk.to_owned()),
+            (None, None) => {}
+            (None, Some(c)) => {
+                let expected = "a token for each of the 256 bytes, or the unknown token";
+                return Err(TokenizerError::content(
+                    &vocab_path,
+                    expected,
+                    format!("none for `{c}`"),
+                ));
+            }
         }
         let library = TokenizerError::library(dir);
         let mut inner = tokenizers::Tokenizer::new(builder.build().map_err(&library)?);
         let [split, bytes] = words().map_err(&library)?;
         inner.with_pre_tokenizer(Some(Sequence::new(vec![split, bytes])));
         inner.with_decoder(Some(ByteLevelDecoder::default()));
-        Ok(Self { dir: dir.to_owned(), inner, slow: true, missing })
+        Ok(Self { dir: dir.to_owned(), inner, slow: true })
     }
 
     /// From `tokenizer.json`, whose added tokens go to `added`.
@@ -87,16 +91,22 @@ impl BytePair {
         for entry in map.get("added_tokens").and_then(Value::as_array).into_iter().flatten() {
             let token: AddedToken = serde_json::from_value(entry.clone())
                 .map_err(|error| TokenizerError::content(&path, "an added token", error))?;
-            // The library numbers tokens after a gap anew, and only logs it.
-            let id = inner.token_to_id(&token.content).filter(|id| *id != token.id);
-            let found = format!("`{}` with id {}", token.content, token.id);
-            let conflict = id.map(|id| format!("id {id} is the next without a gap"));
-            conflict.map_or_else(|| added.insert(token), Err).map_err(|conflict| {
-                let found = format!("{found}: {conflict}");
-                TokenizerError::content(&path, "an id for each token, without a gap", found)
+            let entry = format!("`{}` with id {}", token.content, token.id);
+            // The library gives other ids after a gap, and only logs it.
+            let other = inner.token_to_id(&token.content).filter(|id| *id != token.id);
+            let inserted = match other {
+                Some(next) => Err(format!("the next id without a gap is {next}")),
+                None => added.insert(token),
+            };
+            inserted.map_err(|conflict| {
+                TokenizerError::content(
+                    &path,
+                    "consecutive ids",
+                    format!("{entry}, but {conflict}"),
+                )
             })?;
         }
-        Ok(Self { dir: dir.to_owned(), inner, slow: false, missing: HashSet::new() })
+        Ok(Self { dir: dir.to_owned(), inner, slow: false })
     }
 }
 
@@ -135,22 +145,13 @@ impl Engine for BytePair {
         }
     }
 
-    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>, TokenizerError> {
+    fn encode(&self, text: &str, _added: &AddedTokens) -> Result<Vec<u32>, TokenizerError> {
         let library = TokenizerError::library(&self.dir);
-        let mut text = Cow::Borrowed(text);
+        let mut text = NormalizedString::from(text);
         if self.slow {
-            let mut composed = NormalizedString::from(&*text);
-            NFC.normalize(&mut composed).map_err(&library)?;
-            text = Cow::Owned(composed.get().to_owned());
+            NFC.normalize(&mut text).map_err(&library)?;
         }
-        if !self.missing.is_empty() {
-            let bytes = added.split(&text).into_iter().flat_map(|(part, _)| part.bytes());
-            if let Some(byte) = bytes.into_iter().find(|byte| self.missing.contains(byte)) {
-                let what = format!("the byte 0x{byte:02X}");
-                return Err(TokenizerError::Unencodable { dir: self.dir.clone(), what });
-            }
-        }
-        let encoding = self.inner.encode_fast(text, false).map_err(&library)?;
+        let encoding = self.inner.encode_fast(text.get(), false).map_err(&library)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -175,17 +176,6 @@ pub(super) fn words() -> tokenizers::Result<[PreTokenizerWrapper; 2]> {
     let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
     let bytes = ByteLevel::new(false, false, false);
     Ok([PreTokenizerWrapper::Split(split), PreTokenizerWrapper::ByteLevel(bytes)])
-}
-
-/// The printable character of each byte: printable Latin-1 stands for itself, the rest counts up
-/// from U+0100.
-fn byte_alphabet() -> impl Iterator<Item = (String, u8)> {
-    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let mut next = '\u{100}'..;
-    (0..=255u8).filter_map(move |byte| {
-        let c = if printable(byte) { char::from(byte) } else { next.next()? };
-        Some((c.to_string(), byte))
-    })
 }
 
 /// The ids of a vocabulary, which must be 0, 1, 2, ... once each.

@@ -8,10 +8,12 @@ use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
 use super::error::TokenizerError;
 use super::files::{self, ADDED, CONFIG, SPECIAL};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-pub(super) const ADDITIONAL: &str = "additional_special_tokens";
+const ADDITIONAL: &str = "additional_special_tokens";
+const DECODER: &str = "added_tokens_decoder";
 
 /// The single special tokens, in the order in which `transformers` gives ids to those that have
 /// none.
@@ -68,7 +70,7 @@ impl Config {
     }
 
     fn role_value(&self, role: &str) -> Option<&Value> {
-        let (first, second) = if self.config.contains_key("added_tokens_decoder") {
+        let (first, second) = if self.config.contains_key(DECODER) {
             (&self.config, &self.special_map)
         } else {
             (&self.special_map, &self.config)
@@ -104,17 +106,30 @@ impl Config {
         defaults: &Defaults,
     ) -> Result<(), TokenizerError> {
         let path = self.dir.join(CONFIG);
-        for (id, value) in self.decoder(&path)?.into_iter().flatten() {
-            insert(added, base, &path, decoder_entry(&path, id, value)?)?;
+        let wrong = |found: String| {
+            let expected = format!("ids with an object with `content` under `{DECODER}`");
+            TokenizerError::content(&path, expected, found)
+        };
+        let none = Map::new();
+        let decoder = self
+            .config
+            .get(DECODER)
+            .map_or(Ok(&none), |value| value.as_object().ok_or_else(|| wrong(value.to_string())))?;
+        for (id, value) in decoder {
+            let token = serde_json::from_value::<AddedToken>(value.clone()).ok();
+            let token = token.zip(id.parse().ok()).map(|(token, id)| AddedToken { id, ..token });
+            let token = token.ok_or_else(|| wrong(format!("`{id}`: {value}")))?;
+            insert(added, base, &path, token)?;
         }
         let path = self.dir.join(ADDED);
         let specials = self.special_tokens(defaults);
+        let names: HashSet<&str> = specials.iter().map(|token| &*token.content).collect();
         for (text, id) in &self.added {
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
                 let found = format!("`{text}`: {id}");
                 TokenizerError::content(&path, "a whole number as each token's id", found)
             })?;
-            let special = specials.iter().any(|token| token.content == *text);
+            let special = names.contains(&**text);
             let token =
                 AddedToken { special, normalized: !special, ..AddedToken::special(text, id) };
             insert(added, base, &path, token)?;
@@ -131,35 +146,39 @@ impl Config {
         Ok(())
     }
 
-    fn decoder(&self, path: &Path) -> Result<Option<&Map<String, Value>>, TokenizerError> {
-        match self.config.get("added_tokens_decoder") {
-            None => Ok(None),
-            Some(Value::Object(decoder)) => Ok(Some(decoder)),
-            Some(other) => {
-                let expected = "an object under `added_tokens_decoder`";
-                Err(TokenizerError::content(path, expected, other))
-            }
-        }
-    }
-
     /// The ids must be 0, 1, 2, ... without a gap: they are the rows of the embedding table.
     fn check_gaps(&self, added: &AddedTokens, base: &dyn Engine) -> Result<(), TokenizerError> {
-        let mut beyond =
-            added.iter().filter(|token| token.id as usize >= base.len()).zip(base.len()..);
-        let (Some((_, missing)), Some(last)) =
-            (beyond.find(|(token, id)| token.id as usize != *id), added.iter().next_back())
-        else {
-            return Ok(());
-        };
-        let found = format!(
-            "that id {missing} belongs to no token, but {} does (`{}`)",
-            last.id, last.content
-        );
+        let beyond = added.iter().filter(|token| token.id as usize >= base.len());
+        let gap = beyond.zip(base.len()..).find(|(token, id)| token.id as usize != *id);
+        let (Some((_, gap)), Some(last)) = (gap, added.iter().next_back()) else { return Ok(()) };
+        let (last, name) = (last.id, &last.content);
         Err(TokenizerError::content(
             &self.dir,
             "a token for each row of the embedding table",
-            found,
+            format!("that id {gap} belongs to no token, but id {last} does (`{name}`)"),
         ))
+    }
+
+    /// Adds a special token to the files that list it, as Python does.
+    pub(super) fn extend(&mut self, token: &AddedToken) {
+        let mut entry = json!(token);
+        if let Some(Value::Object(decoder)) = self.config.get_mut(DECODER) {
+            decoder.insert(token.id.to_string(), entry.clone());
+            append(&mut self.config, token.content.clone().into());
+        }
+        self.added.insert(token.content.clone(), token.id.into());
+        if let Value::Object(entry) = &mut entry {
+            entry.remove("special"); // implied by the file
+        }
+        append(&mut self.special_map, entry);
+    }
+}
+
+/// Appends to the additional special tokens of a file.
+fn append(map: &mut Map<String, Value>, token: Value) {
+    match map.get_mut(ADDITIONAL) {
+        Some(Value::Array(list)) => list.push(token),
+        _ => drop(map.insert(ADDITIONAL.into(), json!([token]))),
     }
 }
 
@@ -205,18 +224,6 @@ fn is_reserved_name(token: &str) -> bool {
 }
 
 /// The text of a token that is written as a string or as an object with `content`.
-pub(super) fn token_text(value: &Value) -> Option<&str> {
+fn token_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
-}
-
-fn decoder_entry(path: &Path, id: &str, value: &Value) -> Result<AddedToken, TokenizerError> {
-    let number: u32 = id.parse().map_err(|_| {
-        let expected = "whole numbers as the keys of `added_tokens_decoder`";
-        TokenizerError::content(path, expected, format!("`{id}`"))
-    })?;
-    let token: AddedToken = serde_json::from_value(value.clone()).map_err(|error| {
-        let expected = format!("an object with `content` under `added_tokens_decoder.{id}`");
-        TokenizerError::content(path, expected, error)
-    })?;
-    Ok(AddedToken { id: number, ..token })
 }

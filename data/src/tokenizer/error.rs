@@ -55,14 +55,6 @@ pub enum TokenizerError {
         /// The text's length in bytes.
         found: usize,
     },
-    /// A part of the text has no id: the vocabulary has neither it nor an unknown token.
-    #[error("the vocabulary of {} has no token for {what} and no unknown token; use text that it covers or add the token", dir.display())]
-    Unencodable {
-        /// The folder.
-        dir: PathBuf,
-        /// The part of the text.
-        what: String,
-    },
     /// An id beyond the vocabulary.
     #[error(
         "id {id} is outside the vocabulary of {vocab_size} tokens; does the tokenizer belong to this model?"

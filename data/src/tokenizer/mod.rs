@@ -57,8 +57,7 @@ impl Tokenizer {
     /// recognised.
     ///
     /// # Errors
-    /// [`TokenizerError::TextTooLong`] over [`MAX_TEXT_BYTES`]; [`TokenizerError::Unencodable`]
-    /// where the vocabulary has neither a token for a part of the text nor an unknown token.
+    /// [`TokenizerError::TextTooLong`] over [`MAX_TEXT_BYTES`].
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(TokenizerError::TextTooLong { limit: MAX_TEXT_BYTES, found: text.len() });
@@ -179,7 +178,9 @@ impl Tokenizer {
         for name in [SEG, REJ] {
             if self.token_id(name).is_none() {
                 let id = config::next_id(&self.added, self.engine.as_ref());
-                self.added.insert(AddedToken::special(name, id)).map_err(|conflict| {
+                let token = AddedToken::special(name, id);
+                self.config.extend(&token);
+                self.added.insert(token).map_err(|conflict| {
                     TokenizerError::content(
                         &self.config.dir,
                         format!("room for `{name}`"),

@@ -1,7 +1,8 @@
 //! Damaged folders: every one is an error that names the file and the fault.
 
 use super::super::Tokenizer;
-use super::{copy, fixture, load, reference};
+use super::{copy, edit, fixture, json, load, reference};
+use serde_json::{Value, json};
 use std::path::Path;
 
 fn message(dir: &Path) -> String {
@@ -153,9 +154,9 @@ fn two_files_that_disagree() {
     spoilt(&from, "added_tokens.json", r#"{"[NEW]": 1212}"#, &["`[REJ]` has that id already"]);
     let config = |decoder: &str| format!(r#"{{"added_tokens_decoder": {decoder}}}"#);
     let name = "tokenizer_config.json";
-    spoilt(&from, name, config("3"), &["an object under", "found 3"]);
-    spoilt(&from, name, config(r#"{"x": {"content": "a"}}"#), &["keys of", "`x`"]);
-    spoilt(&from, name, config(r#"{"9": "a"}"#), &["`added_tokens_decoder.9`", "string \"a\""]);
+    spoilt(&from, name, config("3"), &["`added_tokens_decoder`, found 3"]);
+    spoilt(&from, name, config(r#"{"x": {"content": "a"}}"#), &["ids with", "`x`: {"]);
+    spoilt(&from, name, config(r#"{"9": "a"}"#), &["an object with `content`", "found `9`: \"a\""]);
 }
 
 /// InternLM2's vocabulary has placeholders such as `[UNUSED_TOKEN_1]`, whose ids its added tokens
@@ -166,12 +167,9 @@ fn placeholders_may_be_taken_over() {
     let before = load(dir.path());
     let id = before.token_id("[UNUSED_TOKEN_1]").unwrap();
     assert_eq!(before.encode("[UNUSED_TOKEN_1]").unwrap().last(), Some(&id));
-    let path = dir.path().join("tokenizer_config.json");
-    let mut config: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    config["added_tokens_decoder"][id.to_string()] =
-        serde_json::json!({"content": "<|plugin|>", "special": true});
-    std::fs::write(&path, config.to_string()).unwrap();
+    edit(dir.path(), "tokenizer_config.json", |config| {
+        config["added_tokens_decoder"][id.to_string()] = json!({"content": "<|plugin|>"});
+    });
     let after = load(dir.path());
     assert_eq!(after.encode("<|plugin|>").unwrap(), [id]);
     assert_eq!(after.decode(&[id], false).unwrap(), "<|plugin|>");
@@ -182,39 +180,41 @@ fn placeholders_may_be_taken_over() {
 #[test]
 fn unsupported_library_files() {
     let from = fixture("library");
-    let text = std::fs::read_to_string(from.join("tokenizer.json")).unwrap();
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let with = |path: &str, new: serde_json::Value| {
-        let mut value = value.clone();
+    let with = |path: &str, new: Value| {
+        let mut value = json(&from, "tokenizer.json");
         *value.pointer_mut(path).unwrap() = new;
         value.to_string()
     };
-    let json = serde_json::json!({"type": "Sequence", "normalizers": [{"type": "Precompiled"}]});
+    let map = json!({"type": "Sequence", "normalizers": [{"type": "Precompiled"}]});
     let name = "tokenizer.json";
-    spoilt(&from, name, with("/normalizer", json), &["compiled character map"]);
+    spoilt(&from, name, with("/normalizer", map), &["compiled character map"]);
     spoilt(&from, name, with("/model/type", "Unigram".into()), &["type BPE", "type Unigram"]);
     spoilt(&from, name, with("/model/merges/3", "a zzzzzz".into()), &["merge 3", "a zzzzzz"]);
     spoilt(&from, name, with("/model/vocab/a", 9999.into()), &["`a` with id 9999"]);
-    spoilt(&from, name, with("/added_tokens/2/id", 5000.into()), &["next without a gap", "5000"]);
+    spoilt(
+        &from,
+        name,
+        with("/added_tokens/2/id", 5000.into()),
+        &["the next id without a gap is 423", "5000"],
+    );
     spoilt(&from, name, "{}", &["type BPE"]);
-    spoilt(&from, name, &text[..text.len() / 2], &["a JSON object", "EOF"]);
+    spoilt(&from, name, r#"{"model": {"#, &["a JSON object", "EOF"]);
 }
 
-/// A vocabulary without all bytes: text beyond it is an error, or the unknown token where the
-/// vocabulary has one.
+/// A vocabulary without all bytes needs an unknown token.
 #[test]
 fn bytes_that_the_vocabulary_lacks() {
-    let dir = tempfile::tempdir().unwrap();
-    let vocab = |text: &str| std::fs::write(dir.path().join("vocab.json"), text).unwrap();
-    std::fs::write(dir.path().join("merges.txt"), "#version: 0.2\n").unwrap();
-    vocab(r#"{"a": 0, "b": 1}"#);
-    let small = load(dir.path());
-    assert_eq!(small.encode("abba").unwrap(), [0, 1, 1, 0]);
-    let message = small.encode("abc").unwrap_err().to_string();
-    assert!(message.contains("the byte 0x63") && message.contains("no unknown token"), "{message}");
+    let dir = copy(&fixture("byte_level"));
+    std::fs::remove_file(dir.path().join("added_tokens.json")).unwrap();
+    std::fs::remove_file(dir.path().join("special_tokens_map.json")).unwrap();
     // As in Python: the class's own special token comes next where no file has it.
-    assert_eq!(small.encode("<|endoftext|>a").unwrap(), [2, 0]);
-    vocab(r#"{"a": 0, "b": 1, "<|endoftext|>": 2}"#);
+    let end = load(dir.path()).vocab_size() as u32 - 1;
+    assert_eq!(load(dir.path()).encode("<|endoftext|>").unwrap(), [end]);
+    let small = r#"{"a": 0, "b": 1}"#;
+    std::fs::write(dir.path().join("merges.txt"), "#version: 0.2\n").unwrap();
+    spoilt(dir.path(), "vocab.json", small, &["each of the 256 bytes", "none for `!`"]);
+    let unknown = r#"{"a": 0, "b": 1, "<|endoftext|>": 2}"#;
+    std::fs::write(dir.path().join("vocab.json"), unknown).unwrap();
     assert_eq!(load(dir.path()).encode("abcé").unwrap(), [0, 1, 2, 2, 2]);
 }
 

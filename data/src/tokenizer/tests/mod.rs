@@ -5,6 +5,7 @@ mod oracle;
 mod saving;
 
 use super::Tokenizer;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A folder of `tests/fixtures/tokenizer`, written by `tests/oracle/tokenizer.py`.
@@ -29,4 +30,16 @@ pub(crate) fn copy(from: &Path) -> tempfile::TempDir {
         std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
     dir
+}
+
+/// A JSON file of a folder.
+pub(crate) fn json(dir: &Path, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
+}
+
+/// Changes a JSON file of a folder.
+pub(crate) fn edit(dir: &Path, name: &str, change: impl FnOnce(&mut Value)) {
+    let mut value = json(dir, name);
+    change(&mut value);
+    std::fs::write(dir.join(name), value.to_string()).unwrap();
 }

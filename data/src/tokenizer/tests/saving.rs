@@ -1,16 +1,12 @@
 //! Saving, loading again, and growing a base model's vocabulary.
 
 use super::super::{Tokenizer, TokenizerError};
-use super::{copy, fixture, load, reference};
+use super::{copy, edit, fixture, json, load, reference};
 use serde_json::Value;
 use std::path::Path;
 
 const TEXTS: [&str; 4] =
     ["Sure,umbrella:[SEG], cup:[REJ].", " <|im_start|>user\n左 x", "", "a [SEG] b  c\n[REJ]"];
-
-fn json(dir: &Path, name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
-}
 
 fn same(a: &Tokenizer, b: &Tokenizer) {
     assert_eq!(a.vocab_size(), b.vocab_size());
@@ -60,19 +56,15 @@ fn saving_keeps_the_vocabulary_files_to_the_byte() {
 /// Takes `[SEG]` and `[REJ]` out of a folder, which makes it a base model's.
 fn strip(dir: &Path, ids: [&str; 2]) {
     for name in ["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"] {
-        let mut value = json(dir, name);
-        for token in ["[SEG]", "[REJ]"] {
-            value.as_object_mut().unwrap().remove(token);
-        }
-        for id in ids {
-            if let Some(decoder) = value.get_mut("added_tokens_decoder") {
-                decoder.as_object_mut().unwrap().remove(id);
+        edit(dir, name, |value| {
+            value.as_object_mut().unwrap().retain(|key, _| !["[SEG]", "[REJ]"].contains(&&**key));
+            if let Some(Value::Object(decoder)) = value.get_mut("added_tokens_decoder") {
+                decoder.retain(|id, _| !ids.contains(&&**id));
             }
-        }
-        if let Some(Value::Array(list)) = value.get_mut("additional_special_tokens") {
-            list.truncate(list.len() - 2);
-        }
-        std::fs::write(dir.join(name), value.to_string()).unwrap();
+            if let Some(Value::Array(list)) = value.get_mut("additional_special_tokens") {
+                list.truncate(list.len() - 2);
+            }
+        });
     }
 }
 
@@ -113,13 +105,11 @@ fn a_base_models_tokenizer_grows_by_seg_and_rej() {
 #[test]
 fn the_librarys_format_grows_too() {
     let dir = copy(&fixture("library"));
-    let path = dir.path().join("tokenizer.json");
-    let mut value = json(dir.path(), "tokenizer.json");
-    value["added_tokens"]
-        .as_array_mut()
-        .unwrap()
-        .retain(|token| !["[SEG]", "[REJ]"].contains(&token["content"].as_str().unwrap()));
-    std::fs::write(&path, value.to_string()).unwrap();
+    edit(dir.path(), "tokenizer.json", |value| {
+        let masks = ["[SEG]", "[REJ]"].map(Value::from);
+        let tokens = value["added_tokens"].as_array_mut().unwrap();
+        tokens.retain(|token| !masks.contains(&token["content"]));
+    });
     let mut base = load(dir.path());
     assert_eq!(base.add_segmentation_tokens().unwrap(), 2);
     let full = load(&fixture("library"));
