@@ -111,10 +111,10 @@ impl Config {
             TokenizerError::content(&path, expected, found)
         };
         let none = Map::new();
-        let decoder = self
-            .config
-            .get(DECODER)
-            .map_or(Ok(&none), |value| value.as_object().ok_or_else(|| wrong(value.to_string())))?;
+        let decoder = match self.config.get(DECODER) {
+            Some(value) => value.as_object().ok_or_else(|| wrong(value.to_string()))?,
+            None => &none,
+        };
         for (id, value) in decoder {
             let token = serde_json::from_value::<AddedToken>(value.clone()).ok();
             let token = token.zip(id.parse().ok()).map(|(token, id)| AddedToken { id, ..token });
@@ -161,24 +161,23 @@ impl Config {
 
     /// Adds a special token to the files that list it, as Python does.
     pub(super) fn extend(&mut self, token: &AddedToken) {
+        let known = self.role_value(ADDITIONAL).and_then(Value::as_array).into_iter().flatten();
+        let known: Value = known.filter_map(token_text).collect();
+        let append = |map: &mut Map<String, Value>, token: Value| {
+            let list = map.entry(ADDITIONAL).or_insert(Value::Null);
+            if !list.is_array() {
+                *list = known.clone();
+            }
+            list.as_array_mut().map(|list| list.push(token));
+        };
         let mut entry = json!(token);
         if let Some(Value::Object(decoder)) = self.config.get_mut(DECODER) {
             decoder.insert(token.id.to_string(), entry.clone());
             append(&mut self.config, token.content.clone().into());
         }
-        self.added.insert(token.content.clone(), token.id.into());
-        if let Value::Object(entry) = &mut entry {
-            entry.remove("special"); // implied by the file
-        }
+        entry.as_object_mut().map(|entry| entry.remove("special")); // implied by the file
         append(&mut self.special_map, entry);
-    }
-}
-
-/// Appends to the additional special tokens of a file.
-fn append(map: &mut Map<String, Value>, token: Value) {
-    match map.get_mut(ADDITIONAL) {
-        Some(Value::Array(list)) => list.push(token),
-        _ => drop(map.insert(ADDITIONAL.into(), json!([token]))),
+        self.added.insert(token.content.clone(), token.id.into());
     }
 }
 

@@ -180,12 +180,9 @@ impl Tokenizer {
                 let id = config::next_id(&self.added, self.engine.as_ref());
                 let token = AddedToken::special(name, id);
                 self.config.extend(&token);
-                self.added.insert(token).map_err(|conflict| {
-                    TokenizerError::content(
-                        &self.config.dir,
-                        format!("room for `{name}`"),
-                        conflict,
-                    )
+                let inserted = self.added.insert(token);
+                inserted.map_err(|conflict| {
+                    TokenizerError::content(self.dir(), format!("room for {name}"), conflict)
                 })?;
             }
         }

@@ -137,3 +137,28 @@ fn side_files_of_the_librarys_format_may_name_only_some_tokens() {
     more.save(out.path()).unwrap();
     same(&load(out.path()), &more);
 }
+
+/// A folder may list its special tokens in one file only; the other file must not hide them.
+#[test]
+fn a_list_in_one_file_stays_whole_when_tokens_are_added() {
+    for (file, other) in [
+        ("tokenizer_config.json", "special_tokens_map.json"),
+        ("special_tokens_map.json", "tokenizer_config.json"),
+    ] {
+        let dir = copy(&reference("qwen2"));
+        strip(dir.path(), ["1212", "1213"]);
+        let list = json(dir.path(), file)["additional_special_tokens"].clone();
+        edit(dir.path(), other, |value| {
+            value.as_object_mut().unwrap().remove("additional_special_tokens");
+        });
+        let mut base = load(dir.path());
+        base.add_segmentation_tokens().unwrap();
+        let out = tempfile::tempdir().unwrap();
+        base.save(out.path()).unwrap();
+        let saved = json(out.path(), "tokenizer_config.json")["additional_special_tokens"].clone();
+        let name = |token: &Value| token.get("content").unwrap_or(token).clone();
+        let names = list.as_array().unwrap().iter().map(name);
+        let names: Value = names.chain(["[SEG]", "[REJ]"].map(Value::from)).collect();
+        assert_eq!(saved, names);
+    }
+}
