@@ -168,7 +168,9 @@ impl Config {
             if !list.is_array() {
                 *list = known.clone();
             }
-            list.as_array_mut().map(|list| list.push(token));
+            if let Value::Array(list) = list {
+                list.push(token);
+            }
         };
         let mut entry = json!(token);
         if let Some(Value::Object(decoder)) = self.config.get_mut(DECODER) {
