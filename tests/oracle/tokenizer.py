@@ -26,7 +26,6 @@ OUT = ROOT / "data/tests/fixtures/tokenizer"
 REFERENCE = ROOT / "tests/reference"
 TURN = ["<|im_end|>", "<|im_start|>"]
 IMAGE = ["<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"]
-PHI3 = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 MASK = ["[SEG]", "[REJ]"]
 
 TEXTS = [
@@ -123,25 +122,12 @@ def expect(path, tokenizer, plain, texts=TEXTS):
     name.write_text("[\n" + rows + "\n]\n")
 
 
-def sentencepiece_folder(name, model, legacy=True, strip=False, **config):
+def sentencepiece_folder(name, model, strip=False):
     path = folder(name)
-    tokenizer = LlamaTokenizer(str(model), legacy=legacy, **config)
+    tokenizer = LlamaTokenizer(str(model), legacy=True)
     tokenizer.add_special_tokens({"additional_special_tokens": TURN + IMAGE + MASK})
     if strip:
         tokenizer.add_tokens([AddedToken("<strip>", lstrip=True, rstrip=True, normalized=False)])
-    tokenizer.save_pretrained(path)
-    tokenizer = LlamaTokenizer.from_pretrained(path)
-    processor = tokenizer.sp_model
-    expect(path, tokenizer, lambda run: processor.decode([int(i) for i in run]))
-
-
-def phi3_folder(model):
-    """As Phi-3 ships it: spaces of the newer kind, turn tokens that swallow the spaces on their right."""
-    path = folder("phi3")
-    tokenizer = LlamaTokenizer(str(model), legacy=False)
-    turn = [AddedToken(token, rstrip=True, normalized=False, special=True) for token in PHI3]
-    tokenizer.add_tokens(turn, special_tokens=True)
-    tokenizer.add_special_tokens({"additional_special_tokens": IMAGE + MASK})
     tokenizer.save_pretrained(path)
     tokenizer = LlamaTokenizer.from_pretrained(path)
     processor = tokenizer.sp_model
@@ -226,10 +212,6 @@ def main():
         sentencepiece_folder("dummy_keep_unknown", train(work, "b", **identity, vocab_size=300, remove_extra_whitespaces=False), strip=True)
         sentencepiece_folder("rules_no_dummy", train(
             work, "c", normalization_rule_tsv=str(rules), add_dummy_prefix=False, remove_extra_whitespaces=True, **common))
-        sentencepiece_folder("suffix", train(
-            work, "d", **identity, vocab_size=360, treat_whitespace_as_suffix=True, control_symbols=["<ctl>"], **common))
-        sentencepiece_folder("modern", train(work, "e", **identity, remove_extra_whitespaces=False, **common), legacy=False, strip=True)
-        phi3_folder(train(work, "i", **identity, vocab_size=360, remove_extra_whitespaces=False, byte_fallback=True))
         edited(work / "b.model", work / "f.model")
         sentencepiece_folder("edited", work / "f.model")
         if "--with-nfkc" in sys.argv:

@@ -19,12 +19,11 @@ TEMPLATES = {
     "internvl2_5": (NEW, CHATML, "<|im_end|>\n"),
     "internlm2-chat": (OLD, CHATML, "<|im_end|>"),
     "Hermes-2": (OLD, CHATML, "<|im_end|>"),
-    "phi3-chat": (OLD, ("<|system|>\n", "<|user|>\n", "<|assistant|>\n"), "<|end|>"),
 }
 SENTENCEPIECE = {
     "internlm2_lora": ["internvl2_5", "internlm2-chat"], "dummy_fold": ["internvl2_5", "internlm2-chat", "Hermes-2"],
-    "dummy_keep_unknown": ["internvl2_5"], "rules_no_dummy": ["internvl2_5", "Hermes-2"], "suffix": ["internvl2_5"],
-    "edited": ["internvl2_5"], "modern": ["Hermes-2"], "phi3": ["phi3-chat"],
+    "dummy_keep_unknown": ["internvl2_5"], "rules_no_dummy": ["internvl2_5", "Hermes-2"],
+    "edited": ["internvl2_5"],
 }
 BYTE_LEVEL = {"qwen2": ["internvl2_5", "Hermes-2"], "byte_level": ["internvl2_5", "Hermes-2"]}
 CONVERSATIONS = [

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::batch::{HostBatch, TrainExample};
 use crate::draw::Draw;
-use crate::recipe::{Ask, Recipe, Wording};
+use crate::recipe::{Ask, PromptStyle, Recipe};
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
@@ -188,13 +188,13 @@ impl DataMix {
         let rejected: Vec<bool> = masks.iter().map(Option::is_none).collect();
         let texts: Vec<&str> = expressions.iter().map(|expression| &*expression.text).collect();
         let Conversation { tokenizer, template, num_image_tokens, .. } = &self.conversation;
-        let worded = match self.recipe.data.wording {
-            Wording::Training => training_prompt(&texts, &rejected, question, answer),
-            Wording::Evaluation => {
+        let texts_of_turns = match self.recipe.data.prompt_style {
+            PromptStyle::Training => training_prompt(&texts, &rejected, question, answer),
+            PromptStyle::Evaluation => {
                 Ok((evaluation_question(&texts), evaluation_answer(&texts, &rejected)))
             }
         };
-        let prompt = worded.and_then(|(question, answer)| {
+        let prompt = texts_of_turns.and_then(|(question, answer)| {
             tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
         });
         let prompt = prompt.map_err(|source| MixError::Prompt {

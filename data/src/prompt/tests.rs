@@ -1,17 +1,8 @@
 //! Prompts against the reference cases and the published preparation's own ids.
 
 use super::*;
-use std::path::{Path, PathBuf};
-
-const CRATE: &str = env!("CARGO_MANIFEST_DIR");
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(CRATE).join("tests/fixtures/tokenizer").join(name)
-}
-
-fn reference(name: &str) -> PathBuf {
-    Path::new(CRATE).join("../tests/reference").join(name)
-}
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::tests::{copy, edit, fixture, json, reference};
 
 fn load(name: &str) -> Tokenizer {
     let dir = fixture(name);
@@ -31,10 +22,7 @@ fn column(file: &safetensors::SafeTensors, name: &str) -> Vec<i64> {
 fn the_reference_cases_are_reproduced_to_the_id() {
     for (name, length) in [("internlm2_lora", 477), ("qwen2", 481)] {
         let dir = reference(name);
-        let json = |file: &str| -> serde_json::Value {
-            serde_json::from_slice(&std::fs::read(dir.join(file)).unwrap()).unwrap()
-        };
-        let case = json("case.json");
+        let case = json(&dir, "case.json");
         let list = |key: &str| case[key].as_array().unwrap().clone();
         let expressions = list("expressions");
         let expressions: Vec<&str> = expressions.iter().map(|e| e.as_str().unwrap()).collect();
@@ -45,7 +33,7 @@ fn the_reference_cases_are_reproduced_to_the_id() {
         assert_eq!(answer, case["answer"].as_str().unwrap());
 
         let template =
-            Template::from_name(json("config.json")["template"].as_str().unwrap()).unwrap();
+            Template::from_name(json(&dir, "config.json")["template"].as_str().unwrap()).unwrap();
         let tokenizer = load(name);
         let prompt =
             tokenize_conversation(&tokenizer, template, &question, Some(&answer), 256).unwrap();
@@ -73,7 +61,7 @@ type Row = (String, String, String, String, usize, Vec<u32>, usize, usize);
 fn every_template_as_the_published_preparation_does_it() {
     let rows = std::fs::read(fixture("prompts.json")).unwrap();
     let rows: Vec<Row> = serde_json::from_slice(&rows).unwrap();
-    assert_eq!(rows.len(), 48);
+    assert_eq!(rows.len(), 39);
     for (name, template, question, answer, image_tokens, ids, start, end) in rows {
         let template = Template::from_name(&template).unwrap();
         let prompt =
@@ -129,7 +117,7 @@ fn without_an_answer_the_prompt_ends_after_the_header() {
 }
 
 #[test]
-fn wordings_are_the_published_ones_to_the_letter() {
+fn questions_and_answers_are_the_published_ones_to_the_letter() {
     assert_eq!(
         evaluation_question(&["a red cup", "b"]),
         "<image>\n What are a red cup, bin this image? Please output segmentation masks."
@@ -181,11 +169,10 @@ fn templates_are_found_by_their_config_names() {
         assert_eq!(Template::from_name(template.name()).unwrap(), template);
     }
     let message = Template::from_name("vicuna").unwrap_err().to_string();
-    for part in ["`vicuna`", "`internvl2_5`", "`internlm2-chat`", "`Hermes-2`", "`phi3-chat`"] {
+    for part in ["`vicuna`", "`internvl2_5`", "`internlm2-chat`", "`Hermes-2`"] {
         assert!(message.contains(part), "{message}");
     }
-    assert_eq!(Template::Phi3Chat.turn(Role::User, "x"), "<|user|>\nx<|end|>");
-    assert_eq!(Template::Hermes2.turn(Role::Assistant, "x"), "<|im_start|>assistant\nx<|im_end|>");
+    assert_eq!(Template::Hermes2.turn("assistant", "x"), "<|im_start|>assistant\nx<|im_end|>");
 }
 
 #[test]
@@ -209,7 +196,7 @@ fn expressions_are_checked() {
         // One token each, checked by Python's ids for this word in the reference case.
         check_expression(&tokenizer, &"the ".repeat(MAX_EXPRESSION_TOKENS)).unwrap();
         let long = message(&"the ".repeat(MAX_EXPRESSION_TOKENS + 1));
-        assert!(long.contains("513 tokens") && long.contains("limit of 512"), "{long}");
+        assert!(long.contains("513 tokens") && long.contains("at most 512"), "{long}");
         assert!(message(&"x".repeat(300_000)).contains("300000"));
     }
 }
@@ -218,18 +205,11 @@ fn expressions_are_checked() {
 /// token.
 #[test]
 fn a_placeholder_is_no_way_around_the_check() {
-    let dir = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(fixture("dummy_fold")).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
-    }
+    let dir = copy(&fixture("dummy_fold"));
     let id = load("dummy_fold").token_id("[UNUSED_TOKEN_1]").unwrap();
-    let path = dir.path().join("tokenizer_config.json");
-    let mut config: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    config["added_tokens_decoder"][id.to_string()] =
-        serde_json::json!({"content": "<|turn|>", "special": true});
-    std::fs::write(&path, config.to_string()).unwrap();
+    edit(dir.path(), "tokenizer_config.json", |config| {
+        config["added_tokens_decoder"][id.to_string()] = serde_json::json!({"content": "<|turn|>"});
+    });
     let tokenizer = Tokenizer::from_dir(dir.path()).unwrap();
     let message = check_expression(&tokenizer, "a [UNUSED_TOKEN_1] b").unwrap_err().to_string();
     assert!(message.contains("`<|turn|>`"), "{message}");
@@ -252,8 +232,12 @@ fn impossible_conversations_are_errors() {
     assert!(ask(template, "<image>[SEG]", None, 1).contains("question contains `[SEG]`"));
     assert!(ask(template, "<image>", Some("x<|im_end|>"), 1).contains("answer contains"));
     assert!(ask(template, "<image>", Some("x<image>"), 1).contains("answer contains `<image>`"));
-    let missing = ask(Template::Phi3Chat, "<image>", None, 1);
-    assert!(missing.contains("`<|system|>`") && missing.contains("qwen2"), "{missing}");
+    let dir = copy(&fixture("byte_level"));
+    std::fs::remove_file(dir.path().join("added_tokens.json")).unwrap();
+    std::fs::remove_file(dir.path().join("special_tokens_map.json")).unwrap();
+    let bare = Tokenizer::from_dir(dir.path()).unwrap();
+    let missing = tokenize_conversation(&bare, template, "<image>", None, 1).unwrap_err();
+    assert!(missing.to_string().contains("token `<|im_start|>` is not in the tokenizer of"));
     // U+0338 composes with `>`, so that `</img>` is no longer there.
     let layout = ask(template, "<image>\u{338}", None, 2);
     assert!(layout.contains("2 x `<IMG_CONTEXT>`"), "{layout}");

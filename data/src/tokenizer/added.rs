@@ -1,24 +1,26 @@
-//! Added tokens: the ones beside the base vocabulary, found in the text before anything else is
-//! tokenized.
+//! Added tokens: the ones beside the base vocabulary. They are found in a text before the rest of
+//! it is tokenized.
 
-use std::collections::HashMap;
+use super::prefix_map::PrefixMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A token added to the base vocabulary, with the flags of `added_tokens_decoder`.
-///
-/// `normalized` only matters to `tokenizer.json`: the slow tokenizers ignore it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct AddedToken {
     /// The text that stands for the token.
     pub content: String,
     /// Its id, a row of the embedding table.
+    #[serde(skip_serializing)]
     pub id: u32,
-    /// Swallows the spaces on its left.
+    /// Removes the spaces on its left.
     pub lstrip: bool,
-    /// Swallows the spaces on its right.
+    /// Removes the spaces on its right.
     pub rstrip: bool,
-    /// Only counts between spaces or at the text's ends.
+    /// Only counts beside spaces or at the text's ends.
     pub single_word: bool,
-    /// Is looked for in normalised text (`tokenizer.json` only).
+    /// Is looked for in normalised text. Only `tokenizer.json` heeds it: the slow tokenizers do not.
     pub normalized: bool,
     /// Is left out when decoding without special tokens.
     pub special: bool,
@@ -27,126 +29,80 @@ pub struct AddedToken {
 impl AddedToken {
     /// A special token that is matched to the letter.
     pub fn special(content: &str, id: u32) -> Self {
-        Self {
-            content: content.to_owned(),
-            id,
-            lstrip: false,
-            rstrip: false,
-            single_word: false,
-            normalized: false,
-            special: true,
-        }
+        Self { content: content.to_owned(), id, special: true, ..Self::default() }
     }
 }
 
 /// All added tokens of a tokenizer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AddedTokens {
-    /// By ascending id.
-    tokens: Vec<AddedToken>,
-    by_content: HashMap<String, usize>,
-    by_id: HashMap<u32, usize>,
-    /// Indices of the tokens that start with a byte, longest first.
-    by_first_byte: HashMap<u8, Vec<usize>>,
+    by_id: BTreeMap<u32, AddedToken>,
+    ids: PrefixMap,
 }
 
 impl AddedTokens {
-    /// Takes tokens whose contents and ids are known to be distinct.
-    pub(super) fn new(mut tokens: Vec<AddedToken>) -> Self {
-        tokens.sort_by_key(|token| token.id);
-        let mut this = Self::default();
-        for (index, token) in tokens.iter().enumerate() {
-            this.by_content.insert(token.content.clone(), index);
-            this.by_id.insert(token.id, index);
-            if let Some(&first) = token.content.as_bytes().first() {
-                this.by_first_byte.entry(first).or_default().push(index);
-            }
+    /// Adds a token. One with the same content and id stays as it is; an error says what else
+    /// has the content or the id.
+    pub(super) fn insert(&mut self, token: AddedToken) -> Result<(), String> {
+        match (self.ids.get(&token.content), self.by_id.get(&token.id)) {
+            (Some(id), _) if id == token.id => return Ok(()),
+            (Some(id), _) => return Err(format!("the token has id {id} already")),
+            (None, Some(other)) => return Err(format!("`{}` has that id already", other.content)),
+            (None, None) => {}
         }
-        for candidates in this.by_first_byte.values_mut() {
-            candidates.sort_by_key(|&index| std::cmp::Reverse(tokens[index].content.len()));
-        }
-        this.tokens = tokens;
-        this
+        self.ids.insert(&token.content, token.id);
+        self.by_id.insert(token.id, token);
+        Ok(())
     }
 
-    pub(super) fn all(&self) -> &[AddedToken] {
-        &self.tokens
+    /// The tokens by ascending id.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &AddedToken> {
+        self.by_id.values()
     }
 
-    pub(super) fn by_content(&self, content: &str) -> Option<&AddedToken> {
-        self.tokens.get(*self.by_content.get(content)?)
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn id(&self, content: &str) -> Option<u32> {
+        self.ids.get(content)
     }
 
     pub(super) fn by_id(&self, id: u32) -> Option<&AddedToken> {
-        self.tokens.get(*self.by_id.get(&id)?)
+        self.by_id.get(&id)
     }
 
-    /// The first added token in `text`: its byte position and itself; the longest of those that
-    /// start there.
+    /// The first added token in `text` and its position in bytes; the longest of those that start
+    /// there.
     pub(super) fn find(&self, text: &str) -> Option<(usize, &AddedToken)> {
-        text.bytes().enumerate().find_map(|(at, byte)| {
-            let candidates = self.by_first_byte.get(&byte)?;
-            let rest = text.get(at..)?;
-            candidates
-                .iter()
-                .filter_map(|&index| self.tokens.get(index))
-                .find(|token| rest.starts_with(&token.content))
-                .map(|token| (at, token))
+        text.char_indices().find_map(|(at, _)| {
+            let (before, rest) = text.split_at(at);
+            let (length, id) = self.ids.longest(rest)?;
+            let after = rest.get(length..)?;
+            let alone = (before.is_empty() || before.ends_with(' '))
+                && (after.is_empty() || after.starts_with(' '));
+            self.by_id(id).filter(|token| alone || !token.single_word).map(|token| (at, token))
         })
     }
 
-    /// Cuts `text` at its added tokens and applies their flags, as the slow tokenizers do.
-    ///
-    /// A part that equals an added token's text *is* that token; parts may be empty.
-    pub(super) fn split(&self, text: &str) -> Vec<String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((at, token)) = self.find(rest) {
-            let (before, after) = rest.split_at(at);
-            if !before.is_empty() {
-                parts.push(before.to_owned());
+    /// Cuts `text` at its added tokens as the slow tokenizers of `transformers` do: stretches of
+    /// ordinary text, which may be empty, each with the token that ends it (none at the end).
+    pub(super) fn split<'a>(&self, text: &'a str) -> Vec<(&'a str, Option<&AddedToken>)> {
+        let (mut parts, mut rest, mut strip_start) = (Vec::new(), text, false);
+        loop {
+            let found = self.find(rest);
+            let (mut part, after) = rest.split_at(found.map_or(rest.len(), |(at, _)| at));
+            if strip_start {
+                part = part.trim_start_matches(is_python_space);
             }
-            parts.push(token.content.clone());
+            let token = found.map(|(_, token)| token);
+            if token.is_some_and(|token| token.lstrip) {
+                part = part.trim_end_matches(is_python_space);
+            }
+            parts.push((part, token));
+            let Some(token) = token else { return parts };
             rest = after.get(token.content.len()..).unwrap_or_default();
-        }
-        if !rest.is_empty() {
-            parts.push(rest.to_owned());
-        }
-        for index in 0..parts.len() {
-            self.apply_flags(&mut parts, index);
-        }
-        parts
-    }
-
-    fn apply_flags(&self, parts: &mut [String], index: usize) {
-        let Some((before, [part, after @ ..])) = parts.split_at_mut_checked(index) else {
-            return;
-        };
-        let Some(token) = self.by_content(part) else {
-            return;
-        };
-        let mut left = before.last_mut().filter(|left| !left.is_empty());
-        let mut right = after.first_mut().filter(|right| !right.is_empty());
-        // A single word that touches others is ordinary text: it joins the neighbour (seen before
-        // that is stripped).
-        let touches_left = left.as_ref().is_some_and(|left| !left.ends_with(' '));
-        let touches_right = right.as_ref().is_some_and(|right| !right.starts_with(' '));
-        if let Some(right) = right.as_mut().filter(|_| token.rstrip) {
-            **right = right.trim_start_matches(is_python_space).to_owned();
-        }
-        if let Some(left) = left.as_mut().filter(|_| token.lstrip) {
-            left.truncate(left.trim_end_matches(is_python_space).len());
-        }
-        if token.single_word
-            && touches_left
-            && let Some(left) = left
-        {
-            left.push_str(&std::mem::take(part));
-        } else if token.single_word
-            && touches_right
-            && let Some(right) = right
-        {
-            right.insert_str(0, &std::mem::take(part));
+            strip_start = token.rstrip;
         }
     }
 }
@@ -161,35 +117,36 @@ fn is_python_space(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn tokens() -> AddedTokens {
-        let strip = AddedToken { lstrip: true, rstrip: true, ..AddedToken::special("<e>", 3) };
-        let word = AddedToken { single_word: true, ..AddedToken::special("cat", 4) };
-        AddedTokens::new(vec![
+    /// The parts of `text` with each token between bars.
+    fn split(text: &str) -> String {
+        let mut tokens = AddedTokens::default();
+        for token in [
             AddedToken::special("<|a|>", 1),
             AddedToken::special("<|a|>b", 2),
-            strip,
-            word,
-        ])
+            AddedToken { lstrip: true, rstrip: true, ..AddedToken::special("<e>", 3) },
+            AddedToken { single_word: true, ..AddedToken::special("cat", 4) },
+        ] {
+            tokens.insert(token).unwrap();
+        }
+        let parts = tokens.split(text).into_iter();
+        parts
+            .map(|(part, token)| match token {
+                Some(token) => format!("{part}/{}/", token.content),
+                None => part.to_owned(),
+            })
+            .collect()
     }
 
     /// Expected values: `PreTrainedTokenizer.tokenize` of transformers, worked through by hand.
     #[test]
-    fn text_is_cut_at_the_longest_leftmost_token() {
-        assert_eq!(tokens().split("x<|a|>by<|a|>c"), ["x", "<|a|>b", "y", "<|a|>", "c"]);
-        assert_eq!(tokens().split(""), Vec::<String>::new());
-        assert_eq!(tokens().split("<|a|><|a|>"), ["<|a|>", "<|a|>"]);
-    }
-
-    #[test]
-    fn stripping_tokens_swallow_the_spaces_beside_them() {
-        assert_eq!(tokens().split("x \u{a0}<e>\n\u{1f} y "), ["x", "<e>", "y "]);
-        assert_eq!(tokens().split(" <e> "), ["", "<e>", ""]);
-    }
-
-    #[test]
-    fn single_words_count_only_between_spaces() {
-        assert_eq!(tokens().split("a cat sat"), ["a ", "cat", " sat"]);
-        assert_eq!(tokens().split("concat sat"), ["concat", "", " sat"]);
-        assert_eq!(tokens().split("cats sat"), ["", "cats sat"]);
+    fn text_is_cut_at_the_longest_leftmost_token_and_flags_apply() {
+        assert_eq!(split("x<|a|>by<|a|>c"), "x/<|a|>b/y/<|a|>/c");
+        assert_eq!(split(""), "");
+        assert_eq!(split("<|a|><|a|>"), "/<|a|>//<|a|>/");
+        assert_eq!(split("x \u{a0}<e>\n\u{1f} y "), "x/<e>/y ");
+        assert_eq!(split(" <e> "), "/<e>/");
+        assert_eq!(split("a cat sat"), "a /cat/ sat");
+        assert_eq!(split("concat sat"), "concat sat");
+        assert_eq!(split("cats sat"), "cats sat");
     }
 }

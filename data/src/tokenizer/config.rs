@@ -4,15 +4,16 @@
 //! flags; a folder without it is an older one, where `added_tokens.json` has the ids and
 //! `special_tokens_map.json` the special tokens. Both are read, and must agree on ids.
 
-use super::added::AddedToken;
-use super::{TokenizerError, files};
-use serde_json::{Map, Value};
-use std::collections::HashMap;
+use super::added::{AddedToken, AddedTokens};
+use super::engine::Engine;
+use super::error::TokenizerError;
+use super::files::{self, ADDED, CONFIG, SPECIAL};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-pub(super) const CONFIG: &str = "tokenizer_config.json";
-pub(super) const ADDED: &str = "added_tokens.json";
-pub(super) const SPECIAL: &str = "special_tokens_map.json";
+const ADDITIONAL: &str = "additional_special_tokens";
+const DECODER: &str = "added_tokens_decoder";
 
 /// The single special tokens, in the order in which `transformers` gives ids to those that have
 /// none.
@@ -21,6 +22,12 @@ const ROLES: [&str; 7] =
 
 /// The most added tokens a folder may declare.
 const MAX_ADDED: usize = 1 << 16;
+
+/// The longest added token, in bytes.
+const MAX_ADDED_BYTES: usize = 1024;
+
+/// The special tokens that a Python class has when no file says otherwise: (role, token).
+pub(super) type Defaults = [(&'static str, &'static str)];
 
 /// The JSON files of a folder, empty where absent, and what is read from them.
 #[derive(Debug, Clone)]
@@ -35,9 +42,9 @@ impl Config {
     pub(super) fn read(dir: &Path) -> Result<Self, TokenizerError> {
         Ok(Self {
             dir: dir.to_owned(),
-            config: files::optional_json(dir, CONFIG)?.unwrap_or_default(),
-            special_map: files::optional_json(dir, SPECIAL)?.unwrap_or_default(),
-            added: files::optional_json(dir, ADDED)?.unwrap_or_default(),
+            config: files::optional_json(&dir.join(CONFIG))?,
+            special_map: files::optional_json(&dir.join(SPECIAL))?,
+            added: files::optional_json(&dir.join(ADDED))?,
         })
     }
 
@@ -52,18 +59,18 @@ impl Config {
         Some(class.strip_suffix("Fast").unwrap_or(class))
     }
 
-    /// The text of a special token such as `bos_token`; `default` where no file mentions the role.
+    /// The text of a special token such as `bos_token`.
     ///
     /// A `null` in the files means that there is none, whatever the default.
-    pub(super) fn role<'a>(&'a self, role: &str, default: Option<&'a str>) -> Option<&'a str> {
+    pub(super) fn role<'a>(&'a self, role: &str, defaults: &'a Defaults) -> Option<&'a str> {
         match self.role_value(role) {
             Some(value) => token_text(value),
-            None => default,
+            None => defaults.iter().find(|(name, _)| *name == role).map(|(_, token)| *token),
         }
     }
 
     fn role_value(&self, role: &str) -> Option<&Value> {
-        let (first, second) = if self.config.contains_key("added_tokens_decoder") {
+        let (first, second) = if self.config.contains_key(DECODER) {
             (&self.config, &self.special_map)
         } else {
             (&self.special_map, &self.config)
@@ -71,167 +78,141 @@ impl Config {
         first.get(role).or_else(|| second.get(role))
     }
 
-    /// Every special token by name: the single roles in their order, then the additional ones.
-    pub(super) fn special_values(&self, defaults: &[(&'static str, &'static str)]) -> Vec<Value> {
-        let mut values = Vec::new();
-        for role in ROLES {
-            let default = defaults.iter().find(|(name, _)| *name == role);
-            match self.role_value(role) {
-                Some(value) => values.push(value.clone()),
-                None => values.extend(default.map(|(_, token)| Value::from(*token))),
-            }
-        }
-        if let Some(Value::Array(additional)) = self.role_value("additional_special_tokens") {
-            values.extend(additional.iter().cloned());
-        }
-        values.retain(|value| token_text(value).is_some_and(|text| !text.is_empty()));
-        values
+    /// Every special token by name, without its id: the single roles in their order, then the
+    /// additional ones.
+    fn special_tokens(&self, defaults: &Defaults) -> Vec<AddedToken> {
+        let roles = ROLES.into_iter().filter_map(|role| {
+            let text = self.role(role, defaults)?;
+            Some(self.role_value(role).cloned().unwrap_or_else(|| text.into()))
+        });
+        let additional = self.role_value(ADDITIONAL).and_then(Value::as_array);
+        roles
+            .chain(additional.into_iter().flatten().cloned())
+            .filter_map(|value| {
+                let text = token_text(&value)?.to_owned();
+                let flags = serde_json::from_value::<AddedToken>(value).unwrap_or_default();
+                Some(AddedToken { content: text, special: true, ..flags })
+            })
+            .filter(|token| !token.content.is_empty())
+            .collect()
     }
 
-    /// All added tokens with their ids, checked against each other and against the base vocabulary.
-    ///
-    /// `base_len` ids belong to the base vocabulary; `base_id` looks a token up there, `base_token`
-    /// an id, and `placeholder` says whether an added token may take over a base id. `defaults` are
-    /// the special tokens that the tokenizer's class has when no file says otherwise.
-    pub(super) fn added_tokens(
+    /// Completes `added` with the tokens of the folder's JSON files. All are checked against each
+    /// other and against the base vocabulary.
+    pub(super) fn complete(
         &self,
-        base: &dyn Base,
-        defaults: &[(&'static str, &'static str)],
-    ) -> Result<Vec<AddedToken>, TokenizerError> {
-        let specials = self.special_values(defaults);
-        let mut table = Table {
-            config: self,
-            base,
-            tokens: Vec::new(),
-            ids: HashMap::new(),
-            owners: HashMap::new(),
-            next: base.len(),
+        added: &mut AddedTokens,
+        base: &dyn Engine,
+        defaults: &Defaults,
+    ) -> Result<(), TokenizerError> {
+        let path = self.dir.join(CONFIG);
+        let wrong = |found: String| {
+            let expected = format!("ids with an object with `content` under `{DECODER}`");
+            TokenizerError::content(&path, expected, found)
         };
-        let config_path = self.dir.join(CONFIG);
-        if let Some(decoder) = self.config.get("added_tokens_decoder") {
-            let Value::Object(decoder) = decoder else {
-                let expected = "an object under `added_tokens_decoder`";
-                return Err(content(&config_path, expected, files::kind(decoder).into()));
-            };
-            for (id, value) in decoder {
-                let token = decoder_entry(&config_path, id, value)?;
-                table.insert(&config_path, token)?;
-            }
+        let none = Map::new();
+        let decoder = match self.config.get(DECODER) {
+            Some(value) => value.as_object().ok_or_else(|| wrong(value.to_string()))?,
+            None => &none,
+        };
+        for (id, value) in decoder {
+            let token = serde_json::from_value::<AddedToken>(value.clone()).ok();
+            let token = token.zip(id.parse().ok()).map(|(token, id)| AddedToken { id, ..token });
+            let token = token.ok_or_else(|| wrong(format!("`{id}`: {value}")))?;
+            insert(added, base, &path, token)?;
         }
-        let added_path = self.dir.join(ADDED);
+        let path = self.dir.join(ADDED);
+        let specials = self.special_tokens(defaults);
+        let names: HashSet<&str> = specials.iter().map(|token| &*token.content).collect();
         for (text, id) in &self.added {
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
-                content(&added_path, "a whole number as each token's id", format!("`{text}`: {id}"))
+                let found = format!("`{text}`: {id}");
+                TokenizerError::content(&path, "a whole number as each token's id", found)
             })?;
-            let special = specials.iter().any(|value| token_text(value) == Some(text));
+            let special = names.contains(&**text);
             let token =
                 AddedToken { special, normalized: !special, ..AddedToken::special(text, id) };
-            table.insert(&added_path, token)?;
+            insert(added, base, &path, token)?;
         }
+        self.check_gaps(added, base)?;
         // A special token that no list has: its id in the base vocabulary, or else the next free
         // one.
-        for value in &specials {
-            let Some(text) = token_text(value) else {
-                continue;
-            };
-            if table.ids.contains_key(text) {
-                continue;
-            }
-            let id = base.id(text).map_or_else(|| table.next_id(), Ok)?;
-            let token = flags(value, AddedToken::special(text, id));
-            table.insert(&self.dir.join(SPECIAL), AddedToken { special: true, ..token })?;
-        }
-        table.check_holes()?;
-        Ok(table.tokens)
-    }
-}
-
-/// The base vocabulary, as far as added tokens are concerned.
-pub(super) trait Base {
-    /// The ids `0..len` are taken.
-    fn len(&self) -> usize;
-    /// A base token's id.
-    fn id(&self, token: &str) -> Option<u32>;
-    /// A base id's token.
-    fn token(&self, id: u32) -> Option<String>;
-    /// Whether an added token may take over this base id.
-    fn is_placeholder(&self, id: u32) -> bool;
-}
-
-struct Table<'a> {
-    config: &'a Config,
-    base: &'a dyn Base,
-    tokens: Vec<AddedToken>,
-    ids: HashMap<String, u32>,
-    owners: HashMap<u32, String>,
-    /// One more than the largest id so far.
-    next: usize,
-}
-
-impl Table<'_> {
-    fn insert(&mut self, path: &Path, token: AddedToken) -> Result<(), TokenizerError> {
-        let conflict = |conflict: String| TokenizerError::IdConflict {
-            path: path.to_owned(),
-            token: token.content.clone(),
-            id: token.id,
-            conflict,
-        };
-        if token.content.is_empty() || token.content.len() > 1024 || self.tokens.len() == MAX_ADDED
-        {
-            let expected = format!("at most {MAX_ADDED} added tokens of 1 to 1024 bytes");
-            let found = format!("one of {} bytes with id {}", token.content.len(), token.id);
-            return Err(content(path, &expected, found));
-        }
-        match self.ids.get(&token.content) {
-            Some(&known) if known == token.id => return Ok(()), // the first file's flags stand
-            Some(&known) => return Err(conflict(format!("the token has id {known} already"))),
-            None => {}
-        }
-        if let Some(other) = self.owners.get(&token.id) {
-            return Err(conflict(format!("`{other}` has that id already")));
-        }
-        if let Some(known) = self.base.id(&token.content).filter(|&known| known != token.id) {
-            return Err(conflict(format!("the base vocabulary gives it id {known}")));
-        }
-        if let Some(other) = self.base.token(token.id).filter(|other| *other != token.content)
-            && !self.base.is_placeholder(token.id)
-            && !is_reserved_name(&other)
-        {
-            return Err(conflict(format!("the base vocabulary has `{other}` there")));
-        }
-        self.ids.insert(token.content.clone(), token.id);
-        self.owners.insert(token.id, token.content.clone());
-        self.next = self.next.max(token.id as usize + 1);
-        self.tokens.push(token);
-        Ok(())
-    }
-
-    fn next_id(&self) -> Result<u32, TokenizerError> {
-        u32::try_from(self.next).map_err(|_| {
-            let found = format!("the next one as {}", self.next);
-            content(&self.config.dir, "ids below 4294967296", found)
-        })
-    }
-
-    fn check_holes(&self) -> Result<(), TokenizerError> {
-        let mut beyond: Vec<&AddedToken> =
-            self.tokens.iter().filter(|token| token.id as usize >= self.base.len()).collect();
-        beyond.sort_by_key(|token| token.id);
-        let Some(last) = beyond.last() else {
-            return Ok(());
-        };
-        for (token, expected) in beyond.iter().zip(self.base.len()..) {
-            if token.id as usize != expected {
-                return Err(TokenizerError::IdHole {
-                    dir: self.config.dir.clone(),
-                    missing: u32::try_from(expected).unwrap_or(u32::MAX),
-                    max: last.id,
-                    token: last.content.clone(),
-                });
+        for token in specials {
+            if added.id(&token.content).is_none() {
+                let id = base.id(&token.content).unwrap_or(next_id(added, base));
+                insert(added, base, &self.dir.join(SPECIAL), AddedToken { id, ..token })?;
             }
         }
         Ok(())
     }
+
+    /// The ids must be 0, 1, 2, ... without a gap: they are the rows of the embedding table.
+    fn check_gaps(&self, added: &AddedTokens, base: &dyn Engine) -> Result<(), TokenizerError> {
+        let beyond = added.iter().filter(|token| token.id as usize >= base.len());
+        let gap = beyond.zip(base.len()..).find(|(token, id)| token.id as usize != *id);
+        let (Some((_, gap)), Some(last)) = (gap, added.iter().next_back()) else { return Ok(()) };
+        let (last, name) = (last.id, &last.content);
+        Err(TokenizerError::content(
+            &self.dir,
+            "a token for each row of the embedding table",
+            format!("that id {gap} belongs to no token, but id {last} does (`{name}`)"),
+        ))
+    }
+
+    /// Adds a special token to the files that list it, as Python does.
+    pub(super) fn extend(&mut self, token: &AddedToken) {
+        let known = self.role_value(ADDITIONAL).and_then(Value::as_array).into_iter().flatten();
+        let known: Value = known.filter_map(token_text).collect();
+        let append = |map: &mut Map<String, Value>, token: Value| {
+            let list = map.entry(ADDITIONAL).or_insert(Value::Null);
+            if !list.is_array() {
+                *list = known.clone();
+            }
+            if let Value::Array(list) = list {
+                list.push(token);
+            }
+        };
+        let mut entry = json!(token);
+        if let Some(Value::Object(decoder)) = self.config.get_mut(DECODER) {
+            decoder.insert(token.id.to_string(), entry.clone());
+            append(&mut self.config, token.content.clone().into());
+        }
+        entry.as_object_mut().map(|entry| entry.remove("special")); // implied by the file
+        append(&mut self.special_map, entry);
+        self.added.insert(token.content.clone(), token.id.into());
+    }
+}
+
+/// The first id after all tokens.
+pub(super) fn next_id(added: &AddedTokens, base: &dyn Engine) -> u32 {
+    let after = added.iter().next_back().map_or(0, |token| token.id.saturating_add(1));
+    after.max(u32::try_from(base.len()).unwrap_or(u32::MAX))
+}
+
+fn insert(
+    added: &mut AddedTokens,
+    base: &dyn Engine,
+    path: &Path,
+    token: AddedToken,
+) -> Result<(), TokenizerError> {
+    let (text, id) = (token.content.clone(), token.id);
+    if !(1..=MAX_ADDED_BYTES).contains(&text.len()) || added.len() == MAX_ADDED {
+        let expected = format!("at most {MAX_ADDED} added tokens of 1 to {MAX_ADDED_BYTES} bytes");
+        let found = format!("one of {} bytes with id {id}", text.len());
+        return Err(TokenizerError::content(path, expected, found));
+    }
+    let taken = base
+        .token(id)
+        .filter(|other| *other != text && !base.is_placeholder(id) && !is_reserved_name(other));
+    let inserted = match (base.id(&text), taken) {
+        (Some(known), _) if known != id => Err(format!("the base vocabulary gives it id {known}")),
+        (_, Some(other)) => Err(format!("the base vocabulary has `{other}` there")),
+        _ => added.insert(token),
+    };
+    inserted.map_err(|conflict| {
+        let found = format!("`{text}` is given id {id}, but {conflict}");
+        TokenizerError::content(path, "one id for each token and one token for each id", found)
+    })
 }
 
 /// Names under which models keep rows free for later tokens, such as InternLM2's
@@ -244,43 +225,6 @@ fn is_reserved_name(token: &str) -> bool {
 }
 
 /// The text of a token that is written as a string or as an object with `content`.
-pub(super) fn token_text(value: &Value) -> Option<&str> {
-    match value {
-        Value::String(text) => Some(text),
-        Value::Object(map) => map.get("content")?.as_str(),
-        _ => None,
-    }
-}
-
-fn flags(value: &Value, token: AddedToken) -> AddedToken {
-    let flag =
-        |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
-    AddedToken {
-        lstrip: flag("lstrip", token.lstrip),
-        rstrip: flag("rstrip", token.rstrip),
-        single_word: flag("single_word", token.single_word),
-        normalized: flag("normalized", token.normalized),
-        special: flag("special", token.special),
-        ..token
-    }
-}
-
-fn decoder_entry(path: &Path, id: &str, value: &Value) -> Result<AddedToken, TokenizerError> {
-    let number: u32 = id.parse().map_err(|_| {
-        content(path, "whole numbers as the keys of `added_tokens_decoder`", format!("`{id}`"))
-    })?;
-    let text = value.is_object().then(|| token_text(value)).flatten().ok_or_else(|| {
-        let expected = format!("an object with `content` under `added_tokens_decoder.{id}`");
-        content(path, &expected, files::kind(value).into())
-    })?;
-    Ok(flags(value, AddedToken { special: false, ..AddedToken::special(text, number) }))
-}
-
-fn content(path: &Path, expected: &str, found: String) -> TokenizerError {
-    TokenizerError::Content {
-        path: path.to_owned(),
-        expected: expected.into(),
-        found,
-        advice: "correct the entry or copy the file from the checkpoint again".into(),
-    }
+fn token_text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
 }

@@ -1,133 +1,86 @@
 //! Bounded reading and atomic writing of tokenizer files.
 
-use super::TokenizerError;
+use super::error::TokenizerError;
 use serde_json::{Map, Value};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+pub(super) const SENTENCEPIECE: &str = "tokenizer.model";
+pub(super) const VOCAB: &str = "vocab.json";
+pub(super) const MERGES: &str = "merges.txt";
+pub(super) const JSON: &str = "tokenizer.json";
+pub(super) const CONFIG: &str = "tokenizer_config.json";
+pub(super) const ADDED: &str = "added_tokens.json";
+pub(super) const SPECIAL: &str = "special_tokens_map.json";
 
 /// The largest tokenizer file that is read, in bytes. The largest published one has about 20 MB.
-pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Reads a whole file of at most [`MAX_FILE_BYTES`].
+/// Reads a whole file of at most [`MAX_FILE_BYTES`]. The bound holds for pipes and growing files.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    read_at_most(path, MAX_FILE_BYTES)
-}
-
-fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, TokenizerError> {
-    let failed = |source| TokenizerError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    let too_large =
-        |found| Err(TokenizerError::FileTooLarge { path: path.to_owned(), limit, found });
-    if size > limit {
-        return too_large(size);
-    }
-    // The file may grow, or be a pipe that names no size: `take` keeps the promise either way.
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.len() as u64 {
-        found if found > limit => too_large(found),
-        _ => Ok(bytes),
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(TokenizerError::Content {
+            path: path.to_owned(),
+            expected: format!("at most {MAX_FILE_BYTES} bytes"),
+            found: "more".into(),
+            advice: "no tokenizer file is so large: is it a weight file under a wrong name?",
+        });
     }
+    Ok(bytes)
 }
 
 /// Reads a file as UTF-8 text, without a leading byte order mark.
 pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TokenizerError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| TokenizerError::Content {
-        path: path.to_owned(),
-        expected: "UTF-8 text".into(),
-        found: format!("an invalid byte at offset {}", error.valid_up_to()),
-        advice: "download the file again".into(),
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let found = format!("an invalid byte at offset {}", error.valid_up_to());
+        TokenizerError::content(path, "UTF-8 text", found)
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Parses a JSON file whose top level is an object.
 pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, TokenizerError> {
-    let text = utf8(path, bytes)?;
-    let value: Value = serde_json::from_str(text)
-        .map_err(|source| TokenizerError::Json { path: path.to_owned(), source })?;
-    match value {
-        Value::Object(map) => Ok(map),
-        other => Err(TokenizerError::Content {
-            path: path.to_owned(),
-            expected: "a JSON object".into(),
-            found: kind(&other).into(),
-            advice: "download the file again".into(),
-        }),
-    }
+    serde_json::from_str(utf8(path, bytes)?)
+        .map_err(|error| TokenizerError::content(path, "a JSON object", error))
 }
 
-/// Reads and parses a JSON object, or `None` when the folder has no such file.
-pub(super) fn optional_json(
-    dir: &Path,
-    name: &str,
-) -> Result<Option<Map<String, Value>>, TokenizerError> {
-    let path = dir.join(name);
+/// Reads and parses a JSON object, which is empty when the folder has no such file.
+pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>, TokenizerError> {
     if !path.is_file() {
-        return Ok(None);
+        return Ok(Map::new());
     }
-    json_object(&path, &read(&path)?).map(Some)
+    json_object(path, &read(path)?)
 }
 
-/// The name of a JSON value's type, for messages.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
+/// Creates a folder if it is not there.
+pub(super) fn create_dir(dir: &Path) -> Result<(), TokenizerError> {
+    std::fs::create_dir_all(dir)
+        .map_err(|source| TokenizerError::Write { path: dir.to_owned(), source })
 }
 
 /// Writes a file so that its name always holds either the old content or the whole new one.
 ///
 /// The bytes go to a temporary file in the same folder, reach the disk, and then take the name.
 pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), TokenizerError> {
-    let failed = |source| TokenizerError::Write { path: path.to_owned(), source };
-    let temporary = temporary_name(path);
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // The rename did not happen, so what is left is only our own half-written file.
-        let _ = fs::remove_file(&temporary);
-        failed(source)
-    })
+    let write = || -> std::io::Result<()> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        // `create_new` gives the file the user's own mode; a plain temporary file is private.
+        let mut builder = tempfile::Builder::new();
+        let mut file = builder.suffix(".tmp").make_in(dir, |path| File::create_new(path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| TokenizerError::Write { path: path.to_owned(), source })
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_over_the_limit_is_refused_with_both_numbers() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("vocab.json");
-        fs::write(&path, [b'x'; 11]).unwrap();
-        let message = read_at_most(&path, 10).unwrap_err().to_string();
-        assert!(message.contains("11 bytes") && message.contains("the 10"), "{message}");
-        assert!(message.contains("vocab.json"), "{message}");
-        assert_eq!(read_at_most(&path, 11).unwrap().len(), 11);
-    }
-
-    #[test]
-    fn writing_replaces_the_whole_file_and_leaves_no_temporary() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.json");
-        write_atomic(&path, b"long first content").unwrap();
-        write_atomic(&path, b"second").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"second");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let message = write_atomic(&dir.path().join("no/a.json"), b"x").unwrap_err().to_string();
-        assert!(message.contains("cannot write"), "{message}");
-    }
+/// Writes a JSON value on several lines, atomically.
+pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), TokenizerError> {
+    write_atomic(path, format!("{value:#}\n").as_bytes())
 }

@@ -4,7 +4,7 @@
 //! where one piece arises from two different pairs (`a|aa` and `aa|a`), so this small loop stands
 //! in its place. Fact: `bpe_model.cc` of google/sentencepiece.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
@@ -26,39 +26,22 @@ struct Symbol {
     frozen: bool,
 }
 
-struct Candidate {
-    score: f32,
-    left: usize,
-    right: usize,
-    /// The bytes both sides had when the pair was found: the pair is stale when they have changed.
-    length: usize,
-}
+/// A pair that may merge: its rank, its sides, and the length in bytes that both had when the pair
+/// was found. The pair is stale when that has changed.
+type Candidate = (i32, Reverse<usize>, usize, usize);
 
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then_with(|| other.left.cmp(&self.left))
-    }
+/// A score as an integer of the same order; -0, at which trained models start, ranks as 0.
+fn rank(score: f32) -> i32 {
+    let bits = score.to_bits() as i32;
+    if bits < 0 { i32::MIN - bits } else { bits }
 }
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Candidate {}
 
 /// One text on its way from characters to pieces.
 pub(super) struct Merger<'a, F> {
     text: &'a str,
     lookup: F,
     symbols: Vec<Symbol>,
+    /// The best rank comes first, then the leftmost pair.
     queue: BinaryHeap<Candidate>,
     /// Where an unused piece was cut, so that it can be split again.
     cuts: HashMap<&'a str, usize>,
@@ -93,7 +76,7 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
             self.consider(Some(right - 1), Some(right));
         }
         while let Some(best) = self.queue.pop() {
-            self.merge(&best);
+            self.merge(best);
         }
         let mut pieces = Vec::new();
         let mut at = (!self.symbols.is_empty()).then_some(0);
@@ -105,9 +88,7 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
     }
 
     fn consider(&mut self, left: Option<usize>, right: Option<usize>) {
-        let (Some(left), Some(right)) = (left, right) else {
-            return;
-        };
+        let (Some(left), Some(right)) = (left, right) else { return };
         let (a, b) = (&self.symbols[left], &self.symbols[right]);
         if a.frozen || b.frozen {
             return;
@@ -117,16 +98,13 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
             if piece.unused {
                 self.cuts.insert(joined, a.range.len());
             }
-            // Adding zero turns -0 into 0: trained models start at -0, and both must rank alike.
-            let score = piece.score + 0.0;
-            self.queue.push(Candidate { score, left, right, length: joined.len() });
+            self.queue.push((rank(piece.score), Reverse(left), right, joined.len()));
         }
     }
 
-    fn merge(&mut self, best: &Candidate) {
-        let (left, right) = (best.left, best.right);
+    fn merge(&mut self, (_, Reverse(left), right, length): Candidate) {
         let lengths = (self.symbols[left].range.len(), self.symbols[right].range.len());
-        if lengths.0 == 0 || lengths.1 == 0 || lengths.0 + lengths.1 != best.length {
+        if lengths.0 == 0 || lengths.1 == 0 || lengths.0 + lengths.1 != length {
             return; // one side has merged elsewhere since
         }
         let taken = self.symbols[right].range.end;

@@ -1,23 +1,19 @@
 //! A new byte-level tokenizer from texts, for models that start from nothing.
 
-use super::byte_level::WORDS;
-use super::config::CONFIG;
-use super::{IM_END, IM_START, IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG};
-use super::{Tokenizer, TokenizerError, files};
+use super::Tokenizer;
+use super::added::AddedToken;
+use super::byte_pair::words;
+use super::error::TokenizerError;
+use super::files::{self, CONFIG, MERGES, VOCAB};
+use super::special::{IM_END, IM_START, IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{
-    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
-    Trainer,
-};
+use tokenizers::{Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Trainer};
 
 /// The added tokens, in the order of the published tokenizers.
-const ADDED: [&str; 13] = [
+const ADDED: [&str; 14] = [
     "<|endoftext|>",
     IM_START,
     IM_END,
@@ -31,6 +27,7 @@ const ADDED: [&str; 13] = [
     "<box>",
     "</box>",
     SEG,
+    REJ,
 ];
 
 impl Tokenizer {
@@ -40,69 +37,42 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError`] if the files cannot be written.
     pub fn train(texts: &[&str], vocab_size: usize, dir: &Path) -> Result<Self, TokenizerError> {
-        let library = |error: tokenizers::Error| TokenizerError::Library {
-            path: dir.to_owned(),
-            message: error.to_string(),
-        };
-        let split =
-            Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false)
-                .map_err(library)?;
-        let bytes = ByteLevel::new(false, false, false);
+        let library = TokenizerError::library(dir);
+        let splits = words().map_err(&library)?;
         let words = |text: &str| {
             let mut text = PreTokenizedString::from(text);
-            split.pre_tokenize(&mut text)?;
-            bytes.pre_tokenize(&mut text)?;
+            splits.iter().try_for_each(|split| split.pre_tokenize(&mut text))?;
             let words = text.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
             Ok(words.into_iter().map(|(word, ..)| word.to_owned()).collect())
         };
-        let trainer = BpeTrainer::builder()
+        let mut trainer = BpeTrainer::builder()
             .vocab_size(vocab_size.max(256))
             .min_frequency(1)
             .show_progress(false)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
-        let mut trainer = TrainerWrapper::from(trainer);
-        trainer.feed(texts.iter(), words).map_err(library)?;
-        let mut model = tokenizers::ModelWrapper::from(BPE::default());
-        trainer.train(&mut model).map_err(library)?;
+        trainer.feed(texts.iter(), words).map_err(&library)?;
+        let mut model = BPE::default();
+        trainer.train(&mut model).map_err(&library)?;
         write(&model, dir)?;
         Self::from_dir(dir)
     }
 }
 
 /// `vocab.json`, `merges.txt` and `tokenizer_config.json`.
-fn write(model: &tokenizers::ModelWrapper, dir: &Path) -> Result<(), TokenizerError> {
-    let value = serde_json::to_value(model)
-        .map_err(|source| TokenizerError::Json { path: dir.to_owned(), source })?;
-    let vocab = value.get("vocab").and_then(Value::as_object).cloned().unwrap_or_default();
-    let merges = value.get("merges").and_then(Value::as_array).cloned().unwrap_or_default();
-    // Rank by rank: "left right".
-    let merges = merges.iter().map(|pair| match pair {
-        Value::Array(pair) => {
-            let parts: Vec<&str> = pair.iter().filter_map(Value::as_str).collect();
-            parts.join(" ")
-        }
-        other => other.as_str().unwrap_or_default().to_owned(),
-    });
-    let merges: String =
-        std::iter::once("#version: 0.2".to_owned()).chain(merges).map(|line| line + "\n").collect();
-    let first = vocab.len();
-    let mut by_id: BTreeMap<u64, String> = BTreeMap::new();
-    by_id.extend(vocab.into_iter().filter_map(|(token, id)| Some((id.as_u64()?, token))));
-    let vocab: Map<String, Value> =
-        by_id.into_iter().map(|(id, token)| (token, Value::from(id))).collect();
-    let added: Map<String, Value> = ADDED
-        .into_iter()
-        .chain([REJ])
-        .enumerate()
-        .map(|(index, content)| {
-            let token = json!({
-                "content": content, "lstrip": false, "normalized": false, "rstrip": false,
-                "single_word": false, "special": true,
-            });
-            ((first + index).to_string(), token)
-        })
-        .collect();
+fn write(model: &BPE, dir: &Path) -> Result<(), TokenizerError> {
+    files::create_dir(dir)?;
+    // The library writes in place: its files get their names only when they are whole.
+    let staging = tempfile::tempdir_in(dir)
+        .map_err(|source| TokenizerError::Write { path: dir.to_owned(), source })?;
+    model.save(staging.path(), None).map_err(TokenizerError::library(dir))?;
+    for name in [VOCAB, MERGES] {
+        files::write_atomic(&dir.join(name), &files::read(&staging.path().join(name))?)?;
+    }
+    let first = model.get_vocab_size();
+    let token =
+        |(id, content): (usize, &&str)| (id.to_string(), json!(AddedToken::special(content, 0)));
+    let added: Map<String, Value> = (first..).zip(&ADDED).map(token).collect();
     let config = json!({
         "tokenizer_class": "Qwen2Tokenizer",
         "added_tokens_decoder": added,
@@ -110,18 +80,7 @@ fn write(model: &tokenizers::ModelWrapper, dir: &Path) -> Result<(), TokenizerEr
         "pad_token": "<|endoftext|>",
         "unk_token": null,
     });
-    let json = |name: &str, value: &Value| {
-        let path = dir.join(name);
-        let mut bytes = serde_json::to_vec_pretty(value)
-            .map_err(|source| TokenizerError::Json { path: path.clone(), source })?;
-        bytes.push(b'\n');
-        files::write_atomic(&path, &bytes)
-    };
-    std::fs::create_dir_all(dir)
-        .map_err(|source| TokenizerError::Write { path: dir.to_owned(), source })?;
-    json("vocab.json", &Value::Object(vocab))?;
-    files::write_atomic(&dir.join("merges.txt"), merges.as_bytes())?;
-    json(CONFIG, &config)
+    files::write_json(&dir.join(CONFIG), &config)
 }
 
 #[cfg(test)]

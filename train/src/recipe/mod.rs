@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use error::RecipeError;
 pub use sections::{
-    Ask, BatchRecipe, DataRecipe, LossRecipe, NewModel, OptimizerRecipe, SnapshotRecipe,
-    TrainedRecipe, TrainedWeights, ValidationRecipe, Wording,
+    Ask, BatchRecipe, DataRecipe, LossRecipe, NewModel, OptimizerRecipe, PromptStyle,
+    SnapshotRecipe, TrainedRecipe, TrainedWeights, ValidationRecipe,
 };
 
 use crate::loss::LossWeights;

@@ -37,8 +37,9 @@ pub struct DataRecipe {
     pub expressions_per_image: usize,
     /// Whether they share a conversation.
     pub ask: Ask,
-    /// How conversations are worded.
-    pub wording: Wording,
+    /// The style of questions and answers.
+    #[serde(alias = "wording")] // its name in 0.1.0
+    pub prompt_style: PromptStyle,
     /// Least and greatest quality of the random JPEG recompression; empty for none.
     pub jpeg_quality: Vec<u8>,
 }
@@ -53,13 +54,13 @@ pub enum Ask {
     Apart,
 }
 
-/// How conversations are worded.
+/// The style of questions and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Wording {
-    /// A question and an answer style drawn from the published ones.
+pub enum PromptStyle {
+    /// A question and an answer drawn from the published ones.
     Training,
-    /// Always as the evaluation asks: a small model need not learn twenty ways to say it.
+    /// Always that of the evaluation: a small model need not learn twenty others.
     Evaluation,
 }
 
@@ -174,7 +175,7 @@ impl Default for DataRecipe {
             split: "train".into(),
             expressions_per_image: 5,
             ask: Ask::Together,
-            wording: Wording::Training,
+            prompt_style: PromptStyle::Training,
             jpeg_quality: vec![75, 100],
         }
     }

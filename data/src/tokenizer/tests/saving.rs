@@ -1,20 +1,16 @@
 //! Saving, loading again, and growing a base model's vocabulary.
 
 use super::super::{Tokenizer, TokenizerError};
-use super::{copy, fixture, load, reference};
+use super::{copy, edit, fixture, json, load, reference};
 use serde_json::Value;
 use std::path::Path;
 
 const TEXTS: [&str; 4] =
     ["Sure,umbrella:[SEG], cup:[REJ].", " <|im_start|>user\n左 x", "", "a [SEG] b  c\n[REJ]"];
 
-fn json(dir: &Path, name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
-}
-
 fn same(a: &Tokenizer, b: &Tokenizer) {
     assert_eq!(a.vocab_size(), b.vocab_size());
-    assert_eq!(a.added_tokens(), b.added_tokens());
+    assert!(a.added_tokens().eq(b.added_tokens()));
     assert_eq!((a.bos_id(), a.eos_id(), a.pad_id()), (b.bos_id(), b.eos_id(), b.pad_id()));
     assert_eq!(a.adds_bos(), b.adds_bos());
     for text in TEXTS {
@@ -24,7 +20,7 @@ fn same(a: &Tokenizer, b: &Tokenizer) {
 
 #[test]
 fn a_saved_tokenizer_loads_as_the_same() {
-    let folders = ["dummy_fold", "dummy_keep_unknown", "modern", "byte_level", "library"];
+    let folders = ["dummy_fold", "dummy_keep_unknown", "byte_level", "library"];
     let folders = folders.map(fixture).into_iter();
     for dir in folders.chain([reference("internlm2_lora"), reference("qwen2")]) {
         let tokenizer = load(&dir);
@@ -60,19 +56,15 @@ fn saving_keeps_the_vocabulary_files_to_the_byte() {
 /// Takes `[SEG]` and `[REJ]` out of a folder, which makes it a base model's.
 fn strip(dir: &Path, ids: [&str; 2]) {
     for name in ["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"] {
-        let mut value = json(dir, name);
-        for token in ["[SEG]", "[REJ]"] {
-            value.as_object_mut().unwrap().remove(token);
-        }
-        for id in ids {
-            if let Some(decoder) = value.get_mut("added_tokens_decoder") {
-                decoder.as_object_mut().unwrap().remove(id);
+        edit(dir, name, |value| {
+            value.as_object_mut().unwrap().retain(|key, _| !["[SEG]", "[REJ]"].contains(&&**key));
+            if let Some(Value::Object(decoder)) = value.get_mut("added_tokens_decoder") {
+                decoder.retain(|id, _| !ids.contains(&&**id));
             }
-        }
-        if let Some(Value::Array(list)) = value.get_mut("additional_special_tokens") {
-            list.truncate(list.len() - 2);
-        }
-        std::fs::write(dir.join(name), value.to_string()).unwrap();
+            if let Some(Value::Array(list)) = value.get_mut("additional_special_tokens") {
+                list.truncate(list.len() - 2);
+            }
+        });
     }
 }
 
@@ -113,13 +105,11 @@ fn a_base_models_tokenizer_grows_by_seg_and_rej() {
 #[test]
 fn the_librarys_format_grows_too() {
     let dir = copy(&fixture("library"));
-    let path = dir.path().join("tokenizer.json");
-    let mut value = json(dir.path(), "tokenizer.json");
-    value["added_tokens"]
-        .as_array_mut()
-        .unwrap()
-        .retain(|token| !["[SEG]", "[REJ]"].contains(&token["content"].as_str().unwrap()));
-    std::fs::write(&path, value.to_string()).unwrap();
+    edit(dir.path(), "tokenizer.json", |value| {
+        let masks = ["[SEG]", "[REJ]"].map(Value::from);
+        let tokens = value["added_tokens"].as_array_mut().unwrap();
+        tokens.retain(|token| !masks.contains(&token["content"]));
+    });
     let mut base = load(dir.path());
     assert_eq!(base.add_segmentation_tokens().unwrap(), 2);
     let full = load(&fixture("library"));
@@ -146,4 +136,29 @@ fn side_files_of_the_librarys_format_may_name_only_some_tokens() {
     let out = tempfile::tempdir().unwrap();
     more.save(out.path()).unwrap();
     same(&load(out.path()), &more);
+}
+
+/// A folder may list its special tokens in one file only; the other file must not hide them.
+#[test]
+fn a_list_in_one_file_stays_whole_when_tokens_are_added() {
+    for (file, other) in [
+        ("tokenizer_config.json", "special_tokens_map.json"),
+        ("special_tokens_map.json", "tokenizer_config.json"),
+    ] {
+        let dir = copy(&reference("qwen2"));
+        strip(dir.path(), ["1212", "1213"]);
+        let list = json(dir.path(), file)["additional_special_tokens"].clone();
+        edit(dir.path(), other, |value| {
+            value.as_object_mut().unwrap().remove("additional_special_tokens");
+        });
+        let mut base = load(dir.path());
+        base.add_segmentation_tokens().unwrap();
+        let out = tempfile::tempdir().unwrap();
+        base.save(out.path()).unwrap();
+        let saved = json(out.path(), "tokenizer_config.json")["additional_special_tokens"].clone();
+        let name = |token: &Value| token.get("content").unwrap_or(token).clone();
+        let names = list.as_array().unwrap().iter().map(name);
+        let names: Value = names.chain(["[SEG]", "[REJ]"].map(Value::from)).collect();
+        assert_eq!(saved, names);
+    }
 }

@@ -1,6 +1,6 @@
-//! What is asked and answered, in training and in evaluation.
+//! The questions and answers of training and of evaluation.
 
-use super::PromptError;
+use super::error::PromptError;
 use crate::tokenizer::{REJ, SEG};
 
 /// What stands for the image in a question.
@@ -20,13 +20,13 @@ pub const QUESTIONS: [&str; 4] = [
     "<image>\nWhat are {x} in this image? Please output segmentation masks.",
 ];
 
-/// How a training answer is worded: `start`, a space, one `item` per expression joined by ", ", a
+/// The style of a training answer: `start`, a space, one `item` per expression joined by ", ", a
 /// full stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerStyle {
     /// What the answer begins with.
     pub start: &'static str,
-    /// What is said of one expression `{x}`; `[SEG]` becomes `[REJ]` when nothing in the image
+    /// The part for one expression `{x}`; `[SEG]` becomes `[REJ]` when nothing in the image
     /// matches.
     pub item: &'static str,
 }
@@ -67,9 +67,8 @@ pub fn evaluation_answer(expressions: &[&str], rejected: &[bool]) -> String {
 /// preparation.
 ///
 /// # Errors
-/// [`PromptError::ExpressionCount`] unless there are 1 to [`MAX_EXPRESSIONS`] expressions with one
-/// `rejected` flag each, [`PromptError::NoSuchWording`] for an index out of range,
-/// [`PromptError::EmptyExpression`].
+/// [`PromptError::Unsuitable`] unless there are 1 to [`MAX_EXPRESSIONS`] expressions with one
+/// `rejected` flag each, and for an index out of range; [`PromptError::EmptyExpression`].
 pub fn training_prompt(
     expressions: &[&str],
     rejected: &[bool],
@@ -77,18 +76,21 @@ pub fn training_prompt(
     answer: usize,
 ) -> Result<(String, String), PromptError> {
     if !(1..=MAX_EXPRESSIONS).contains(&expressions.len()) || rejected.len() != expressions.len() {
-        return Err(PromptError::ExpressionCount {
-            limit: MAX_EXPRESSIONS,
-            expressions: expressions.len(),
-            flags: rejected.len(),
-        });
+        let (found, flags) = (expressions.len(), rejected.len());
+        return Err(PromptError::unsuitable(
+            format!("{found} expressions with {flags} rejection flags"),
+            format!("1 to {MAX_EXPRESSIONS} of the first and as many of the second"),
+        ));
     }
-    let wording = |what, index, count| PromptError::NoSuchWording { what, index, count };
+    let missing = |what: &str, index: usize, count: usize| {
+        let found = format!("there is no {what} {index}");
+        PromptError::unsuitable(found, format!("0 to {}", count - 1))
+    };
     let asked =
-        *QUESTIONS.get(question).ok_or_else(|| wording("question", question, QUESTIONS.len()))?;
-    let style = *ANSWER_STYLES
+        QUESTIONS.get(question).ok_or_else(|| missing("question", question, QUESTIONS.len()))?;
+    let style = ANSWER_STYLES
         .get(answer)
-        .ok_or_else(|| wording("answer style", answer, ANSWER_STYLES.len()))?;
+        .ok_or_else(|| missing("answer style", answer, ANSWER_STYLES.len()))?;
     let expressions: Vec<String> = expressions
         .iter()
         .map(|expression| match expression.trim().trim_matches('.') {
@@ -113,6 +115,6 @@ fn mask_token(rejected: bool) -> &'static str {
 }
 
 /// Puts `text` in the place of the first slot.
-fn fill(wording: &str, text: &str) -> String {
-    wording.replacen(SLOT, text, 1)
+fn fill(style: &str, text: &str) -> String {
+    style.replacen(SLOT, text, 1)
 }

@@ -1,0 +1,43 @@
+//! What the base vocabularies of all formats have in common.
+
+use super::added::AddedTokens;
+use super::error::TokenizerError;
+use std::fmt::Debug;
+
+/// A base vocabulary, and how it turns text into ids.
+pub(super) trait Engine: Debug + Send + Sync {
+    /// The number of base tokens; their ids are `0..len`.
+    fn len(&self) -> usize;
+
+    /// A base token's id.
+    fn id(&self, token: &str) -> Option<u32>;
+
+    /// A base id's token.
+    fn token(&self, id: u32) -> Option<String>;
+
+    /// Whether an added token may take this base id: no text becomes its token.
+    fn is_placeholder(&self, _id: u32) -> bool {
+        false
+    }
+
+    /// Takes over the added tokens that are new since the last call.
+    fn add(&mut self, _added: &AddedTokens) -> Result<(), TokenizerError> {
+        Ok(())
+    }
+
+    /// The ids of a text in which added tokens may occur.
+    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>, TokenizerError>;
+
+    /// The text of ids that are all in the vocabulary or among the added tokens.
+    fn decode(
+        &self,
+        ids: &[u32],
+        skip_special: bool,
+        added: &AddedTokens,
+    ) -> Result<String, TokenizerError>;
+
+    /// `tokenizer.json` with all added tokens, where that is the engine's format.
+    fn to_json(&self) -> Result<Option<String>, TokenizerError> {
+        Ok(None)
+    }
+}
