@@ -27,6 +27,7 @@ pub mod language;
 pub mod lora;
 pub mod mask_decoder;
 pub mod mllmseg;
+pub mod named_weights;
 pub mod parameters;
 pub mod projector;
 pub mod vision;

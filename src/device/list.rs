@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::choice::{DeviceChoice, SelectedDevice};
+use super::error::DeviceError;
 use super::remote::RemoteAddress;
-use super::{DeviceChoice, DeviceError, SelectedDevice};
 
 /// One entry of a [`DeviceList`].
 #[derive(Debug, Clone, PartialEq, Eq)]

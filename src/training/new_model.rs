@@ -11,7 +11,8 @@ use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::Recipe;
 use mllmseg_train::mix::MixError;
 
-use super::{RunFiles, TrainingError};
+use super::error::TrainingError;
+use super::run_files::RunFiles;
 use crate::device;
 
 /// Tokens of a new vocabulary, besides the added ones. With more, whole phrases of a small world

@@ -6,10 +6,21 @@ use std::path::{Path, PathBuf};
 use mllmseg_train::Recipe;
 use serde::{Deserialize, Serialize};
 
-use super::{Start, TrainingError};
+use super::error::TrainingError;
 
 const RECIPE: &str = "recipe.toml";
 const RUN: &str = "run.toml";
+
+/// Where a run starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// From a base checkpoint; without a mask decoder it gets a fresh one.
+    Base(PathBuf),
+    /// From a trained model: the second stage.
+    Init(PathBuf),
+    /// From nothing: the recipe's `new_model`.
+    Nothing,
+}
 
 /// The folder of a run.
 #[derive(Debug, Clone)]
@@ -28,7 +39,7 @@ struct Places {
     /// The base checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     base: Option<PathBuf>,
-    /// The trained model it goes on from.
+    /// The trained model that it continues from.
     #[serde(skip_serializing_if = "Option::is_none")]
     init: Option<PathBuf>,
 }
@@ -54,10 +65,11 @@ impl RunFiles {
             Start::Nothing => (None, None),
         };
         let places = Places { data: whole(data), base, init };
-        fs::create_dir_all(dir).map_err(|error| file(dir, error))?;
-        write(&dir.join(RECIPE), &recipe.to_toml())?;
-        let text = toml::to_string_pretty(&places).map_err(|error| file(&dir.join(RUN), error))?;
-        write(&dir.join(RUN), &text)?;
+        fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
+        write(&dir.join(RECIPE), recipe.to_toml().as_bytes())?;
+        let text =
+            toml::to_string_pretty(&places).map_err(|error| failed(&dir.join(RUN), error))?;
+        write(&dir.join(RUN), text.as_bytes())?;
         Ok(Self::new(dir, places))
     }
 
@@ -71,8 +83,8 @@ impl RunFiles {
         let recipe = Recipe::read(&dir.join(RECIPE))?;
         recipe.check()?;
         let path = dir.join(RUN);
-        let text = fs::read_to_string(&path).map_err(|error| file(&path, error))?;
-        let places = toml::from_str(&text).map_err(|error| file(&path, error))?;
+        let text = fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
+        let places = toml::from_str(&text).map_err(|error| failed(&path, error))?;
         Ok((Self::new(dir, places), recipe))
     }
 
@@ -118,15 +130,16 @@ impl RunFiles {
     }
 }
 
-/// A small file, whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), TrainingError> {
+/// Writes a small file that appears whole or not at all.
+pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), TrainingError> {
     let part = path.with_extension("part");
-    let written = fs::write(&part, text)
+    let written = fs::write(&part, contents)
         .and_then(|()| fs::File::open(&part)?.sync_all())
         .and_then(|()| fs::rename(&part, path));
-    written.map_err(|error| file(path, error))
+    written.map_err(|error| failed(path, error))
 }
 
-fn file(path: &Path, error: impl std::fmt::Display) -> TrainingError {
+/// The error of a file that cannot be read or written.
+pub(super) fn failed(path: &Path, error: impl std::fmt::Display) -> TrainingError {
     TrainingError::File { path: path.to_path_buf(), message: error.to_string() }
 }

@@ -1,4 +1,4 @@
-//! How MLLMSeg learns.
+//! How MLLMSeg is trained.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,23 +7,25 @@
 //! | [`draw`] | random choices that depend on their number alone |
 //! | [`batch`] | conversations with their labels and true masks |
 //! | [`loss`] | Eq. 14: cross-entropy of the answer, and the losses of the masks |
-//! | [`trainable`] | which weights learn |
+//! | [`trainable`] | which weights are trained |
 //! | [`step`] | from a batch to losses and gradients |
 //! | [`recompute`] | the same in less memory |
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
-//! | [`optimizer`] | AdamW |
+//! | [`optimizer`] | AdamW and Muon, and their state |
 //! | [`schedule`] | the learning rate |
+//! | [`trainer`] | the loop |
+//! | [`metrics`] | the numbers of a step, shown by a renderer of burn-train |
 //! | [`validation`] | masks of a validation split, scored |
-//! | [`snapshot`] | what a run needs to go on |
-//! | [`learner`] | the loop, on burn-train |
+//! | [`snapshot`] | what a run needs to be resumed |
 //! | [`replicas`] | one step on many devices |
 #![warn(missing_docs)]
 
+mod ahead;
 pub mod batch;
 pub mod draw;
 pub mod gradients;
-pub mod learner;
 pub mod loss;
+pub mod metrics;
 pub mod mix;
 pub mod optimizer;
 pub mod recipe;
@@ -33,6 +35,7 @@ pub mod schedule;
 pub mod snapshot;
 pub mod step;
 pub mod trainable;
+pub mod trainer;
 pub mod validation;
 
 pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
@@ -43,6 +46,7 @@ pub use replicas::{NamedDevice, ReplicaError, Replicas};
 pub use schedule::WarmupCosine;
 pub use step::{GradientShare, StepError, StepGradients, TrainStep};
 pub use trainable::TrainableSet;
+pub use trainer::{TrainError, Trained, Trainer};
 
 /// The device of this crate's own tests: the CPU, whichever others are built in.
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Which examples a step learns from: a data set drawn uniformly, then one of its images, then some
-//! of the image's expressions.
+//! The examples of a step: a data set drawn uniformly, then one of its images, then some of the
+//! image's expressions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::batch::{HostBatch, TrainExample};
 use crate::draw::Draw;
-use crate::recipe::{Ask, Recipe, Wording};
+use crate::recipe::{PromptStyle, Prompting, Recipe};
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
@@ -43,7 +43,7 @@ pub enum MixError {
     },
 }
 
-/// How a model wants its conversations.
+/// What a model needs of a conversation.
 #[derive(Debug, Clone)]
 pub struct Conversation {
     /// Its tokenizer.
@@ -52,7 +52,7 @@ pub struct Conversation {
     pub template: Template,
     /// Tokens of an image.
     pub num_image_tokens: usize,
-    /// Side of the picture that the vision encoder reads, in pixels.
+    /// Side of the square image that the vision encoder takes, in pixels.
     pub image_size: usize,
 }
 
@@ -142,16 +142,16 @@ impl DataMix {
         Ok(HostBatch { pixels, examples, image_of })
     }
 
-    /// Draws an image, what is asked of it, and how.
+    /// Draws an image, its expressions, and the wording of its conversations.
     fn image(&self, mut draw: Draw) -> Result<DrawnImage, MixError> {
         let set = &self.sets[draw.below(self.sets.len())];
         let item = &set.items[draw.below(set.items.len())];
         let data = &self.recipe.data;
         let chosen = draw.choose(item.expressions.len(), data.expressions_per_image);
         let chosen: Vec<&Expression> = chosen.into_iter().map(|i| &item.expressions[i]).collect();
-        let conversations = match data.ask {
-            Ask::Together => vec![chosen],
-            Ask::Apart => chosen.into_iter().map(|expression| vec![expression]).collect(),
+        let conversations = match data.prompting {
+            Prompting::Joint => vec![chosen],
+            Prompting::Separate => chosen.into_iter().map(|expression| vec![expression]).collect(),
         };
         let styles: Vec<[usize; 2]> = conversations
             .iter()
@@ -188,13 +188,13 @@ impl DataMix {
         let rejected: Vec<bool> = masks.iter().map(Option::is_none).collect();
         let texts: Vec<&str> = expressions.iter().map(|expression| &*expression.text).collect();
         let Conversation { tokenizer, template, num_image_tokens, .. } = &self.conversation;
-        let worded = match self.recipe.data.wording {
-            Wording::Training => training_prompt(&texts, &rejected, question, answer),
-            Wording::Evaluation => {
+        let wording = match self.recipe.data.prompt_style {
+            PromptStyle::Training => training_prompt(&texts, &rejected, question, answer),
+            PromptStyle::Evaluation => {
                 Ok((evaluation_question(&texts), evaluation_answer(&texts, &rejected)))
             }
         };
-        let prompt = worded.and_then(|(question, answer)| {
+        let prompt = wording.and_then(|(question, answer)| {
             tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
         });
         let prompt = prompt.map_err(|source| MixError::Prompt {
@@ -216,7 +216,7 @@ pub(crate) fn open_split(
     ReferDataset::open_with(root, dataset, options)
 }
 
-/// An image, ready, and what is asked of it.
+/// A preprocessed image and its conversations.
 struct DrawnImage {
     pixels: Vec<f32>,
     examples: Vec<TrainExample>,

@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::config::Architecture;
 use mllmseg_model::lora::LoraConfig;
+use mllmseg_model::named_weights::for_each_weight;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::trainable::trained_paths;
 use mllmseg_train::{TrainBatch, TrainExample, TrainStep, TrainableSet};
@@ -71,22 +72,17 @@ fn batch(config: &MllmsegConfig, shared: bool) -> TrainBatch {
 
 /// Largest difference of two sets of gradients, relative to the largest value of each weight.
 fn difference(model: &Mllmseg, plain: &GradientsParams, found: &GradientsParams) -> f64 {
-    struct Compare<'a>(&'a GradientsParams, &'a GradientsParams, f64);
-    impl ModuleVisitor for Compare<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let (plain, found) = (self.0.get::<D>(param.id), self.1.get::<D>(param.id));
-            let Some((plain, found)) = plain.clone().zip(found.clone()) else {
-                assert!(plain.is_none() && found.is_none(), "a gradient on one side only");
-                return;
-            };
+    let mut difference = 0f32;
+    for_each_weight(model, |path, weight| {
+        let (plain, found) = (weight.gradient(plain), weight.gradient(found));
+        assert_eq!(plain.is_some(), found.is_some(), "a gradient of {path} on one side only");
+        if let Some((plain, found)) = plain.zip(found) {
             let largest = plain.clone().abs().max().into_scalar::<f32>().max(1e-6);
             let apart = (plain - found).abs().max().into_scalar::<f32>();
-            self.2 = self.2.max(f64::from(apart / largest));
+            difference = difference.max(apart / largest);
         }
-    }
-    let mut compare = Compare(plain, found, 0.0);
-    model.visit(&mut compare);
-    compare.2
+    });
+    f64::from(difference)
 }
 
 fn agrees(architecture: Architecture, set: TrainableSet, lora: bool, dropout: bool) {

@@ -22,7 +22,7 @@ use mllmseg::training::{Start, Training};
 
 use crate::tiny_model::{measure, synth, trained};
 
-/// Pictures to learn from and to measure on, and their seeds.
+/// Numbers of images to train and to test on, and their seeds.
 const TRAIN: (u64, u64) = (8_000, 11);
 const TEST: (u64, u64) = (150, 20_261_124);
 /// Rank of the adapters: an eighth of the width, as 64 is at most of the published widths.
@@ -37,7 +37,7 @@ pub struct Ablation {
     pub seeds: u64,
     /// Whose vision and language model they share.
     pub base: PathBuf,
-    /// Scenes and runs; kept, so that a stopped table goes on.
+    /// Scenes and runs; kept, so that a stopped table can be resumed.
     pub work: PathBuf,
     /// The table.
     pub out: PathBuf,
@@ -55,7 +55,7 @@ impl Ablation {
     /// Trains what is not trained yet, measures all, and writes the table.
     ///
     /// # Errors
-    /// Whatever fails first; called again, it goes on.
+    /// Whatever fails first; called again, it resumes.
     pub fn make(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
         let device = devices.first().ok_or("no device")?;
         let (scenes, test) = (self.work.join("scenes"), self.work.join("test"));

@@ -2,7 +2,7 @@
 
 use mllmseg_data::prompt::MAX_EXPRESSIONS;
 
-use super::{Ask, Recipe, RecipeError};
+use super::{Prompting, Recipe, RecipeError};
 
 impl Recipe {
     /// Whether the numbers make sense.
@@ -24,10 +24,11 @@ impl Recipe {
             (self.steps > 0, "steps", self.steps.to_string(), count),
             (!self.data.mix.is_empty(), "data.mix", "empty".into(), "names of data sets"),
             (
-                asked > 0 && (self.data.ask == Ask::Apart || asked <= MAX_EXPRESSIONS),
+                asked > 0
+                    && (self.data.prompting == Prompting::Separate || asked <= MAX_EXPRESSIONS),
                 "data.expressions_per_image",
                 asked.to_string(),
-                "1 to 5, or more with data.ask = \"apart\"",
+                "1 to 5, or more with data.prompting = \"separate\"",
             ),
             (
                 quality_fits,

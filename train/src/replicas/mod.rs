@@ -1,34 +1,34 @@
 //! One step on many devices.
 //!
-//! Every device has a thread with its own replica of the model. Frozen weights travel once, at the
-//! start; from then on only trained weights go out, after each update, and only their gradients
-//! come back. Means are taken over the whole step, so that the sum of the devices' shares is what
-//! one device would have computed ([`TrainStep::share_of_gradients`]).
+//! Every device has a thread with its own replica of the model. Frozen weights are sent once, at
+//! the start. Then only trained weights are sent, after each update, and only their gradients come
+//! back. Means are taken over the whole step, so that the sum of the devices' shares is what one
+//! device would have computed ([`TrainStep::share_of_gradients`]).
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `carry` | many tensors in few transfers |
+//! | `transfer` | many tensors in few transfers |
 //! | `weights` | weights and gradients as lists in the order of the modules |
 //! | `worker` | the thread of one device |
 //!
 //! # What is the same in every run
-//! Batches are dealt to the devices in turn and gradients are added in the order of the devices,
-//! so that with the same devices, batches and weights, and without dropout, a step gives the same
-//! bits whichever device is faster (as far as each device's own operations do). Another number of
-//! devices adds in another order: equal to rounding, not to the bit. Dropout draws from the random
-//! numbers of its device, which begin anew from a seed in every step; but threads that share a
-//! device, as in `cpu,cpu`, take them in a varying order.
+//! Batches are dealt to the devices in turn and gradients are added in the order of the devices.
+//! So the same devices, batches and weights give the same bits without dropout, whichever device is
+//! faster (as far as each device's own operations do). Another number of devices adds in another
+//! order: equal to rounding, not to the bit. Dropout draws from the random numbers of its device,
+//! which are seeded in every step; but threads that share a device, as in `cpu,cpu`, take them in a
+//! varying order.
 //!
 //! # Why gradients are copied and added, not all-reduced
 //! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). But the optimizer
-//! runs on one device, so that the others have no use for the sum; the gradients of adapters and
-//! decoder are small beside a step (half a gigabyte at most, some hundredths of a second each way);
-//! the order of an all-reduce is NCCL's own; and a collective operation waits forever for a device
-//! that has failed, where a copy ends in an error that names it. A copy between CUDA devices goes
-//! through NCCL where that is installed, else through the host.
+//! runs on one device, so the others do not need the sum. The gradients of adapters and decoder are
+//! small beside a step (half a gigabyte at most, some hundredths of a second each way). NCCL chooses
+//! the order of an all-reduce. And a collective operation waits forever for a device that has
+//! failed, where a copy ends in an error that names it. A copy between CUDA devices uses NCCL where
+//! that is installed, else the host's memory.
 
-mod carry;
 mod error;
+mod transfer;
 mod weights;
 mod worker;
 
@@ -42,25 +42,17 @@ use crate::batch::{HostBatch, LossCounts};
 use crate::gradients::GradientNorms;
 use crate::step::{StepGradients, TrainStep};
 use crate::trainable::{TrainableSet, trained_paths};
-pub use carry::Traffic;
-use carry::TrafficCounter;
 pub use error::ReplicaError;
+pub use transfer::Traffic;
+use transfer::TrafficCounter;
+pub use worker::NamedDevice;
 use worker::{Answer, Failure, Job, Report, Share, Worker};
 
 /// How long a device may take for one answer unless [`Replicas::with_timeout`] says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long ending waits for workers to free their replicas.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-/// A device and what messages call it.
-#[derive(Debug, Clone)]
-pub struct NamedDevice {
-    /// As the user asked for it, such as `cuda:1`.
-    pub name: String,
-    /// The handle for tensors.
-    pub device: Device,
-}
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Replicas of a model on many devices, each with its thread.
 ///
@@ -74,7 +66,7 @@ pub struct Replicas {
     paths: Vec<String>,
     timeout: Duration,
     traffic: TrafficCounter,
-    broken: Option<ReplicaError>,
+    failed: Option<ReplicaError>,
 }
 
 impl Replicas {
@@ -97,10 +89,12 @@ impl Replicas {
         }
         let traffic = TrafficCounter::default();
         let (sender, reports) = mpsc::channel();
+        let main_device = model.language_model.embed_tokens.weight.val().device();
+        let main_device = main_device.without_autodiff();
         let start = |(index, device): (usize, &NamedDevice)| {
             let plan = worker::Plan {
                 model: model.clone(),
-                home: weights::device_of(model),
+                main_device: main_device.clone(),
                 set,
                 dropout,
                 traffic: traffic.clone(),
@@ -113,7 +107,7 @@ impl Replicas {
         let mut replicas = Self {
             paths: Vec::new(),
             timeout: DEFAULT_TIMEOUT,
-            broken: None,
+            failed: None,
             workers,
             reports,
             traffic,
@@ -146,15 +140,14 @@ impl Replicas {
         self.workers.is_empty()
     }
 
-    /// What has crossed between the main device and the others so far.
+    /// Bytes sent between the main device and the others so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic.read()
     }
 
     /// Losses and gradients of one step, as [`TrainStep::gradients`] gives them for all batches
-    /// together; the gradients are on the device of `model`, the model whose weights were sent
-    /// last. What dropout draws begins anew from `seed`, on every device from another number; on
-    /// the first from `seed` itself.
+    /// together. The gradients are on the device of `model`, the model whose weights were sent last.
+    /// Dropout is seeded: with `seed` itself on the first device, with another number on each other.
     ///
     /// # Errors
     /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas go on working),
@@ -168,17 +161,16 @@ impl Replicas {
     ) -> Result<StepGradients, ReplicaError> {
         self.check_usable(model)?;
         let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
-        let mut hands: Vec<Vec<HostBatch>> = vec![Vec::new(); self.len()];
+        let mut batches_per_device: Vec<Vec<HostBatch>> = vec![Vec::new(); self.len()];
         for (index, batch) in batches.into_iter().enumerate() {
-            let device = index % hands.len();
-            hands[device].push(batch);
+            batches_per_device[index % self.len()].push(batch);
         }
-        let busy: Vec<bool> = hands.iter().map(|hand| !hand.is_empty()).collect();
-        for (index, batches) in hands.into_iter().enumerate().filter(|(index, _)| busy[*index]) {
-            self.send(
-                index,
-                Job::Step { step: *step, batches, counts, seed: seed_of(seed, index) },
-            )?;
+        let busy: Vec<bool> = batches_per_device.iter().map(|own| !own.is_empty()).collect();
+        for (index, batches) in batches_per_device.into_iter().enumerate() {
+            if busy[index] {
+                let seed = seed_of(seed, index);
+                self.send(index, Job::Step { step: *step, batches, counts, seed })?;
+            }
         }
         let shares = self.wait(&busy)?.into_iter().filter_map(|answer| match answer {
             Answer::Share(share) => Some(share),
@@ -189,7 +181,7 @@ impl Replicas {
         match summed {
             Ok(gradients) => Ok(gradients.checked()?),
             Err(Failure::Step(error)) => Err(error.into()),
-            Err(Failure::Device(message)) => Err(self.break_down(main.into(), message)),
+            Err(Failure::Device(message)) => Err(self.fail(main.into(), message)),
         }
     }
 
@@ -223,7 +215,7 @@ impl Replicas {
     }
 
     fn check_usable(&self, model: &Mllmseg) -> Result<(), ReplicaError> {
-        if let Some(error) = &self.broken {
+        if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         let found = trained_paths(model);
@@ -242,7 +234,7 @@ impl Replicas {
             return Ok(());
         }
         let name = self.workers[index].name.clone();
-        Err(self.break_down(name, "its worker has ended".into()))
+        Err(self.fail(name, "its worker has ended".into()))
     }
 
     /// The answers of the devices that have a job, in their order.
@@ -256,7 +248,7 @@ impl Replicas {
             match self.reports.recv_timeout(left) {
                 Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => {
                     let name = self.workers[worker].name.clone();
-                    return Err(self.break_down(name, message));
+                    return Err(self.fail(name, message));
                 }
                 Ok(Report { worker, outcome }) => outcomes[worker] = Some(outcome),
                 Err(error) => {
@@ -267,20 +259,20 @@ impl Replicas {
                         RecvTimeoutError::Disconnected => "its worker has ended".into(),
                     };
                     let name = self.workers[missing].name.clone();
-                    return Err(self.break_down(name, message));
+                    return Err(self.fail(name, message));
                 }
             }
         }
         let outcomes = outcomes.into_iter().flatten();
         outcomes.collect::<Result<_, _>>().map_err(|failure| match failure {
             Failure::Step(error) => ReplicaError::Step(error),
-            Failure::Device(message) => self.break_down("a device".into(), message),
+            Failure::Device(message) => self.fail("a device".into(), message),
         })
     }
 
-    fn break_down(&mut self, device: String, message: String) -> ReplicaError {
+    fn fail(&mut self, device: String, message: String) -> ReplicaError {
         let error = ReplicaError::Device { device, message };
-        self.broken.get_or_insert(error).clone()
+        self.failed.get_or_insert(error).clone()
     }
 }
 
@@ -300,9 +292,9 @@ impl Drop for Replicas {
     /// Idle workers end at once and free their replicas; one that hangs is left to itself.
     fn drop(&mut self) {
         self.workers.clear();
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
         let left = || deadline.saturating_duration_since(Instant::now());
-        while self.broken.is_none() && self.reports.recv_timeout(left()).is_ok() {}
+        while self.failed.is_none() && self.reports.recv_timeout(left()).is_ok() {}
     }
 }
 

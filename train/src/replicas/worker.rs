@@ -1,8 +1,8 @@
 //! The thread of one device.
 //!
-//! A worker answers every job once. Whatever goes wrong on its device, a panic of a driver or of a
-//! closed connection included, becomes its last answer; a device that hangs gives none, and the
-//! main thread stops waiting.
+//! A worker answers every job once. A failure of its device, a panic of a driver or of a closed
+//! connection included, becomes its last answer. A device that hangs gives none, and the main
+//! thread stops waiting.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,14 +13,22 @@ use burn::tensor::{Device, ExecutionError, Tensor};
 use mllmseg_model::Mllmseg;
 use rayon::ThreadPoolBuilder;
 
-use super::NamedDevice;
-use super::carry::{TrafficCounter, carry};
 use super::error::ReplicaError;
+use super::transfer::{TrafficCounter, transfer};
 use super::weights::{self, Which};
 use crate::batch::{HostBatch, LossCounts};
 use crate::loss::LossValues;
 use crate::step::{GradientShare, StepError, TrainStep};
 use crate::trainable::{TrainableSet, trained_paths};
+
+/// A device and what messages call it.
+#[derive(Debug, Clone)]
+pub struct NamedDevice {
+    /// As the user asked for it, such as `cuda:1`.
+    pub name: String,
+    /// The handle for tensors.
+    pub device: Device,
+}
 
 /// What a worker is asked to do.
 pub(super) enum Job {
@@ -68,7 +76,7 @@ pub(super) struct Plan {
     /// Shares its weights with the main model.
     pub model: Mllmseg,
     /// The main device.
-    pub home: Device,
+    pub main_device: Device,
     pub set: TrainableSet,
     pub dropout: bool,
     pub traffic: TrafficCounter,
@@ -144,19 +152,19 @@ fn work(
 struct Replica {
     model: Mllmseg,
     device: Device,
-    home: Device,
+    main_device: Device,
     traffic: TrafficCounter,
 }
 
 impl Replica {
     fn new(device: Device, plan: Plan) -> Result<Self, Failure> {
-        let Plan { model, home, set, dropout, traffic, .. } = plan;
+        let Plan { model, main_device, set, dropout, traffic, .. } = plan;
         let values = weights::values(&model, Which::All);
-        let values = carry(values, &device, &traffic.sent);
-        let model = weights::with_all(model, values, &device);
-        let model = set.prepare(model, dropout);
+        let values = transfer(values, &device, &traffic.sent);
+        let model = weights::with_values(model, Which::All, values);
+        let model = set.prepare(weights::with_integers_on(model, &device), dropout);
         device.sync()?;
-        Ok(Self { model, device, home, traffic })
+        Ok(Self { model, device, main_device, traffic })
     }
 
     fn answer(&mut self, job: Job) -> Result<Answer, Failure> {
@@ -166,8 +174,8 @@ impl Replica {
                 self.share(&step, &batches, counts).map(Answer::Share)
             }
             Job::Update(values) => {
-                let values = carry(values, &self.device, &self.traffic.sent);
-                self.model = weights::with_trained(self.model.clone(), values, &self.device);
+                let values = transfer(values, &self.device, &self.traffic.sent);
+                self.model = weights::with_values(self.model.clone(), Which::Trained, values);
                 // A closed connection is only noticed by waiting for an answer.
                 self.device.sync()?;
                 Ok(Answer::Updated)
@@ -186,7 +194,7 @@ impl Replica {
             step.share_of_gradients(&self.model, &batches, counts).map_err(Failure::Step)?;
         let (positions, gradients): (Vec<_>, Vec<_>) =
             weights::gradients(&self.model, params).into_iter().unzip();
-        let gradients = carry(gradients, &self.home, &self.traffic.received);
+        let gradients = transfer(gradients, &self.main_device, &self.traffic.received);
         Ok(Share { losses, gradients: positions.into_iter().zip(gradients).collect() })
     }
 }
