@@ -9,12 +9,9 @@ use super::kind::GpuKind;
 pub enum DeviceError {
     /// The words mean nothing.
     #[error(
-        "unknown device {found:?}; expected auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]"
+        "unknown device {0:?}; expected auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]"
     )]
-    Unknown {
-        /// What was written.
-        found: String,
-    },
+    Unknown(String),
     /// This program was built without it.
     #[error(
         "{kind} is not built into this program; build it with `cargo build --release --features {kind}`. Devices here: {available}"
@@ -34,11 +31,8 @@ pub enum DeviceError {
         available: String,
     },
     /// Not the address of a device on another host.
-    #[error("expected remote:ws://HOST:PORT, found {found:?}")]
-    RemoteAddress {
-        /// What was written.
-        found: String,
-    },
+    #[error("expected remote:ws://HOST:PORT, found {0:?}")]
+    RemoteAddress(String),
     /// This program was built without devices of other hosts.
     #[error(
         "devices of other hosts are not built into this program; build it with `cargo build --release --features remote`"

@@ -19,5 +19,5 @@ pub use choice::{DeviceChoice, SelectedDevice, available, cpu};
 pub use dtype::DtypeChoice;
 pub use error::DeviceError;
 pub use kind::GpuKind;
-pub use list::{DeviceList, ListedDevice};
-pub use remote::{RemoteAddress, serve};
+pub use list::DeviceList;
+pub use remote::serve;

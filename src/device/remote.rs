@@ -12,7 +12,7 @@ use super::error::DeviceError;
 
 /// Where a device is served, written `remote:ws://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteAddress {
+pub(super) struct RemoteAddress {
     host: String,
     port: u16,
 }
@@ -25,7 +25,7 @@ impl FromStr for RemoteAddress {
         let parts = address.and_then(|address| address.rsplit_once(':'));
         let parts = parts.filter(|(host, _)| !host.is_empty() && !host.contains(['/', '@', ' ']));
         let parts = parts.and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)));
-        let unknown = || DeviceError::RemoteAddress { found: text.to_string() };
+        let unknown = || DeviceError::RemoteAddress(text.to_string());
         parts.map(|(host, port)| Self { host, port }).ok_or_else(unknown)
     }
 }

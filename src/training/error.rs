@@ -42,18 +42,12 @@ pub enum TrainingError {
     /// A checkpoint of the run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// An unknown dtype.
-    #[error("recipe: dtype: {message}")]
-    Dtype {
-        /// What was expected and found.
-        message: String,
-    },
+    /// A name in the recipe that means nothing: where, and what was expected and found.
+    #[error("recipe: {0}: {1}")]
+    Name(&'static str, String),
     /// A folder that holds a run already.
-    #[error("{dir} holds a training run already; resume it by --resume, or take another folder")]
-    Exists {
-        /// The folder.
-        dir: PathBuf,
-    },
+    #[error("{0} holds a training run already; resume it by --resume, or take another folder")]
+    Exists(PathBuf),
     /// A folder that holds none.
     #[error("{dir} holds no training run ({missing} is missing); start one without --resume")]
     NoRun {
@@ -71,11 +65,8 @@ pub enum TrainingError {
         message: String,
     },
     /// `--init` with a base.
-    #[error("{dir} has no mask decoder: it is a base, to be given by --base and not by --init")]
-    NotTrained {
-        /// The folder.
-        dir: PathBuf,
-    },
+    #[error("{0} has no mask decoder: it is a base, to be given by --base and not by --init")]
+    NotTrained(PathBuf),
     /// A snapshot that is not there.
     #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
     NoSnapshot {
@@ -92,10 +83,4 @@ pub enum TrainingError {
          or --init DIR for a trained model"
     )]
     NoStart,
-    /// An unknown preset.
-    #[error("recipe: new_model.preset: {message}")]
-    Preset {
-        /// What was expected and found.
-        message: String,
-    },
 }

@@ -49,7 +49,7 @@ impl Loaded {
         device.device.seed(recipe.seed);
         let base = Segmenter::load_for_training(files.base(), device, dtype, new_lora)?;
         if files.must_segment() && base.report().fresh_mask_decoder {
-            return Err(TrainingError::NotTrained { dir: files.base().to_path_buf() });
+            return Err(TrainingError::NotTrained(files.base().to_path_buf()));
         }
         let set = match trained.weights {
             TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
@@ -95,6 +95,6 @@ pub(super) fn save(segmenter: Segmenter, dir: &Path) -> Result<(), TrainingError
 /// The dtype of a recipe on all devices together.
 pub(super) fn dtype(recipe: &Recipe, devices: &[SelectedDevice]) -> Result<DType, TrainingError> {
     let choice = recipe.dtype.parse::<DtypeChoice>();
-    let choice = choice.map_err(|message| TrainingError::Dtype { message })?;
+    let choice = choice.map_err(|message| TrainingError::Name("dtype", message))?;
     Ok(choice.resolve_all(devices)?)
 }

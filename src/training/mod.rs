@@ -159,7 +159,7 @@ impl Training {
         &self.trainer.recipe
     }
 
-    /// What it learns from.
+    /// The training data.
     pub fn mix(&self) -> &DataMix {
         &self.trainer.mix
     }

@@ -1,4 +1,4 @@
-//! A model from nothing: sizes of a preset, a tokenizer learnt from the data's own words, and drawn
+//! A model from nothing: sizes of a preset, a tokenizer trained on the data's own words, and drawn
 //! weights.
 
 use std::collections::BTreeSet;
@@ -18,13 +18,14 @@ use crate::device;
 /// Tokens of a new vocabulary, besides the added ones. With more, whole phrases of a small world
 /// become single tokens.
 const VOCABULARY: usize = 768;
-/// Expressions that the vocabulary is learnt from.
+/// Expressions that the tokenizer is trained on.
 const TEXTS: usize = 20_000;
 
 /// Writes the checkpoint that the run starts from; the same recipe and data give the same bytes.
 pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingError> {
     let new = recipe.new_model.as_ref().ok_or(TrainingError::NoStart)?;
-    let preset: Preset = new.preset.parse().map_err(|message| TrainingError::Preset { message })?;
+    let preset = new.preset.parse::<Preset>();
+    let preset = preset.map_err(|message| TrainingError::Name("new_model.preset", message))?;
     let mut config = preset.config();
     config.mask_decoder.variant = new.decoder;
     let texts = texts(files, recipe, &config.template)?;

@@ -53,7 +53,7 @@ impl RunFiles {
         recipe: &Recipe,
     ) -> Result<Self, TrainingError> {
         if dir.join(RUN).exists() {
-            return Err(TrainingError::Exists { dir: dir.to_path_buf() });
+            return Err(TrainingError::Exists(dir.to_path_buf()));
         }
         if *start == Start::Nothing && recipe.new_model.is_none() {
             return Err(TrainingError::NoStart);

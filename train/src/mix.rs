@@ -31,7 +31,7 @@ pub enum MixError {
     /// An image cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// An expression cannot be asked.
+    /// An expression cannot be put into a prompt.
     #[error("{image}: expression {text:?}: {source}")]
     Prompt {
         /// File of the image.
@@ -159,18 +159,18 @@ impl DataMix {
             .collect();
         let image = set.data.image(item.image_id)?;
         let path = set.data.image_path(image)?;
-        let mut picture = read_image_with(&path, set.data.dataset().orientation())?;
-        ReferDataset::check_size(image, picture.width(), picture.height())?;
+        let mut pixels = read_image_with(&path, set.data.dataset().orientation())?;
+        ReferDataset::check_size(image, pixels.width(), pixels.height())?;
         if let [least, most] = data.jpeg_quality[..] {
             let quality = least + draw.below(usize::from(most - least) + 1) as u8;
-            picture = jpeg_recompress(&picture, quality)?;
+            pixels = jpeg_recompress(&pixels, quality)?;
         }
         let examples = conversations
             .into_iter()
             .zip(styles)
             .map(|(expressions, style)| self.example(set, image, &path, &expressions, style))
             .collect::<Result<_, _>>()?;
-        Ok(DrawnImage { pixels: preprocess(&picture, self.conversation.image_size), examples })
+        Ok(DrawnImage { pixels: preprocess(&pixels, self.conversation.image_size), examples })
     }
 
     fn example(

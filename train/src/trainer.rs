@@ -47,9 +47,9 @@ pub struct Trainer {
     pub snapshots: Snapshots,
     /// How far the training is.
     pub progress: Progress,
-    /// What it learns from.
+    /// The training data.
     pub mix: Arc<DataMix>,
-    /// What it is validated on.
+    /// The validation data.
     pub validation: Option<Arc<ValidationSet>>,
 }
 

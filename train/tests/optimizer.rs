@@ -241,11 +241,11 @@ fn a_state_of_another_model_is_refused() {
         one
     };
     let name = "res_decoder.conv9.weight".to_string();
-    assert_eq!(restore(renamed(&name)), StateError::Unknown { name });
+    assert_eq!(restore(renamed(&name)), StateError::Unknown(name));
     let error = restore(renamed("res_decoder.conv2.bias"));
     assert!(matches!(error, StateError::Size { expected: 1, found: 25, .. }), "{error:?}");
     let mut lacking = saved.clone();
     let name = "res_decoder.conv2.weight.exp_avg_sq".to_string();
     lacking.arrays.remove(&name);
-    assert_eq!(restore(lacking), StateError::Missing { name });
+    assert_eq!(restore(lacking), StateError::Missing(name));
 }

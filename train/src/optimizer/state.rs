@@ -27,18 +27,12 @@ pub struct SavedState {
 /// Why a state does not fit a model.
 #[derive(Debug, Error, PartialEq)]
 pub enum StateError {
-    /// A name that the checkpoint of this configuration does not have.
-    #[error("the optimizer state has {name}, which is not a weight of this model")]
-    Unknown {
-        /// The name, or the path where there is no name.
-        name: String,
-    },
-    /// Updates without the moments that they left.
-    #[error("the optimizer state lacks {name}, although the weight was updated")]
-    Missing {
-        /// Name of the array.
-        name: String,
-    },
+    /// A name, or a path without a name, that the checkpoint of this configuration does not have.
+    #[error("the optimizer state has {0}, which is not a weight of this model")]
+    Unknown(String),
+    /// An array that is missing although the weight was updated.
+    #[error("the optimizer state lacks {0}, although the weight was updated")]
+    Missing(String),
     /// An array of another size than the weight.
     #[error("the optimizer state should have {expected} values of {name}, found {found}")]
     Size {
@@ -60,7 +54,7 @@ impl AdamW {
         let names = table.names();
         let mut saved = SavedState::default();
         for (path, state) in &self.states {
-            let unknown = || StateError::Unknown { name: path.clone() };
+            let unknown = || StateError::Unknown(path.clone());
             let name = names.get(path.as_str()).ok_or_else(unknown)?;
             saved.updates.insert(name.to_string(), state.step);
             let moments = [("exp_avg", &state.exp_avg), ("exp_avg_sq", &state.exp_avg_sq)];
@@ -95,7 +89,7 @@ impl AdamW {
         });
         restored?;
         match saved.updates.into_keys().chain(saved.arrays.into_keys()).next() {
-            Some(name) => Err(StateError::Unknown { name }),
+            Some(name) => Err(StateError::Unknown(name)),
             None => Ok(Self { config, states }),
         }
     }
@@ -122,7 +116,7 @@ impl SavedState {
             let data = TensorData::new(values, [found]);
             Ok(Some(Tensor::from_data(data, (&device, DType::F32))))
         };
-        let missing = |array: &str| StateError::Missing { name: format!("{name}.{array}") };
+        let missing = |array: &str| StateError::Missing(format!("{name}.{array}"));
         Ok(WeightState {
             step,
             exp_avg: take("exp_avg", "mean")?.ok_or_else(|| missing("exp_avg"))?,

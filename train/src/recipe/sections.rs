@@ -112,7 +112,6 @@ pub enum TrainedWeights {
 #[serde(default, deny_unknown_fields)]
 pub struct LossRecipe {
     /// `focal_dice`, the published code's, or `bce_dice`, the paper's.
-    #[serde(with = "by_name")]
     pub mask: MaskLoss,
     /// Weight of the answer's cross-entropy.
     pub ce_weight: f64,
@@ -239,20 +238,5 @@ impl Default for SnapshotRecipe {
 impl Default for ValidationRecipe {
     fn default() -> Self {
         Self { dataset: String::new(), split: "val".into(), every: 1000, expressions: 500 }
-    }
-}
-
-/// Mask losses by their names.
-mod by_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::loss::MaskLoss;
-
-    pub fn serialize<S: Serializer>(loss: &MaskLoss, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(loss)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<MaskLoss, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use mllmseg_model::Mllmseg;
+use mllmseg_model::named_weights::for_each_weight;
 
 use crate::batch::{HostBatch, LossCounts};
 use crate::gradients::GradientNorms;
@@ -46,7 +47,7 @@ pub use error::ReplicaError;
 pub use transfer::Traffic;
 use transfer::TrafficCounter;
 pub use worker::NamedDevice;
-use worker::{Answer, Failure, Job, Report, Share, Worker};
+use worker::{Failure, Job, Report, Share, Worker};
 
 /// How long a device may take for one answer unless [`Replicas::with_timeout`] says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -104,20 +105,13 @@ impl Replicas {
         };
         let workers = devices.iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
         drop(sender); // so that the workers' ends are noticed
-        let mut replicas = Self {
-            paths: Vec::new(),
-            timeout: DEFAULT_TIMEOUT,
-            failed: None,
-            workers,
-            reports,
-            traffic,
-        };
-        let everyone = vec![true; devices.len()];
-        for answer in replicas.wait(&everyone)? {
-            if let Answer::Started { paths } = answer {
-                replicas.paths = paths;
-            }
-        }
+        let mut paths = Vec::new();
+        for_each_weight(model, |path, _| {
+            paths.extend(set.contains(path).then(|| path.to_string()))
+        });
+        let timeout = DEFAULT_TIMEOUT;
+        let mut replicas = Self { workers, reports, paths, timeout, traffic, failed: None };
+        replicas.wait(vec![true; devices.len()])?;
         Ok(replicas)
     }
 
@@ -150,7 +144,7 @@ impl Replicas {
     /// Dropout is seeded: with `seed` itself on the first device, with another number on each other.
     ///
     /// # Errors
-    /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas go on working),
+    /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas still work),
     /// [`ReplicaError::Model`] and [`ReplicaError::Device`].
     pub fn gradients(
         &mut self,
@@ -172,16 +166,11 @@ impl Replicas {
                 self.send(index, Job::Step { step: *step, batches, counts, seed })?;
             }
         }
-        let shares = self.wait(&busy)?.into_iter().filter_map(|answer| match answer {
-            Answer::Share(share) => Some(share),
-            Answer::Started { .. } | Answer::Updated => None,
-        });
-        let main = "the main device";
-        let summed = worker::attempt(|| Ok(self.sum(model, shares.collect())));
-        match summed {
+        let shares = self.wait(busy)?;
+        match worker::attempt(|| Ok(self.sum(model, shares))) {
             Ok(gradients) => Ok(gradients.checked()?),
             Err(Failure::Step(error)) => Err(error.into()),
-            Err(Failure::Device(message)) => Err(self.fail(main.into(), message)),
+            Err(Failure::Device(message)) => Err(self.fail("the main device".into(), message)),
         }
     }
 
@@ -195,8 +184,7 @@ impl Replicas {
         for index in 0..self.len() {
             self.send(index, Job::Update(values.clone()))?;
         }
-        let everyone = vec![true; self.len()];
-        self.wait(&everyone).map(drop)
+        self.wait(vec![true; self.len()]).map(drop)
     }
 
     /// Adds the devices' shares, in their order.
@@ -222,11 +210,12 @@ impl Replicas {
         if found == self.paths {
             return Ok(());
         }
-        let differs = |(a, b): &(&String, &String)| a != b;
-        let pair = self.paths.iter().zip(&found).find(differs);
-        let rest = || self.paths.get(found.len()).or(found.get(self.paths.len()));
-        let path = pair.map(|(path, _)| path).or_else(rest).cloned().unwrap_or_default();
-        Err(ReplicaError::Model { expected: self.paths.len(), found: found.len(), path })
+        let in_one_only = |one: &[String], other: &[String]| {
+            one.iter().find(|path| !other.contains(path)).cloned()
+        };
+        let path = in_one_only(&self.paths, &found).or_else(|| in_one_only(&found, &self.paths));
+        let (expected, path) = (self.paths.len(), path.unwrap_or_default());
+        Err(ReplicaError::Model { expected, found: found.len(), path })
     }
 
     fn send(&mut self, index: usize, job: Job) -> Result<(), ReplicaError> {
@@ -237,34 +226,29 @@ impl Replicas {
         Err(self.fail(name, "its worker has ended".into()))
     }
 
-    /// The answers of the devices that have a job, in their order.
-    fn wait(&mut self, busy: &[bool]) -> Result<Vec<Answer>, ReplicaError> {
+    /// Waits for the devices that have a job; their shares of a step, in the order of the devices.
+    fn wait(&mut self, mut busy: Vec<bool>) -> Result<Vec<Share>, ReplicaError> {
         let deadline = Instant::now() + self.timeout;
-        let mut outcomes: Vec<Option<_>> = busy.iter().map(|_| None).collect();
-        loop {
-            let missing = (0..busy.len()).find(|&index| busy[index] && outcomes[index].is_none());
-            let Some(missing) = missing else { break };
+        let mut answers: Vec<_> = busy.iter().map(|_| Ok(None)).collect();
+        while let Some(index) = busy.iter().position(|&busy| busy) {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.reports.recv_timeout(left) {
-                Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => {
-                    let name = self.workers[worker].name.clone();
-                    return Err(self.fail(name, message));
+            let (worker, message) = match self.reports.recv_timeout(left) {
+                Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => (worker, message),
+                Ok(Report { worker, outcome }) => {
+                    answers[worker] = outcome;
+                    busy[worker] = false;
+                    continue;
                 }
-                Ok(Report { worker, outcome }) => outcomes[worker] = Some(outcome),
-                Err(error) => {
-                    let message = match error {
-                        RecvTimeoutError::Timeout => {
-                            format!("no answer within {} s", self.timeout.as_secs_f64())
-                        }
-                        RecvTimeoutError::Disconnected => "its worker has ended".into(),
-                    };
-                    let name = self.workers[missing].name.clone();
-                    return Err(self.fail(name, message));
+                Err(RecvTimeoutError::Timeout) => {
+                    (index, format!("no answer within {} s", self.timeout.as_secs_f64()))
                 }
-            }
+                Err(RecvTimeoutError::Disconnected) => (index, "its worker has ended".into()),
+            };
+            let name = self.workers[worker].name.clone();
+            return Err(self.fail(name, message));
         }
-        let outcomes = outcomes.into_iter().flatten();
-        outcomes.collect::<Result<_, _>>().map_err(|failure| match failure {
+        let shares = answers.into_iter().filter_map(Result::transpose);
+        shares.collect::<Result<_, _>>().map_err(|failure| match failure {
             Failure::Step(error) => ReplicaError::Step(error),
             Failure::Device(message) => self.fail("a device".into(), message),
         })

@@ -19,7 +19,7 @@ use super::weights::{self, Which};
 use crate::batch::{HostBatch, LossCounts};
 use crate::loss::LossValues;
 use crate::step::{GradientShare, StepError, TrainStep};
-use crate::trainable::{TrainableSet, trained_paths};
+use crate::trainable::TrainableSet;
 
 /// A device and what messages call it.
 #[derive(Debug, Clone)]
@@ -30,22 +30,12 @@ pub struct NamedDevice {
     pub device: Device,
 }
 
-/// What a worker is asked to do.
+/// A task of a worker.
 pub(super) enum Job {
     /// Losses and gradients of its batches.
     Step { step: TrainStep, batches: Vec<HostBatch>, counts: LossCounts, seed: u64 },
     /// New values of the trained weights, on the main device.
     Update(Vec<Tensor<1>>),
-}
-
-/// What it answers.
-pub(super) enum Answer {
-    /// Its replica is on the device and trains the weights at these paths.
-    Started { paths: Vec<String> },
-    /// Its part of a step.
-    Share(Share),
-    /// The new weights are on the device.
-    Updated,
 }
 
 /// One device's part of a step.
@@ -56,7 +46,7 @@ pub(super) struct Share {
     pub gradients: Vec<(usize, Tensor<1>)>,
 }
 
-/// Why there is none.
+/// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The step is wrong, not the device.
@@ -65,10 +55,11 @@ pub(super) enum Failure {
     Device(String),
 }
 
-/// An answer and whose it is.
+/// What a worker answers to a job, and first of all when its replica is on the device.
 pub(super) struct Report {
     pub worker: usize,
-    pub outcome: Result<Answer, Failure>,
+    /// The share of a step; `None` for an update and at the start.
+    pub outcome: Result<Option<Share>, Failure>,
 }
 
 /// What a replica is made of.
@@ -128,7 +119,7 @@ fn work(
     device: Device,
     plan: Plan,
     jobs: Receiver<Job>,
-    report: impl Fn(Result<Answer, Failure>) -> bool,
+    report: impl Fn(Result<Option<Share>, Failure>) -> bool,
 ) {
     let mut replica = match attempt(|| Replica::new(device, plan)) {
         Ok(replica) => replica,
@@ -137,7 +128,7 @@ fn work(
             return;
         }
     };
-    if !report(Ok(Answer::Started { paths: trained_paths(&replica.model) })) {
+    if !report(Ok(None)) {
         return;
     }
     for job in jobs {
@@ -167,18 +158,18 @@ impl Replica {
         Ok(Self { model, device, main_device, traffic })
     }
 
-    fn answer(&mut self, job: Job) -> Result<Answer, Failure> {
+    fn answer(&mut self, job: Job) -> Result<Option<Share>, Failure> {
         match job {
             Job::Step { step, batches, counts, seed } => {
                 self.device.seed(seed);
-                self.share(&step, &batches, counts).map(Answer::Share)
+                self.share(&step, &batches, counts).map(Some)
             }
             Job::Update(values) => {
                 let values = transfer(values, &self.device, &self.traffic.sent);
                 self.model = weights::with_values(self.model.clone(), Which::Trained, values);
                 // A closed connection is only noticed by waiting for an answer.
                 self.device.sync()?;
-                Ok(Answer::Updated)
+                Ok(None)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The model of `assets/tiny/`: drawn scenes, a training from nothing in four stages of a curriculum, and its card.
+//! The model of `assets/tiny/`: drawn scenes, a curriculum of four stages from nothing, and its card.
 
 mod by_form;
 mod card;
