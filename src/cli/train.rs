@@ -80,43 +80,42 @@ impl Renderer {
 
 /// Flags that change the recipe's numbers.
 #[derive(Debug, Args)]
-#[group(id = "numbers", multiple = true, conflicts_with = "resume")]
 struct Numbers {
     /// Data sets to draw from, such as refclef,refcoco,refcoco+,refcocog or own; one may come twice
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "resume")]
     mix: Option<Vec<String>>,
     /// Updates of the weights
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     steps: Option<usize>,
     /// Seed of all random choices
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     seed: Option<u64>,
     /// Images in one pass through the model
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     images: Option<usize>,
     /// Passes in one step, on all devices together
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     batches_per_step: Option<usize>,
     /// The highest learning rate
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     learning_rate: Option<f64>,
     /// focal_dice (the published code's) or bce_dice (the paper's)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     mask_loss: Option<MaskLoss>,
     /// The dtype of the frozen weights: auto, f32, f16 or bf16
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     dtype: Option<String>,
     /// Keep only the inputs of the layers, and compute the rest again in the backward pass
-    #[arg(long, alias = "recompute")]
+    #[arg(long, alias = "recompute", conflicts_with = "resume")]
     gradient_checkpointing: bool,
     /// Steps from one snapshot to the next
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     snapshot_every: Option<usize>,
     /// Data set to validate on, such as own; "none" for no validation
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     validate_on: Option<String>,
     /// Steps from one validation to the next
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     validate_every: Option<usize>,
 }
 

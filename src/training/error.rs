@@ -67,16 +67,6 @@ pub enum TrainingError {
     /// `--init` with a base.
     #[error("{0} has no mask decoder: it is a base, to be given by --base and not by --init")]
     NotTrained(PathBuf),
-    /// A snapshot that is not there.
-    #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
-    NoSnapshot {
-        /// The folder.
-        dir: PathBuf,
-        /// Which was asked for.
-        step: usize,
-        /// Which there are.
-        there: Vec<usize>,
-    },
     /// A start from nothing without sizes for the new model.
     #[error(
         "the recipe has no [new_model], so the run needs a start: --base DIR for a base checkpoint, \

@@ -9,11 +9,11 @@ use mllmseg_model::checkpoint::SaveOptions;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_train::recipe::TrainedWeights;
-use mllmseg_train::snapshot::{Progress, Snapshots, restore};
+use mllmseg_train::snapshot::{Progress, restore};
 use mllmseg_train::{AdamW, Recipe, TrainableSet};
 
 use super::error::TrainingError;
-use super::run_files::RunFiles;
+use super::run_files::{RunFiles, Start};
 use crate::Segmenter;
 use crate::device::{DtypeChoice, SelectedDevice};
 
@@ -47,9 +47,9 @@ impl Loaded {
         let new_lora = (trained.weights != TrainedWeights::Everything).then_some(lora);
         // Weights that the base lacks are drawn, the same ones when the run is resumed.
         device.device.seed(recipe.seed);
-        let base = Segmenter::load_for_training(files.base(), device, dtype, new_lora)?;
-        if files.must_segment() && base.report().fresh_mask_decoder {
-            return Err(TrainingError::NotTrained(files.base().to_path_buf()));
+        let base = Segmenter::load_for_training(&files.base(), device, dtype, new_lora)?;
+        if matches!(files.start, Start::Init(_)) && base.report().fresh_mask_decoder {
+            return Err(TrainingError::NotTrained(files.base()));
         }
         let set = match trained.weights {
             TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
@@ -61,21 +61,14 @@ impl Loaded {
         let has_lora = new_lora.is_some() || base.report().lora_rank.is_some();
         let table = NameTable::new(base.config(), has_lora);
         let model = set.prepare(base.model().clone(), trained.dropout);
-        let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
+        let snapshots = files.snapshots(recipe.snapshots.keep);
         let snapshot = match step {
             None => snapshots.latest()?,
-            Some(step) => Some(snapshots.at(step).ok_or_else(|| TrainingError::NoSnapshot {
-                dir: files.snapshots(),
-                step,
-                there: snapshots.steps().unwrap_or_default(),
-            })?),
+            Some(step) => Some(snapshots.at(step)?),
         };
         let (model, optimizer, progress) = match snapshot {
             None => (model, AdamW::new(recipe.adamw()), Progress::default()),
-            Some(snapshot) => {
-                let restored = restore(&snapshot, model, recipe.adamw(), &table)?;
-                (restored.model, restored.optimizer, restored.progress)
-            }
+            Some(snapshot) => restore(&snapshot, model, recipe.adamw(), &table)?,
         };
         Ok(Self { base, set, table, model, optimizer, progress })
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
 use mllmseg_train::mix::{Conversation, DataMix};
-use mllmseg_train::snapshot::{Best, Snapshots};
+use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;
 use mllmseg_train::{NamedDevice, Recipe, Replicas, TrainStep, Trained, Trainer};
 
@@ -32,7 +32,8 @@ use curves::Curves;
 pub use error::TrainingError;
 pub use lines::Lines;
 use load::{Loaded, dtype, save};
-pub use run_files::{RunFiles, Start};
+use run_files::RunFiles;
+pub use run_files::Start;
 
 /// A run that is ready to train.
 pub struct Training {
@@ -81,7 +82,7 @@ impl Training {
     /// [`TrainingError`].
     pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let (files, recipe) = RunFiles::open(out)?;
-        if files.starts_from_nothing() && !files.base().join("config.json").exists() {
+        if files.start == Start::Nothing && !files.base().join("config.json").exists() {
             new_model::create(&files, &recipe)?;
         }
         Self::prepare(files, recipe, devices)
@@ -113,12 +114,12 @@ impl Training {
         let validation = match recipe.validation.dataset.is_empty() {
             true => None,
             false => Some(Arc::new(ValidationSet::open(
-                files.data(),
+                &files.data,
                 &recipe.validation,
                 conversation.clone(),
             )?)),
         };
-        let mix = Arc::new(DataMix::open(files.data(), &recipe, conversation)?);
+        let mix = Arc::new(DataMix::open(&files.data, &recipe, conversation)?);
         let named = |device: &SelectedDevice| NamedDevice {
             name: device.id.clone(),
             device: device.device.clone(),
@@ -132,7 +133,7 @@ impl Training {
             }
         };
         let special = *base.special_tokens();
-        let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
+        let snapshots = files.snapshots(recipe.snapshots.keep);
         let trainer = Trainer {
             recipe,
             model,
@@ -182,14 +183,14 @@ impl Training {
         let Self { trainer, base, files } = self;
         let recipe = trainer.recipe.clone();
         let pixel_term = recipe.loss.mask.pixel_term();
-        let mut curves = Curves::open(files.dir(), trainer.progress.step, pixel_term)?;
+        let mut curves = Curves::open(&files.dir, trainer.progress.step, pixel_term)?;
         let Trained { model, progress } = trainer.run(renderer, &mut curves, &interrupter)?;
         curves.finish()?;
         let (steps, best) = (progress.step, progress.best);
         if steps < recipe.steps {
             return Ok(Finished { steps, interrupted: true, model: None, best: None });
         }
-        let out = files.model();
+        let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
             None => save(base.with_model(model), &out)?,
             Some(best) => {

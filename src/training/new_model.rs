@@ -30,7 +30,7 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
     config.mask_decoder.variant = new.decoder;
     let texts = texts(files, recipe, &config.template)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let tokenizer = Tokenizer::train(&texts, VOCABULARY, files.base())?;
+    let tokenizer = Tokenizer::train(&texts, VOCABULARY, &files.base())?;
     config.language.vocab_size = tokenizer.vocab_size();
     // Drawn on the CPU, so that every device starts from the same numbers.
     let device = device::cpu().device;
@@ -40,7 +40,7 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
     if let Some(logit) = new.mask_prior {
         model.mask_decoder.head = model.mask_decoder.head.with_prior(logit);
     }
-    Ok(save_model(&model, &config, None, files.base(), SaveOptions::default())?)
+    Ok(save_model(&model, &config, None, &files.base(), SaveOptions::default())?)
 }
 
 /// Whole conversations with the expressions of the data, each once.
@@ -51,7 +51,7 @@ fn texts(files: &RunFiles, recipe: &Recipe, template: &str) -> Result<Vec<String
     for name in BTreeSet::from_iter(&recipe.data.mix) {
         let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
         let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
-        let data = ReferDataset::open_with(files.data(), dataset, only).map_err(MixError::Refer)?;
+        let data = ReferDataset::open_with(&files.data, dataset, only).map_err(MixError::Refer)?;
         let items = data.items(split).map_err(MixError::Refer)?;
         let all = items.iter().flat_map(|item| &item.expressions);
         let room = TEXTS.saturating_sub(expressions.len());

@@ -61,16 +61,19 @@ pub(crate) struct MetricsDisplay {
 struct StepMetric {
     id: MetricId,
     unit: Option<&'static str>,
-    value: fn(&StepNumbers) -> f64,
+    value: Number,
     mean: NumericMetricState,
 }
 
+/// One of a step's numbers.
+type Number = fn(&StepNumbers) -> f64;
+/// One of a validation's scores, in percent.
 type Score = fn(&GeneralizedReport) -> Option<f64>;
 
 impl MetricsDisplay {
     /// Of a training of so many steps. `pixel_term` names the loss beside Dice.
     pub fn start(mut renderer: Box<dyn MetricsRenderer>, pixel_term: &str, steps: usize) -> Self {
-        let step_metrics: [(&str, Option<&'static str>, bool, fn(&StepNumbers) -> f64); 8] = [
+        let step_metrics: [(&str, Option<&'static str>, bool, Number); 8] = [
             ("loss", None, false, |step| step.losses.total),
             ("ce", None, false, |step| step.losses.ce),
             (pixel_term, None, false, |step| step.losses.pixel),

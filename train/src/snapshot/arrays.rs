@@ -9,7 +9,8 @@ use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::checkpoint::write::write_safetensors;
 use mllmseg_model::named_weights::{for_each_weight, update_weights};
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::error::{SnapshotError, io};
 
@@ -77,34 +78,18 @@ fn with_shape(data: TensorData, shape: Shape) -> TensorData {
     TensorData::from_bytes(bytes, shape, dtype)
 }
 
-/// An array on its way to a file.
-struct Array(TensorData);
+/// The dtypes of arrays, for Burn and for safetensors.
+const DTYPES: [(DType, Dtype); 3] =
+    [(DType::F32, Dtype::F32), (DType::BF16, Dtype::BF16), (DType::F16, Dtype::F16)];
 
-impl View for Array {
-    fn dtype(&self) -> Dtype {
-        match self.0.dtype() {
-            DType::BF16 => Dtype::BF16,
-            DType::F16 => Dtype::F16,
-            _ => Dtype::F32,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.0.as_bytes().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.as_bytes().len()
-    }
-}
-
-pub(super) fn write(arrays: Arrays, path: &Path) -> Result<(), SnapshotError> {
-    let views = arrays.into_iter().map(|(name, data)| (name, Array(data))).collect();
-    Ok(write_safetensors(views, path)?)
+pub(super) fn write(arrays: &Arrays, path: &Path) -> Result<(), SnapshotError> {
+    let views = arrays.iter().map(|(name, data)| {
+        let dtype = DTYPES.iter().find(|(dtype, _)| *dtype == data.dtype());
+        let dtype = dtype.map_or(Dtype::F32, |(_, dtype)| *dtype);
+        let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes());
+        Ok((name.clone(), view.map_err(|error| io(path)(std::io::Error::other(error)))?))
+    });
+    Ok(write_safetensors(views.collect::<Result<_, SnapshotError>>()?, path)?)
 }
 
 pub(super) fn read(path: &Path) -> Result<Arrays, SnapshotError> {
@@ -112,15 +97,11 @@ pub(super) fn read(path: &Path) -> Result<Arrays, SnapshotError> {
     let bytes = fs::read(path).map_err(io(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let arrays = file.iter().map(|(name, view)| {
-        let dtype = match view.dtype() {
-            Dtype::F32 => DType::F32,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F16 => DType::F16,
-            other => {
-                return Err(damaged(format!("{name} is {other:?}; expected F32, BF16 or F16")));
-            }
+        let found = view.dtype();
+        let Some((dtype, _)) = DTYPES.iter().find(|(_, dtype)| *dtype == found) else {
+            return Err(damaged(format!("{name} is {found:?}; expected F32, BF16 or F16")));
         };
-        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), *dtype);
         Ok((name.to_string(), data))
     });
     arrays.collect()

@@ -16,6 +16,16 @@ pub enum SnapshotError {
         /// Why.
         source: std::io::Error,
     },
+    /// A snapshot that is not there.
+    #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
+    Missing {
+        /// The folder of the snapshots.
+        dir: PathBuf,
+        /// The step.
+        step: usize,
+        /// Steps with a snapshot.
+        there: Vec<usize>,
+    },
     /// A file of the snapshot that cannot be written.
     #[error("{0}; the earlier snapshots are as they were")]
     Write(#[from] CheckpointError),

@@ -118,9 +118,16 @@ impl Snapshots {
         Ok(self.steps()?.last().map(|&step| self.folder(step)))
     }
 
-    /// The snapshot after so many steps, if there is one.
-    pub fn at(&self, step: usize) -> Option<PathBuf> {
-        Some(self.folder(step)).filter(|folder| folder.is_dir())
+    /// The snapshot after so many steps.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Missing`].
+    pub fn at(&self, step: usize) -> Result<PathBuf, SnapshotError> {
+        let there = self.steps()?;
+        match there.contains(&step) {
+            true => Ok(self.folder(step)),
+            false => Err(SnapshotError::Missing { dir: self.dir.clone(), step, there }),
+        }
     }
 
     /// The steps after which there are snapshots, in order.
@@ -163,18 +170,8 @@ impl Snapshots {
     }
 }
 
-/// Where a run is resumed.
-#[derive(Debug)]
-pub struct Restored {
-    /// The model with the snapshot's weights, prepared as it was.
-    pub model: Mllmseg,
-    /// The optimizer with its state.
-    pub optimizer: AdamW,
-    /// How far it was.
-    pub progress: Progress,
-}
-
-/// Puts a snapshot into a model that was loaded and prepared as at the start of the run.
+/// Puts a snapshot into a model that was loaded and prepared as at the start of the run. Returns the
+/// model with the snapshot's weights, the optimizer with its state, and how far the run was.
 ///
 /// # Errors
 /// [`SnapshotError`] for a damaged file, or a snapshot of another model.
@@ -183,7 +180,7 @@ pub fn restore(
     model: Mllmseg,
     config: AdamWConfig,
     table: &NameTable,
-) -> Result<Restored, SnapshotError> {
+) -> Result<(Mllmseg, AdamW, Progress), SnapshotError> {
     let [state, weights, optimizer] = [STATE, WEIGHTS, OPTIMIZER].map(|name| dir.join(name));
     let text = fs::read_to_string(&state).map_err(io(&state))?;
     let State { progress, updates } = serde_json::from_str(&text)
@@ -193,7 +190,7 @@ pub fn restore(
     let saved = SavedState { updates, arrays: arrays::read(&optimizer)? };
     let optimizer = AdamW::restore(config, saved, &model, table)
         .map_err(|error| SnapshotError::Mismatch { path: optimizer, message: error.to_string() })?;
-    Ok(Restored { model, optimizer, progress })
+    Ok((model, optimizer, progress))
 }
 
 fn write_files(
@@ -206,9 +203,9 @@ fn write_files(
     let [state, weights, moments] = [STATE, WEIGHTS, OPTIMIZER].map(|name| dir.join(name));
     let mismatch = |path: &Path, message| SnapshotError::Mismatch { path: path.into(), message };
     let trained = trained_weights(model, table).map_err(|message| mismatch(&weights, message))?;
-    arrays::write(trained, &weights)?;
+    arrays::write(&trained, &weights)?;
     let saved = optimizer.save(table).map_err(|error| mismatch(&moments, error.to_string()))?;
-    arrays::write(saved.arrays, &moments)?;
+    arrays::write(&saved.arrays, &moments)?;
     let contents = State { progress: progress.clone(), updates: saved.updates };
     let contents =
         serde_json::to_value(&contents).map_err(|error| mismatch(&state, error.to_string()))?;
