@@ -2,14 +2,13 @@
 
 use std::sync::Mutex;
 
-use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::config::Architecture;
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_model::named_weights::for_each_weight;
+use mllmseg_model::named_weights::{for_each_weight, update_weights};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::trainable::trained_paths;
 use mllmseg_train::{TrainBatch, TrainExample, TrainStep, TrainableSet};
@@ -30,16 +29,14 @@ fn model(config: &MllmsegConfig, set: TrainableSet, lora: bool, dropout: bool) -
     let lora = lora.then(|| LoraConfig::published(4));
     let model = Mllmseg::new(config, lora, &Device::flex());
     // A fresh adapter's B is zero, and with it every gradient of A.
-    struct Stir;
-    impl burn::module::ModuleMapper for Stir {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|x| {
-                let noise = x.random_like(Distribution::Normal(0.0, 0.02));
-                x + noise
-            })
-        }
-    }
-    let language_model = model.language_model.clone().map(&mut Stir);
+    let language_model = update_weights(
+        model.language_model.clone(),
+        |_, _| Some(()),
+        |_, (), x| {
+            let noise = x.random_like(Distribution::Normal(0.0, 0.02));
+            x + noise
+        },
+    );
     set.prepare(Mllmseg { language_model, ..model }, dropout)
 }
 

@@ -8,7 +8,7 @@ use mllmseg::data::refer::{Dataset, Split};
 use mllmseg::data::scenes::{Form, Part, World, expressions, generate};
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation};
 
-use super::TEST;
+use super::scenes::TEST;
 
 /// Rows of a table, the best mean IoU first: an example; the number of expressions with a target, their
 /// mean IoU and Prec@0.5; the number of expressions without a target, and the share that is rejected.

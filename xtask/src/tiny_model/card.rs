@@ -10,7 +10,7 @@ use mllmseg::evaluate::Numbers;
 use mllmseg::model::MllmsegConfig;
 use mllmseg::train::Recipe;
 
-use super::{Scenes, TEST};
+use super::scenes::{Scenes, TEST};
 
 /// The parts of the card that change.
 pub(super) struct Card {

@@ -2,6 +2,7 @@
 
 mod by_form;
 mod card;
+mod scenes;
 
 use std::error::Error;
 use std::fs;
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use mllmseg::Segmenter;
 use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::data::scenes::{PictureFormat, SynthOptions, World, write_dataset};
+use mllmseg::data::scenes::World;
 use mllmseg::device::SelectedDevice;
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, Watch, evaluate};
 use mllmseg::train::Recipe;
@@ -18,30 +19,13 @@ use mllmseg::training::{Lines, Start, Training, export};
 
 use by_form::by_form;
 use card::{Card, sizes, stage_row};
-
-/// Training scenes.
-struct Scenes {
-    folder: &'static str,
-    world: fn() -> World,
-    /// Pictures of val, testA and testB, and of train.
-    images: (u64, u64),
-    seed: u64,
-}
-
-const SMALL: Scenes =
-    Scenes { folder: "scenes", world: World::small, images: (200, 60_000), seed: 1 };
-const SHAPES: Scenes =
-    Scenes { folder: "shapes", world: World::shapes, images: (60, 15_000), seed: 2 };
-const PLACES: Scenes =
-    Scenes { folder: "places", world: World::places, images: (100, 36_000), seed: 5 };
+pub use scenes::synth;
+use scenes::{PLACES, SHAPES, SMALL, Scenes, TEST};
 
 /// The curriculum: the recipes of its stages, the first from nothing, and the scenes of each. The run
 /// of a stage is in a folder of the recipe's name.
 const STAGES: [(&str, Scenes); 4] =
     [("tiny-begin", SMALL), ("tiny-shapes", SHAPES), ("tiny", SMALL), ("tiny-places", PLACES)];
-
-/// Pictures of the model card's scores, and their seed: no training ever draws it.
-const TEST: (u64, u64) = (150, 20_261_123);
 
 /// Where everything goes.
 #[derive(Debug)]
@@ -131,23 +115,6 @@ pub(crate) fn trained(
         training.go(Default::default(), Box::new(Lines::new(first, steps)))?;
     }
     Ok(model)
-}
-
-/// Scenes on disk: `images` in each of val, testA and testB, and in train.
-///
-/// # Errors
-/// If they cannot be written.
-pub fn synth(
-    out: &Path,
-    world: World,
-    (images, train_images): (u64, u64),
-    seed: u64,
-) -> Result<(), Box<dyn Error>> {
-    let format = PictureFormat::Jpeg;
-    let options =
-        SynthOptions { out: out.to_path_buf(), images, train_images, seed, format, world };
-    write_dataset(&options, &mut |_, _| {})?;
-    Ok(())
 }
 
 /// Nobody watches.
