@@ -74,7 +74,7 @@ fn cached_reading_equals_the_plain_pass_everywhere() {
         for parts in [&[8][..], &[3, 5], &[1; 8]] {
             let found = short(&model, &pixels, (&prefix, &rest), parts, &other.device);
             let (same, other_words) = found.split_at(expected.len());
-            let (name, largest) = (&other.spelling, difference(same, &expected));
+            let (name, largest) = (&other.id, difference(same, &expected));
             println!("{name}, read in parts of {parts:?}: {largest:e}");
             assert!(largest <= 1e-4, "{name}, {parts:?}: {largest}");
             assert!(difference(other_words, &expected) > 1e-3, "{name}: words change nothing");

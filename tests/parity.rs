@@ -26,7 +26,7 @@ fn assert_parity(name: &str, device: &device::SelectedDevice, tolerances: Tolera
         assert!(names.contains(&expected), "{expected} was not compared");
     }
     for row in &rows {
-        assert!(row.passes(), "{name} on {}: {row}", device.spelling);
+        assert!(row.passes(), "{name} on {}: {row}", device.id);
     }
 }
 

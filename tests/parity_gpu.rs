@@ -19,8 +19,8 @@ fn gpus_agree_with_the_published_outputs() {
             let rows = compare(&dump, &case, Tolerances::GPU).unwrap();
             assert!(rows.iter().any(|row| row.name == "masks"), "masks were not compared");
             for row in rows {
-                println!("{name} on {} ({}): {row}", device.spelling, device.name);
-                assert!(row.passes(), "{name} on {} ({}): {row}", device.spelling, device.name);
+                println!("{name} on {} ({}): {row}", device.id, device.name);
+                assert!(row.passes(), "{name} on {} ({}): {row}", device.id, device.name);
             }
         }
     }

@@ -7,7 +7,7 @@ use mllmseg::data::scenes::World;
 use mllmseg::{Segmenter, device};
 use xtask::tiny_model::{measure, synth};
 
-/// Another seed than those of the lessons and of the card.
+/// Another seed than those of the stages and of the card.
 const SEED: u64 = 31;
 const IMAGES: u64 = 40;
 

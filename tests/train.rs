@@ -175,7 +175,7 @@ fn finished_within(child: &mut Child, time: Duration) -> bool {
     false
 }
 
-/// Ctrl-C leaves a snapshot of the step it came in, and the run goes on from there.
+/// Ctrl-C leaves a snapshot of the step in which it came, from which the run resumes.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_stops_with_a_snapshot() {
@@ -201,7 +201,7 @@ fn ctrl_c_stops_with_a_snapshot() {
 
 /// A learning rate beyond all reason: the run says which term broke, and what it had is intact.
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_by_name() {
+fn a_nan_loss_stops_the_run_by_name() {
     let recipe = SHORT.replace("every = 3", "every = 1")
         + "optimizer = { learning_rate = 1e30, warmup = 0.0 }\n";
     let place = Place::new(2, &recipe);

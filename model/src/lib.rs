@@ -28,6 +28,7 @@ pub mod lora;
 pub mod mask_decoder;
 mod memory_efficient;
 pub mod mllmseg;
+pub mod named_weights;
 pub mod parameters;
 pub mod projector;
 pub mod vision;

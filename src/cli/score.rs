@@ -132,7 +132,7 @@ pub fn print_evaluation(
         return Ok(());
     }
     let options = selection.benchmark().options();
-    let protocol = format!("{:?}", options.protocol).to_lowercase();
+    let protocol = options.protocol;
     println!(
         "{} {} (split by {}){}, protocol {protocol}: {} expressions",
         summary.dataset,

@@ -1,4 +1,4 @@
-//! `mllmseg serve-device`: lets other hosts train on a device of this one.
+//! `mllmseg serve-device`: lets other hosts train on a device of this host.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -31,7 +31,7 @@ pub fn run(arguments: ServeDeviceArgs) -> Result<(), CliError> {
     let cannot_listen = |error| format!("cannot listen on {}: {error}", arguments.listen);
     let listener = TcpListener::bind(&arguments.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    println!("serving {} ({}) at ws://{address}", selected.spelling, selected.name);
+    println!("serving {} ({}) at ws://{address}", selected.id, selected.name);
     std::io::stdout().flush()?;
     if !address.ip().is_loopback() {
         eprintln!(

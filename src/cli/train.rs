@@ -1,29 +1,30 @@
 //! `mllmseg train`: from a base, a trained model or nothing to a checkpoint.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::train::Interrupter;
 use burn::train::renderer::{MetricsRenderer, default_renderer};
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::train::Recipe;
-use mllmseg::train::learner::lines::Lines;
 use mllmseg::train::loss::MaskLoss;
-use mllmseg::training::{Start, Training};
+use mllmseg::train::snapshot::Best;
+use mllmseg::training::{Lines, Start, Training};
 
 use super::CliError;
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///
-/// Every number has the published value unless a recipe or a flag says otherwise. Ctrl-C stops after
-/// the step with a snapshot; --resume goes on as if the run had never stopped.
+/// Every number has the published value unless a recipe or a flag changes it. Ctrl-C stops after the
+/// step with a snapshot; --resume continues as if the run had never stopped.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// Base checkpoint to start from; without a mask decoder it gets a fresh one
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["init", "resume"])]
     base: Option<PathBuf>,
-    /// Trained model to go on from, such as the first stage's
+    /// Trained model to continue from, such as the first stage's
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     init: Option<PathBuf>,
     /// Root folder of the data sets; for `own`, the folder of train.jsonl
@@ -32,7 +33,7 @@ pub struct TrainArgs {
     /// Folder of the run: snapshots, curves, and in the end model/
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: PathBuf,
-    /// Go on from the run's last snapshot; base, data and recipe are the run's own
+    /// Continue from the run's last snapshot; base, data and recipe are the run's own
     #[arg(long)]
     resume: bool,
     /// res-paper, gres-paper, tiny, tiny-begin, tiny-shapes, tiny-places, or a TOML file
@@ -47,12 +48,37 @@ pub struct TrainArgs {
     /// remote:ws://HOST:PORT,remote:ws://OTHER:PORT (`mllmseg serve-device` there)
     #[arg(long, value_name = "LIST", conflicts_with = "device")]
     devices: Option<DeviceList>,
-    /// Plain lines even on a terminal
+    /// How the numbers are shown; auto is full screen on a terminal where the program has it
+    #[arg(long, value_enum, default_value = "auto")]
+    renderer: Renderer,
+    /// Plain lines even on a terminal, as --renderer plain
     #[arg(long)]
     plain: bool,
 }
 
-/// Flags over the recipe's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Renderer {
+    Auto,
+    Plain,
+    Tui,
+}
+
+impl Renderer {
+    fn is_full_screen(self, plain: bool) -> Result<bool, CliError> {
+        let (built_in, on_terminal) = (cfg!(feature = "tui"), std::io::stdout().is_terminal());
+        match self {
+            Self::Tui if !built_in => {
+                Err("the full-screen display is not built into this program; \
+                                           build it with `cargo build --release --features tui`"
+                    .into())
+            }
+            Self::Plain => Ok(false),
+            Self::Auto | Self::Tui => Ok(built_in && on_terminal && !plain),
+        }
+    }
+}
+
+/// Flags that change the recipe's numbers.
 #[derive(Debug, Args)]
 struct Numbers {
     /// Data sets to draw from, such as refclef,refcoco,refcoco+,refcocog or own; one may come twice
@@ -61,7 +87,7 @@ struct Numbers {
     /// Updates of the weights
     #[arg(long, conflicts_with = "resume")]
     steps: Option<usize>,
-    /// What all random choices are drawn from
+    /// Seed of all random choices
     #[arg(long, conflicts_with = "resume")]
     seed: Option<u64>,
     /// Images in one pass through the model
@@ -76,12 +102,12 @@ struct Numbers {
     /// focal_dice (the published code's) or bce_dice (the paper's)
     #[arg(long, conflicts_with = "resume")]
     mask_loss: Option<MaskLoss>,
-    /// Number type of the frozen weights: auto, f32, f16 or bf16
+    /// The dtype of the frozen weights: auto, f32, f16 or bf16
     #[arg(long, conflicts_with = "resume")]
     dtype: Option<String>,
-    /// Keep only each block's input, and compute its inside again for the backward pass
-    #[arg(long, conflicts_with = "resume")]
-    recompute: bool,
+    /// Keep only the inputs of the layers, and compute the rest again in the backward pass
+    #[arg(long, alias = "recompute", conflicts_with = "resume")]
+    gradient_checkpointing: bool,
     /// Steps from one snapshot to the next
     #[arg(long, conflicts_with = "resume")]
     snapshot_every: Option<usize>,
@@ -101,7 +127,7 @@ impl Numbers {
             }
         }
         if let Some(mix) = self.mix {
-            // The recipe's validation is on data that it learns from, which may not be there now.
+            // The recipe validates on data that it trains on, which may not be there now.
             if !mix.contains(&recipe.validation.dataset) && !recipe.validation.dataset.is_empty() {
                 recipe.validation.dataset = mix.first().cloned().unwrap_or_default();
             }
@@ -114,7 +140,7 @@ impl Numbers {
         set(&mut recipe.optimizer.learning_rate, self.learning_rate);
         set(&mut recipe.loss.mask, self.mask_loss);
         set(&mut recipe.dtype, self.dtype);
-        recipe.recompute |= self.recompute;
+        recipe.gradient_checkpointing |= self.gradient_checkpointing;
         set(&mut recipe.snapshots.every, self.snapshot_every);
         let none = |name: String| if name == "none" { String::new() } else { name };
         set(&mut recipe.validation.dataset, self.validate_on.map(none));
@@ -129,7 +155,8 @@ impl Numbers {
 /// See [`Training`].
 pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     let devices = arguments.devices.unwrap_or_else(|| arguments.device.into()).select()?;
-    let out = arguments.out;
+    let (out, interrupter) = (arguments.out, Interrupter::new());
+    let full_screen = arguments.renderer.is_full_screen(arguments.plain)?;
     let training = if arguments.resume {
         Training::resume(&out, &devices)?
     } else {
@@ -139,45 +166,34 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
             (None, Some(init)) => Start::Init(init),
             (None, None) => Start::Nothing,
         };
-        // Clap asks for it where it is needed.
+        // Clap requires it for a new run.
         let data = arguments.data.unwrap_or_default();
         Training::start(&start, &data, &out, recipe, &devices)?
     };
     let (first, steps) = (training.next_step(), training.recipe().steps);
-    let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.spelling, d.name)).collect();
+    let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
     eprintln!("Training on {}, steps {first} to {steps}", names.join(", "));
     for (dataset, images, expressions) in training.mix().sizes() {
         eprintln!("  {dataset}: {expressions} expressions of {images} images");
     }
-    let interrupter = Interrupter::new();
     stop_on_ctrl_c(interrupter.clone())?;
-    let renderer: Box<dyn MetricsRenderer> = match arguments.plain || !on_terminal() {
-        true => Box::new(Lines::new(first, steps)),
-        false => default_renderer(interrupter.clone(), None),
+    let renderer: Box<dyn MetricsRenderer> = match full_screen {
+        true => default_renderer(interrupter.clone(), None),
+        false => Box::new(Lines::new(first, steps)),
     };
     let finished = training.go(interrupter, renderer)?;
+    if let Some(Best { ciou, step }) = finished.best {
+        eprintln!("The best of the validations: {ciou:.2} % cIoU after step {step}");
+    }
     match finished.model {
-        Some(model) => {
-            if let Some(best) = finished.best {
-                eprintln!(
-                    "The best of the validations: {:.2} % cIoU after step {}",
-                    best.ciou, best.step
-                );
-            }
-            eprintln!("The trained model is {}", model.display());
-        }
+        Some(model) => eprintln!("The trained model is {}", model.display()),
         None => eprintln!(
-            "Stopped after step {}; go on with: mllmseg train --resume --out {}",
+            "Stopped after step {}; resume with: mllmseg train --resume --out {}",
             finished.steps,
             out.display()
         ),
     }
     Ok(())
-}
-
-fn on_terminal() -> bool {
-    use std::io::IsTerminal;
-    std::io::stdout().is_terminal()
 }
 
 /// The first Ctrl-C asks for a snapshot, the second ends the program at once.

@@ -7,11 +7,12 @@ use std::fmt;
 use std::net::TcpListener;
 use std::str::FromStr;
 
-use super::{DeviceError, SelectedDevice};
+use super::choice::SelectedDevice;
+use super::error::DeviceError;
 
 /// Where a device is served, written `remote:ws://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteAddress {
+pub(super) struct RemoteAddress {
     host: String,
     port: u16,
 }
@@ -24,7 +25,7 @@ impl FromStr for RemoteAddress {
         let parts = address.and_then(|address| address.rsplit_once(':'));
         let parts = parts.filter(|(host, _)| !host.is_empty() && !host.contains(['/', '@', ' ']));
         let parts = parts.and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)));
-        let unknown = || DeviceError::RemoteAddress { found: text.to_string() };
+        let unknown = || DeviceError::RemoteAddress(text.to_string());
         parts.map(|(host, port)| Self { host, port }).ok_or_else(unknown)
     }
 }
@@ -79,9 +80,9 @@ mod built_in {
                 reason,
                 listen: format!("{}:{}", self.host, self.port),
             };
-            self.knock().map_err(unreachable)?;
+            self.probe().map_err(unreachable)?;
             let host = RemoteHost::websocket(&format!("ws://{}:{}", self.host, self.port));
-            // Something that accepts connections and says nothing is no server of devices.
+            // What accepts connections and sends nothing is not a server of devices.
             let (sender, answer) = mpsc::channel();
             let connect = move || {
                 let outcome = Device::remote_options(&host).init();
@@ -90,14 +91,12 @@ mod built_in {
             thread::spawn(connect);
             let silent = || format!("no answer within {} s", ANSWER.as_secs());
             let device = answer.recv_timeout(ANSWER).map_err(|_| unreachable(silent()))?;
-            let spelling = self.to_string();
-            let name = spelling.clone();
-            let device = device.map_err(unreachable)?;
-            Ok(SelectedDevice { device, spelling, name, is_hardware_gpu: false })
+            let (id, device) = (self.to_string(), device.map_err(unreachable)?);
+            Ok(SelectedDevice { device, name: id.clone(), id, is_hardware_gpu: false })
         }
 
-        /// Whether anything listens there; Burn itself would try for a quarter of a minute.
-        fn knock(&self) -> Result<(), String> {
+        /// Whether anything listens there; Burn alone would try for a quarter of a minute.
+        fn probe(&self) -> Result<(), String> {
             let host = self.host.trim_start_matches('[').trim_end_matches(']');
             let addresses = (host, self.port).to_socket_addrs().map_err(|e| e.to_string())?;
             let mut reason = "its name has no address".to_string();
@@ -118,7 +117,7 @@ mod built_in {
     pub fn serve(selected: &SelectedDevice, listener: TcpListener) -> Result<(), DeviceError> {
         let server = RemoteServer::new([selected.device.clone()]);
         server.serve(WebSocketTransport::from_listener(listener)).map_err(|error| {
-            DeviceError::Serve { device: selected.spelling.clone(), reason: error.to_string() }
+            DeviceError::Serve { device: selected.id.clone(), reason: error.to_string() }
         })
     }
 }

@@ -67,7 +67,7 @@ pub struct MadeBy {
 impl MadeBy {
     /// The first thing that differs, and how.
     pub(super) fn difference(&self, found: &Self) -> Option<(&'static str, String, String)> {
-        let protocols = [self, found].map(|label| format!("{:?}", label.protocol).to_lowercase());
+        let protocols = [self, found].map(|label| label.protocol.to_string());
         let [protocol, other_protocol] = &protocols;
         let fields = [
             ("dataset", &self.dataset, &found.dataset),

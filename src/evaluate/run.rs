@@ -93,7 +93,7 @@ fn open_journal(
     let benchmark = selection.benchmark().options();
     let label = MadeBy {
         checkpoint: fingerprint::of_checkpoint(options.checkpoint)?,
-        dtype: format!("{:?}", segmenter.model().dtype()).to_lowercase(),
+        dtype: segmenter.model().dtype().name().to_string(),
         dataset: benchmark.dataset.to_string(),
         split: benchmark.split.to_string(),
         split_by: benchmark.split_by().to_owned(),

@@ -79,7 +79,7 @@ impl ImageSession<'_> {
         let values = self.read(means.reshape([-1]))?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(SegmentError::NotFinite {
-                device: self.segmenter.device.spelling.clone(),
+                device: self.segmenter.device.id.clone(),
                 dtype: format!("{:?}", self.segmenter.model.dtype()),
                 expression: name.into(),
             });

@@ -56,17 +56,16 @@ impl Segmenter {
         device: &SelectedDevice,
         dtype: DtypeChoice,
     ) -> Result<Self, SegmentError> {
-        Self::load_for_training(dir.as_ref(), device, dtype, None)
+        Self::load_for_training(dir.as_ref(), device, dtype.resolve(device)?, None)
     }
 
     /// As [`load_as`](Self::load_as), with new adapters where the checkpoint has none.
     pub(crate) fn load_for_training(
         dir: &Path,
         device: &SelectedDevice,
-        dtype: DtypeChoice,
+        dtype: DType,
         new_lora: Option<LoraConfig>,
     ) -> Result<Self, SegmentError> {
-        let dtype = dtype.resolve(device)?;
         let mut config = MllmsegConfig::from_dir(dir)?;
         let template = Template::from_name(&config.template)?;
         let mut tokenizer = Tokenizer::from_dir(dir)?;

@@ -162,7 +162,7 @@ impl<'a> ImageSession<'a> {
         let values = self.read(masks.cast(DType::F32).reshape([-1]))?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(SegmentError::NotFinite {
-                device: self.segmenter.device.spelling.clone(),
+                device: self.segmenter.device.id.clone(),
                 dtype: format!("{:?}", self.segmenter.model.dtype()),
                 expression: expressions.join(", "),
             });
@@ -185,7 +185,7 @@ impl<'a> ImageSession<'a> {
     }
 
     pub(super) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
-        let device = self.segmenter.device.spelling.clone();
+        let device = self.segmenter.device.id.clone();
         SegmentError::ReadBack { device, message: format!("{error:?}") }
     }
 }

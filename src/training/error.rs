@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use mllmseg_data::tokenizer::TokenizerError;
 use mllmseg_model::checkpoint::CheckpointError;
-use mllmseg_train::learner::TrainError;
 use mllmseg_train::mix::MixError;
 use mllmseg_train::snapshot::SnapshotError;
-use mllmseg_train::{RecipeError, ReplicaError};
+use mllmseg_train::{RecipeError, ReplicaError, TrainError};
 use thiserror::Error;
 
+use crate::device::DeviceError;
 use crate::segmenter::SegmentError;
 
-/// Why a run cannot start, go on or end.
+/// Why a run cannot start, continue or end.
 #[derive(Debug, Error)]
 pub enum TrainingError {
     /// The recipe.
@@ -33,26 +33,21 @@ pub enum TrainingError {
     /// The training itself.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The devices.
+    /// The replicas on several devices.
     #[error(transparent)]
-    Devices(#[from] ReplicaError),
+    Replicas(#[from] ReplicaError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A checkpoint of the run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A number type that there is not.
-    #[error("recipe: dtype: {message}")]
-    Dtype {
-        /// What was expected and found.
-        message: String,
-    },
+    /// A name in the recipe that means nothing: where, and what was expected and found.
+    #[error("recipe: {0}: {1}")]
+    Name(&'static str, String),
     /// A folder that holds a run already.
-    #[error(
-        "{dir} holds a training run already; go on with it by --resume, or take another folder"
-    )]
-    Exists {
-        /// The folder.
-        dir: PathBuf,
-    },
+    #[error("{0} holds a training run already; resume it by --resume, or take another folder")]
+    Exists(PathBuf),
     /// A folder that holds none.
     #[error("{dir} holds no training run ({missing} is missing); start one without --resume")]
     NoRun {
@@ -70,31 +65,12 @@ pub enum TrainingError {
         message: String,
     },
     /// `--init` with a base.
-    #[error("{dir} has no mask decoder: it is a base, to be given by --base and not by --init")]
-    NotTrained {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// A snapshot that is not there.
-    #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
-    NoSnapshot {
-        /// The folder.
-        dir: PathBuf,
-        /// Which was asked for.
-        step: usize,
-        /// Which there are.
-        there: Vec<usize>,
-    },
-    /// A start from nothing that the recipe does not describe.
+    #[error("{0} has no mask decoder: it is a base, to be given by --base and not by --init")]
+    NotTrained(PathBuf),
+    /// A start from nothing without sizes for the new model.
     #[error(
         "the recipe has no [new_model], so the run needs a start: --base DIR for a base checkpoint, \
          or --init DIR for a trained model"
     )]
     NoStart,
-    /// A name of sizes that there is not.
-    #[error("recipe: new_model.preset: {message}")]
-    Preset {
-        /// What was expected and found.
-        message: String,
-    },
 }

@@ -1,56 +1,44 @@
-//! A training run from its folder: started, stopped, resumed, and the trained model written.
+//! A training run in its folder: started, stopped, resumed, and the trained model written.
 //!
 //! | file of the run | holds |
 //! | --- | --- |
 //! | `recipe.toml` | every number |
 //! | `run.toml` | where base and data are |
 //! | `base/` | the drawn model, for runs that start from nothing |
-//! | `snapshots/` | what is needed to go on |
-//! | `steps.csv`, `validation.csv`, `curves.png` | how it went |
+//! | `snapshots/` | what is needed to resume |
+//! | `steps.csv`, `validation.csv`, `curves.png` | losses, speed and scores |
 //! | `model/` | the trained model, a checkpoint folder |
 
+mod curves;
 mod error;
+mod lines;
+mod load;
 mod new_model;
 mod run_files;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use burn::module::Module;
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
-use mllmseg_model::Mllmseg;
-use mllmseg_model::checkpoint::SaveOptions;
-use mllmseg_model::checkpoint::names::NameTable;
-use mllmseg_model::lora::LoraConfig;
-use mllmseg_train::learner::trainee::{Trainee, TraineeParts};
-use mllmseg_train::learner::{self, Outcome, TrainingRun};
 use mllmseg_train::mix::{Conversation, DataMix};
-use mllmseg_train::recipe::TrainedWeights;
-use mllmseg_train::snapshot::{Progress, Snapshots, restore};
+use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;
-use mllmseg_train::{AdamW, NamedDevice, Recipe, Replicas, TrainStep, TrainableSet};
+use mllmseg_train::{NamedDevice, Recipe, Replicas, TrainStep, Trained, Trainer};
 
 use crate::Segmenter;
 use crate::device::{SelectedDevice, cpu};
+use curves::Curves;
 pub use error::TrainingError;
-pub use run_files::RunFiles;
+pub use lines::Lines;
+use load::{Loaded, dtype, save};
+use run_files::RunFiles;
+pub use run_files::Start;
 
-/// Where a run starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    /// From a base checkpoint; without a mask decoder it gets a fresh one.
-    Base(PathBuf),
-    /// From a trained model: the second stage.
-    Init(PathBuf),
-    /// From nothing: the recipe's `new_model`.
-    Nothing,
-}
-
-/// A run that is ready to go.
+/// A run that is ready to train.
 pub struct Training {
-    run: TrainingRun,
-    /// What the model was loaded as.
-    shell: Segmenter,
+    trainer: Trainer,
+    base: Segmenter,
     files: RunFiles,
 }
 
@@ -64,7 +52,7 @@ pub struct Finished {
     /// The checkpoint folder, once the last step is done.
     pub model: Option<PathBuf>,
     /// The steps after which the model in it was best, if it was validated.
-    pub best: Option<mllmseg_train::snapshot::Best>,
+    pub best: Option<Best>,
 }
 
 impl Training {
@@ -87,14 +75,14 @@ impl Training {
         Self::prepare(files, recipe, devices)
     }
 
-    /// Goes on with the run in the folder `out`, from its last snapshot or, without one, from its
+    /// Prepares the run in the folder `out`, from its last snapshot or, without one, from its
     /// start.
     ///
     /// # Errors
     /// [`TrainingError`].
     pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let (files, recipe) = RunFiles::open(out)?;
-        if files.starts_from_nothing() && !files.base().join("config.json").exists() {
+        if files.start == Start::Nothing && !files.base().join("config.json").exists() {
             new_model::create(&files, &recipe)?;
         }
         Self::prepare(files, recipe, devices)
@@ -105,79 +93,85 @@ impl Training {
         recipe: Recipe,
         devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
-        // The model itself, its optimizer and validations are on the first device of this machine.
+        // Model, optimizer and validations are on the first device of this machine.
         let main = devices.iter().find(|device| !device.is_remote());
         let main = main.cloned().unwrap_or_else(cpu);
-        let Learnt { shell, set, table, model, optimizer, progress } =
-            Learnt::load(&files, &recipe, &main, None)?;
+        let dtype = dtype(&recipe, &[devices, std::slice::from_ref(&main)].concat())?;
+        let Loaded { base, set, table, model, optimizer, progress } =
+            Loaded::load(&files, &recipe, &main, dtype, None)?;
         let step = TrainStep {
             mask_loss: recipe.loss.mask,
             weights: recipe.loss_weights(),
-            gradient_checkpointing: recipe.recompute,
-            ..TrainStep::new(shell.special_tokens().seg)
+            gradient_checkpointing: recipe.gradient_checkpointing,
+            ..TrainStep::new(base.special_tokens().seg)
         };
         let conversation = Conversation {
-            tokenizer: shell.tokenizer().clone(),
-            template: shell.template(),
-            num_image_tokens: shell.config().num_image_tokens(),
-            image_size: shell.config().image_size,
+            tokenizer: base.tokenizer().clone(),
+            template: base.template(),
+            num_image_tokens: base.config().num_image_tokens(),
+            image_size: base.config().image_size,
         };
         let validation = match recipe.validation.dataset.is_empty() {
             true => None,
-            false => {
-                let conversation = conversation.clone();
-                Some(ValidationSet::open(files.data(), &recipe.validation, conversation)?)
-            }
+            false => Some(Arc::new(ValidationSet::open(
+                &files.data,
+                &recipe.validation,
+                conversation.clone(),
+            )?)),
         };
-        let mix = DataMix::open(files.data(), &recipe, conversation)?;
+        let mix = Arc::new(DataMix::open(&files.data, &recipe, conversation)?);
+        let named = |device: &SelectedDevice| NamedDevice {
+            name: device.id.clone(),
+            device: device.device.clone(),
+        };
         let replicas = match devices {
             [] => None,
             [only] if !only.is_remote() => None,
             many => {
-                let named = many.iter().map(|device| NamedDevice {
-                    name: device.spelling.clone(),
-                    device: device.device.clone(),
-                });
-                let named: Vec<_> = named.collect();
-                Some(Replicas::start(&model, set, recipe.trained.dropout, &named)?)
+                let named: Vec<_> = many.iter().map(named).collect();
+                Some(Replicas::start(&model, set, recipe.trained.mode(), &named)?)
             }
         };
-        let trainee = Trainee::new(TraineeParts {
-            replicas,
+        let special = *base.special_tokens();
+        let snapshots = files.snapshots(recipe.snapshots.keep);
+        let trainer = Trainer {
+            recipe,
             model,
             step,
-            special: *shell.special_tokens(),
-            seed: recipe.seed,
-            max_gradient_norm: recipe.optimizer.max_gradient_norm,
             optimizer,
-        });
-        let dir = files.dir().to_path_buf();
-        let run = TrainingRun { dir, recipe, trainee, table, progress, mix, validation };
-        Ok(Self { run, shell, files })
+            replicas,
+            special,
+            table,
+            snapshots,
+            progress,
+            mix,
+            validation,
+        };
+        Ok(Self { trainer, base, files })
     }
 
-    /// How far it is: the number of the next step.
+    /// The number of the next step.
     pub fn next_step(&self) -> usize {
-        self.run.progress.step
+        self.trainer.progress.step
     }
 
     /// Its numbers.
     pub fn recipe(&self) -> &Recipe {
-        &self.run.recipe
+        &self.trainer.recipe
     }
 
-    /// What it learns from.
+    /// The training data.
     pub fn mix(&self) -> &DataMix {
-        &self.run.mix
+        &self.trainer.mix
     }
 
     /// What it starts from.
     pub fn base(&self) -> &Segmenter {
-        &self.shell
+        &self.base
     }
 
-    /// Trains until the last step, or until the interrupter says stop, and then writes the model:
-    /// the best by validation, or the last one where there was none.
+    /// Trains until the last step, or until the interrupter says stop. After the last step it
+    /// writes the model: the best by validation, or the last one without validation.
     ///
     /// # Errors
     /// [`TrainingError`]; the snapshots written before can be resumed.
@@ -186,22 +180,26 @@ impl Training {
         interrupter: Interrupter,
         renderer: Box<dyn MetricsRenderer>,
     ) -> Result<Finished, TrainingError> {
-        let Self { run, shell, files } = self;
-        let (recipe, device) = (run.recipe.clone(), shell.device().clone());
-        let Outcome { model, progress, interrupted } = learner::train(run, interrupter, renderer)?;
+        let Self { trainer, base, files } = self;
+        let recipe = trainer.recipe.clone();
+        let pixel_term = recipe.loss.mask.pixel_term();
+        let mut curves = Curves::open(&files.dir, trainer.progress.step, pixel_term)?;
+        let Trained { model, progress } = trainer.run(renderer, &mut curves, &interrupter)?;
+        curves.finish()?;
         let (steps, best) = (progress.step, progress.best);
-        if interrupted {
-            return Ok(Finished { steps, interrupted, model: None, best: None });
+        if steps < recipe.steps {
+            return Ok(Finished { steps, interrupted: true, model: None, best: None });
         }
-        let place = files.model();
+        let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
-            None => save(shell.with_model(model), &place)?,
+            None => save(base.with_model(model), &out)?,
             Some(best) => {
-                drop((model, shell)); // two models may not fit
-                Learnt::load(&files, &recipe, &device, Some(best.step))?.save(&place)?;
+                let (device, dtype) = (base.device().clone(), model.dtype());
+                drop((model, base)); // two models may not fit
+                Loaded::load(&files, &recipe, &device, dtype, Some(best.step))?.save(&out)?;
             }
         }
-        Ok(Finished { steps, interrupted, model: Some(place), best })
+        Ok(Finished { steps, interrupted: false, model: Some(out), best })
     }
 }
 
@@ -217,87 +215,14 @@ pub fn export(
     device: &SelectedDevice,
 ) -> Result<usize, TrainingError> {
     let (files, recipe) = RunFiles::open(run)?;
-    let learnt = Learnt::load(&files, &recipe, device, step)?;
-    let (asked, step) = (step.is_some(), learnt.progress.step);
-    match learnt.progress.best.filter(|best| !asked && best.step != step) {
-        Some(best) => {
-            drop(learnt);
-            Learnt::load(&files, &recipe, device, Some(best.step))?.save(out)?;
-            Ok(best.step)
-        }
-        None => learnt.save(out).map(|()| step),
+    let dtype = dtype(&recipe, std::slice::from_ref(device))?;
+    let load = |step| Loaded::load(&files, &recipe, device, dtype, step);
+    let mut loaded = load(step)?;
+    let best = loaded.progress.best.map(|best| best.step);
+    if let Some(best) = best.filter(|&best| step.is_none() && best != loaded.progress.step) {
+        drop(loaded); // two models may not fit
+        loaded = load(Some(best))?;
     }
-}
-
-/// A model with what it has learnt so far.
-struct Learnt {
-    /// The base that it was loaded as.
-    shell: Segmenter,
-    set: TrainableSet,
-    table: NameTable,
-    /// Prepared for training.
-    model: Mllmseg,
-    optimizer: AdamW,
-    progress: Progress,
-}
-
-impl Learnt {
-    /// The base with a snapshot on top: the one after `step` steps, or the last one, if any.
-    fn load(
-        files: &RunFiles,
-        recipe: &Recipe,
-        device: &SelectedDevice,
-        step: Option<usize>,
-    ) -> Result<Self, TrainingError> {
-        let dtype = recipe.dtype.parse().map_err(|message| TrainingError::Dtype { message })?;
-        let trained = recipe.trained;
-        let lora = LoraConfig {
-            rank: trained.lora_rank,
-            alpha: trained.lora_alpha,
-            dropout: trained.lora_dropout,
-        };
-        let new_lora = (trained.weights != TrainedWeights::Everything).then_some(lora);
-        // What a base lacks is drawn, and must be the same when the run is resumed.
-        device.device.seed(recipe.seed);
-        let shell = Segmenter::load_for_training(files.base(), device, dtype, new_lora)?;
-        if files.must_segment() && shell.report().fresh_mask_decoder {
-            return Err(TrainingError::NotTrained { dir: files.base().to_path_buf() });
-        }
-        let set = match trained.weights {
-            TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
-            TrainedWeights::Published => {
-                TrainableSet::Published(shell.config().language.architecture)
-            }
-            TrainedWeights::Everything => TrainableSet::Everything,
-        };
-        let has_lora = new_lora.is_some() || shell.report().lora_rank.is_some();
-        let table = NameTable::new(shell.config(), has_lora);
-        let mut model = set.prepare(shell.model().clone(), trained.dropout);
-        let mut optimizer = AdamW::new(recipe.adamw());
-        let mut progress = Progress::default();
-        let snapshots = Snapshots::new(files.snapshots(), recipe.snapshots.keep);
-        let snapshot = match step {
-            None => snapshots.latest()?,
-            Some(step) => Some(snapshots.at(step).ok_or_else(|| TrainingError::NoSnapshot {
-                dir: files.snapshots(),
-                step,
-                there: snapshots.steps().unwrap_or_default(),
-            })?),
-        };
-        if let Some(snapshot) = snapshot {
-            let restored = restore(&snapshot, model, recipe.adamw(), &table)?;
-            (model, optimizer, progress) = (restored.model, restored.optimizer, restored.progress);
-        }
-        Ok(Self { shell, set, table, model, optimizer, progress })
-    }
-
-    fn save(self, dir: &Path) -> Result<(), TrainingError> {
-        save(self.shell.with_model(self.model.valid()), dir)
-    }
-}
-
-/// A checkpoint folder in the number type of the model.
-fn save(model: Segmenter, dir: &Path) -> Result<(), TrainingError> {
-    let options = SaveOptions { dtype: model.model().dtype(), ..SaveOptions::default() };
-    Ok(model.save(dir, options)?)
+    let step = loaded.progress.step;
+    loaded.save(out).map(|()| step)
 }

@@ -1,4 +1,4 @@
-//! A model from nothing: sizes of a preset, a tokenizer learnt from the data's own words, and drawn
+//! A model from nothing: sizes of a preset, a tokenizer trained on the data's own words, and drawn
 //! weights.
 
 use std::collections::BTreeSet;
@@ -12,24 +12,26 @@ use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::Recipe;
 use mllmseg_train::mix::MixError;
 
-use super::{RunFiles, TrainingError};
+use super::error::TrainingError;
+use super::run_files::RunFiles;
 use crate::device;
 
 /// Tokens of a new vocabulary, besides the added ones. With more, whole phrases of a small world
 /// become single tokens.
 const VOCABULARY: usize = 768;
-/// Expressions that the vocabulary is learnt from.
+/// Expressions that the tokenizer is trained on.
 const TEXTS: usize = 20_000;
 
 /// Writes the checkpoint that the run starts from; the same recipe and data give the same bytes.
 pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingError> {
     let new = recipe.new_model.as_ref().ok_or(TrainingError::NoStart)?;
-    let preset: Preset = new.preset.parse().map_err(|message| TrainingError::Preset { message })?;
+    let preset = new.preset.parse::<Preset>();
+    let preset = preset.map_err(|message| TrainingError::Name("new_model.preset", message))?;
     let mut config = preset.config();
     config.mask_decoder.variant = new.decoder;
     let texts = texts(files, recipe, &config.template)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let tokenizer = Tokenizer::train(&texts, VOCABULARY, files.base())?;
+    let tokenizer = Tokenizer::train(&texts, VOCABULARY, &files.base())?;
     config.language.vocab_size = tokenizer.vocab_size();
     // Drawn on the CPU, so that every device starts from the same numbers.
     let device = device::cpu().device;
@@ -39,7 +41,7 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
     if let Some(logit) = new.mask_prior {
         model = mask_prior(model, logit);
     }
-    Ok(save_model(&model, &config, None, files.base(), SaveOptions::default())?)
+    Ok(save_model(&model, &config, None, &files.base(), SaveOptions::default())?)
 }
 
 /// Whole conversations with the expressions of the data, each once.
@@ -50,7 +52,7 @@ fn texts(files: &RunFiles, recipe: &Recipe, template: &str) -> Result<Vec<String
     for name in BTreeSet::from_iter(&recipe.data.mix) {
         let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
         let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
-        let data = ReferDataset::open_with(files.data(), dataset, only).map_err(MixError::Refer)?;
+        let data = ReferDataset::open_with(&files.data, dataset, only).map_err(MixError::Refer)?;
         let items = data.items(split).map_err(MixError::Refer)?;
         let all = items.iter().flat_map(|item| &item.expressions);
         let room = TEXTS.saturating_sub(expressions.len());

@@ -4,45 +4,56 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mllmseg_train::Recipe;
+use mllmseg_train::snapshot::Snapshots;
 use serde::{Deserialize, Serialize};
 
-use super::{Start, TrainingError};
+use super::error::TrainingError;
 
 const RECIPE: &str = "recipe.toml";
 const RUN: &str = "run.toml";
 
-/// The folder of a run.
-#[derive(Debug, Clone)]
-pub struct RunFiles {
-    dir: PathBuf,
-    places: Places,
-    base: PathBuf,
+/// Where a run starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// From a base checkpoint; without a mask decoder it gets a fresh one.
+    Base(PathBuf),
+    /// From a trained model: the second stage.
+    Init(PathBuf),
+    /// From nothing: the recipe's `new_model`.
+    Nothing,
 }
 
-/// What a run started with.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The folder of a run.
+#[derive(Debug, Clone)]
+pub(super) struct RunFiles {
+    pub dir: PathBuf,
+    pub start: Start,
+    /// Root of the data sets.
+    pub data: PathBuf,
+}
+
+/// What `run.toml` holds.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Places {
-    /// Root of the data sets.
     data: PathBuf,
-    /// The base checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     base: Option<PathBuf>,
-    /// The trained model it goes on from.
     #[serde(skip_serializing_if = "Option::is_none")]
     init: Option<PathBuf>,
 }
 
 impl RunFiles {
     /// Writes the files of a new run. `run.toml` comes last: with it the run exists.
-    pub(super) fn create(
+    pub fn create(
         dir: &Path,
         start: &Start,
         data: &Path,
         recipe: &Recipe,
     ) -> Result<Self, TrainingError> {
-        if dir.join(RUN).exists() {
-            return Err(TrainingError::Exists { dir: dir.to_path_buf() });
+        let run = dir.join(RUN);
+        if run.exists() {
+            return Err(TrainingError::Exists(dir.to_path_buf()));
         }
         if *start == Start::Nothing && recipe.new_model.is_none() {
             return Err(TrainingError::NoStart);
@@ -54,79 +65,57 @@ impl RunFiles {
             Start::Nothing => (None, None),
         };
         let places = Places { data: whole(data), base, init };
-        fs::create_dir_all(dir).map_err(|error| file(dir, error))?;
-        write(&dir.join(RECIPE), &recipe.to_toml())?;
-        let text = toml::to_string_pretty(&places).map_err(|error| file(&dir.join(RUN), error))?;
-        write(&dir.join(RUN), &text)?;
+        fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
+        write(&dir.join(RECIPE), recipe.to_toml().as_bytes())?;
+        let text = toml::to_string_pretty(&places).map_err(|error| failed(&run, error))?;
+        write(&run, text.as_bytes())?;
         Ok(Self::new(dir, places))
     }
 
     /// Reads the files of a run.
-    pub(super) fn open(dir: &Path) -> Result<(Self, Recipe), TrainingError> {
+    pub fn open(dir: &Path) -> Result<(Self, Recipe), TrainingError> {
         for missing in [RUN, RECIPE] {
             if !dir.join(missing).exists() {
                 return Err(TrainingError::NoRun { dir: dir.to_path_buf(), missing });
             }
         }
-        let recipe = Recipe::read(&dir.join(RECIPE))?;
+        let recipe = Recipe::of_run(&dir.join(RECIPE))?;
         recipe.check()?;
-        let path = dir.join(RUN);
-        let text = fs::read_to_string(&path).map_err(|error| file(&path, error))?;
-        let places = toml::from_str(&text).map_err(|error| file(&path, error))?;
+        let run = dir.join(RUN);
+        let text = fs::read_to_string(&run).map_err(|error| failed(&run, error))?;
+        let places = toml::from_str(&text).map_err(|error| failed(&run, error))?;
         Ok((Self::new(dir, places), recipe))
     }
 
-    fn new(dir: &Path, places: Places) -> Self {
-        let start = places.base.as_ref().or(places.init.as_ref());
-        let base = start.cloned().unwrap_or_else(|| dir.join("base"));
-        Self { dir: dir.to_path_buf(), places, base }
-    }
-
-    /// The folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    fn new(dir: &Path, Places { data, base, init }: Places) -> Self {
+        let start = base.map(Start::Base).or(init.map(Start::Init)).unwrap_or(Start::Nothing);
+        Self { dir: dir.to_path_buf(), start, data }
     }
 
     /// The checkpoint that the run starts from.
-    pub fn base(&self) -> &Path {
-        &self.base
+    pub fn base(&self) -> PathBuf {
+        match &self.start {
+            Start::Base(dir) | Start::Init(dir) => dir.clone(),
+            Start::Nothing => self.dir.join("base"),
+        }
     }
 
-    /// Root of the data sets.
-    pub fn data(&self) -> &Path {
-        &self.places.data
-    }
-
-    /// Where snapshots go.
-    pub fn snapshots(&self) -> PathBuf {
-        self.dir.join("snapshots")
-    }
-
-    /// Where the trained model goes.
-    pub fn model(&self) -> PathBuf {
-        self.dir.join("model")
-    }
-
-    /// Whether the base is the run's own.
-    pub(super) fn starts_from_nothing(&self) -> bool {
-        self.places.base.is_none() && self.places.init.is_none()
-    }
-
-    /// Whether the start must be a trained model.
-    pub(super) fn must_segment(&self) -> bool {
-        self.places.init.is_some()
+    /// The snapshots of the run, of which the last `keep` and the best are kept.
+    pub fn snapshots(&self, keep: usize) -> Snapshots {
+        Snapshots::new(self.dir.join("snapshots"), keep)
     }
 }
 
-/// A small file, whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), TrainingError> {
+/// Writes a small file that appears whole or not at all.
+pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), TrainingError> {
     let part = path.with_extension("part");
-    let written = fs::write(&part, text)
+    let written = fs::write(&part, contents)
         .and_then(|()| fs::File::open(&part)?.sync_all())
         .and_then(|()| fs::rename(&part, path));
-    written.map_err(|error| file(path, error))
+    written.map_err(|error| failed(path, error))
 }
 
-fn file(path: &Path, error: impl std::fmt::Display) -> TrainingError {
+/// The error of a file that cannot be read or written.
+pub(super) fn failed(path: &Path, error: impl std::fmt::Display) -> TrainingError {
     TrainingError::File { path: path.to_path_buf(), message: error.to_string() }
 }

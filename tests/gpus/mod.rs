@@ -12,7 +12,7 @@ use mllmseg::device::{self, SelectedDevice};
 /// computation.
 pub fn gpus() -> Vec<SelectedDevice> {
     let gpus: Vec<_> =
-        device::available().into_iter().filter(|device| device.spelling != "cpu").collect();
+        device::available().into_iter().filter(|device| device.id != "cpu").collect();
     if gpus.is_empty() {
         let required = std::env::var_os("MLLMSEG_REQUIRE_GPU").is_some();
         assert!(!required, "no GPU or software Vulkan device; install mesa-vulkan-drivers");

@@ -1,7 +1,7 @@
 //! Random choices that depend on the seed and on their own number alone.
 //!
-//! Choice number 7 of seed 1 is the same whether the six before it were made or not, so a run that
-//! is stopped and resumed needs no state of a generator, and workers may prepare steps in any order.
+//! Choice number 7 of seed 1 is the same whether the six before it were made or not. So a run
+//! resumes without the state of a generator, and steps may be prepared in any order.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -37,8 +37,8 @@ impl Draw {
     }
 }
 
-/// A seed for step number `step`: what the device draws in it, dropout above all, depends on
-/// nothing before.
+/// The seed of the device for step number `step`: dropout depends on the seed of the run and on
+/// the number of the step alone.
 pub fn step_seed(seed: u64, step: usize) -> u64 {
     // Streams of examples are numbered from 0 up; this one is far from them.
     Draw::new(seed, u64::MAX - step as u64).0.next_u64()

@@ -1,13 +1,12 @@
-//! Norms of gradients, and clipping by the norm of them all.
+//! Norms of gradients, and clipping by their global norm.
 //!
 //! Burn clips tensor by tensor; the published training scales all gradients by one factor, so that
 //! their direction stays.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
-
-use crate::trainable::ModulePath;
+use mllmseg_model::named_weights::for_each_weight;
 
 /// L2 norms of the gradients of a module.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,15 +19,18 @@ pub struct GradientNorms {
 
 impl GradientNorms {
     /// Measures; waits for the device.
-    pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
-        let mut visitor = SquareSums {
-            gradients,
-            path: ModulePath::default(),
-            paths: Vec::new(),
-            sums: Vec::new(),
-        };
-        module.visit(&mut visitor);
-        let SquareSums { paths, sums, .. } = visitor;
+    pub fn of(module: &impl Module, gradients: &GradientsParams) -> Self {
+        let (mut paths, mut sums) = (Vec::new(), Vec::new());
+        for_each_weight(module, |path, weight| {
+            let Some(gradient) = weight.gradient(gradients) else { return };
+            let shape = weight.shape();
+            let columns = shape.as_slice().last().copied().unwrap_or(1).max(1);
+            let squares = gradient.cast(DType::F32).square();
+            let rows = squares.reshape([shape.num_elements() / columns, columns]);
+            // Row by row first: one sum over millions of f32 values loses digits.
+            sums.push(rows.sum_dim(1).sum());
+            paths.push(path.to_string());
+        });
         if sums.is_empty() {
             return Self::default();
         }
@@ -40,7 +42,7 @@ impl GradientNorms {
         }
     }
 
-    /// Paths whose gradient holds an infinity or not-a-number.
+    /// Paths of the weights whose gradients hold NaN or infinite values.
     pub fn non_finite(&self) -> impl Iterator<Item = &str> {
         let bad = self.of_weights.iter().filter(|(_, norm)| !norm.is_finite());
         bad.map(|(path, _)| path.as_str())
@@ -50,32 +52,6 @@ impl GradientNorms {
     /// `clip_grad_norm_`.
     pub fn clip_factor(&self, max_norm: f64) -> f64 {
         (max_norm / (self.total + 1e-6)).min(1.0)
-    }
-}
-
-struct SquareSums<'a> {
-    gradients: &'a GradientsParams,
-    path: ModulePath,
-    paths: Vec<String>,
-    sums: Vec<Tensor<1>>,
-}
-
-impl ModuleVisitor for SquareSums<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let squares = gradient.cast(DType::F32).square();
-            // Row by row first: sums of millions of f32 values in one run lose digits.
-            self.sums.push(squares.sum_dim(D - 1).sum());
-            self.paths.push(self.path.joined());
-        }
     }
 }
 

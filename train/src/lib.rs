@@ -1,4 +1,4 @@
-//! How MLLMSeg learns.
+//! How MLLMSeg is trained.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,26 +7,28 @@
 //! | [`draw`] | random choices that depend on their number alone |
 //! | [`batch`] | conversations with their labels and true masks |
 //! | [`loss`] | Eq. 14 and 15: cross-entropy of the answer, losses of the masks, and their sum |
-//! | [`trainable`] | which weights learn |
+//! | [`trainable`] | which weights are trained |
 //! | [`step`] | from a batch to losses and gradients |
 //! | `prepare` | a batch checked and its images encoded |
 //! | `shared_prefix` | the layers over conversations that share an image |
 //! | `gradient_checkpointing` | the same gradients in less memory |
 //! | [`gradients`] | norms of gradients, and clipping by the global one |
-//! | [`optimizer`] | AdamW |
+//! | [`optimizer`] | AdamW and Muon, and their state |
 //! | [`schedule`] | the learning rate |
+//! | [`trainer`] | the loop |
+//! | [`metrics`] | the numbers of a step, shown by a renderer of burn-train |
 //! | [`validation`] | masks of a validation split, scored |
-//! | [`snapshot`] | what a run needs to go on |
-//! | [`learner`] | the loop, on burn-train |
+//! | [`snapshot`] | what a run needs to be resumed |
 //! | [`replicas`] | one step on many devices |
 #![warn(missing_docs)]
 
+mod ahead;
 pub mod batch;
 pub mod draw;
 mod gradient_checkpointing;
 pub mod gradients;
-pub mod learner;
 pub mod loss;
+pub mod metrics;
 pub mod mix;
 pub mod optimizer;
 mod prepare;
@@ -38,6 +40,7 @@ pub mod snapshot;
 pub mod step;
 mod step_error;
 pub mod trainable;
+pub mod trainer;
 pub mod validation;
 
 pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
@@ -47,7 +50,8 @@ pub use recipe::{Recipe, RecipeError};
 pub use replicas::{NamedDevice, ReplicaError, Replicas};
 pub use schedule::WarmupCosine;
 pub use step::{GradientShare, StepError, StepGradients, TrainStep};
-pub use trainable::TrainableSet;
+pub use trainable::{BatchNormStatistics, TrainableSet, TrainingMode};
+pub use trainer::{TrainError, Trained, Trainer};
 
 /// The device of this crate's own tests: the CPU, whichever others are built in.
 #[cfg(test)]

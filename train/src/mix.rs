@@ -1,5 +1,5 @@
-//! Which examples a step learns from: a data set drawn uniformly, then one of its images, then some
-//! of the image's expressions.
+//! The examples of a step: a data set drawn uniformly, then one of its images, then some of the
+//! image's expressions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::batch::{HostBatch, TrainExample};
 use crate::draw::Draw;
-use crate::recipe::{Ask, PromptStyle, Recipe};
+use crate::recipe::{PromptStyle, Prompting, Recipe};
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
@@ -31,7 +31,7 @@ pub enum MixError {
     /// An image cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// An expression cannot be asked.
+    /// An expression cannot be put into a prompt.
     #[error("{image}: expression {text:?}: {source}")]
     Prompt {
         /// File of the image.
@@ -43,7 +43,7 @@ pub enum MixError {
     },
 }
 
-/// How a model wants its conversations.
+/// What a model needs of a conversation.
 #[derive(Debug, Clone)]
 pub struct Conversation {
     /// Its tokenizer.
@@ -52,7 +52,7 @@ pub struct Conversation {
     pub template: Template,
     /// Tokens of an image.
     pub num_image_tokens: usize,
-    /// Side of the picture that the vision encoder reads, in pixels.
+    /// Side of the square image that the vision encoder takes, in pixels.
     pub image_size: usize,
 }
 
@@ -142,16 +142,16 @@ impl DataMix {
         Ok(HostBatch { pixels, examples, image_of })
     }
 
-    /// Draws an image, what is asked of it, and how.
+    /// Draws an image, its expressions, and the wording of its conversations.
     fn image(&self, mut draw: Draw) -> Result<DrawnImage, MixError> {
         let set = &self.sets[draw.below(self.sets.len())];
         let item = &set.items[draw.below(set.items.len())];
         let data = &self.recipe.data;
         let chosen = draw.choose(item.expressions.len(), data.expressions_per_image);
         let chosen: Vec<&Expression> = chosen.into_iter().map(|i| &item.expressions[i]).collect();
-        let conversations = match data.ask {
-            Ask::Together => vec![chosen],
-            Ask::Apart => chosen.into_iter().map(|expression| vec![expression]).collect(),
+        let conversations = match data.prompting {
+            Prompting::Joint => vec![chosen],
+            Prompting::Separate => chosen.into_iter().map(|expression| vec![expression]).collect(),
         };
         let styles: Vec<[usize; 2]> = conversations
             .iter()
@@ -159,18 +159,18 @@ impl DataMix {
             .collect();
         let image = set.data.image(item.image_id)?;
         let path = set.data.image_path(image)?;
-        let mut picture = read_image_with(&path, set.data.dataset().orientation())?;
-        ReferDataset::check_size(image, picture.width(), picture.height())?;
+        let mut pixels = read_image_with(&path, set.data.dataset().orientation())?;
+        ReferDataset::check_size(image, pixels.width(), pixels.height())?;
         if let [least, most] = data.jpeg_quality[..] {
             let quality = least + draw.below(usize::from(most - least) + 1) as u8;
-            picture = jpeg_recompress(&picture, quality)?;
+            pixels = jpeg_recompress(&pixels, quality)?;
         }
         let examples = conversations
             .into_iter()
             .zip(styles)
             .map(|(expressions, style)| self.example(set, image, &path, &expressions, style))
             .collect::<Result<_, _>>()?;
-        Ok(DrawnImage { pixels: preprocess(&picture, self.conversation.image_size), examples })
+        Ok(DrawnImage { pixels: preprocess(&pixels, self.conversation.image_size), examples })
     }
 
     fn example(
@@ -216,7 +216,7 @@ pub(crate) fn open_split(
     ReferDataset::open_with(root, dataset, options)
 }
 
-/// An image, ready, and what is asked of it.
+/// A preprocessed image and its conversations.
 struct DrawnImage {
     pixels: Vec<f32>,
     examples: Vec<TrainExample>,

@@ -1,13 +1,15 @@
-//! Which weights learn.
+//! Which weights are trained.
 //!
-//! A weight that does not learn is kept off the autodiff device altogether: operations between
-//! frozen weights and plain inputs record nothing, so neither gradients nor activations of the
-//! vision encoder and the projector are held, and its optimizer state never exists.
+//! A frozen weight stays off the autodiff device: operations between frozen weights and plain
+//! inputs record nothing. So neither gradients nor activations of the vision encoder and the
+//! projector are held, and frozen weights have no optimizer state.
 
-use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::Tensor;
+use burn::module::{Flag, Module, ModuleMapper, Param};
 use mllmseg_model::Mllmseg;
 use mllmseg_model::config::Architecture;
+use mllmseg_model::named_weights::{for_each_weight, set_trained};
+use mllmseg_model::parameters::is_running_statistic;
+use serde::{Deserialize, Serialize};
 
 /// A choice of weights to train. Running statistics of the batch norm are never trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ impl TrainableSet {
     /// Whether the weight at a path of [`Mllmseg`], such as `mask_decoder.head.conv1.weight`, is
     /// trained.
     pub fn contains(self, path: &str) -> bool {
-        if is_statistic(path) {
+        if is_running_statistic(path) {
             return false;
         }
         let is_small = path.starts_with("mask_decoder.") || path.contains(".lora.");
@@ -43,107 +45,69 @@ impl TrainableSet {
     }
 
     /// Makes a model ready for [`TrainStep`](crate::TrainStep): trained weights record gradients,
-    /// the others are constants.
-    ///
-    /// `dropout: false` switches every dropout off, as comparisons with other implementations
-    /// need. The choice survives a round trip through `valid()` only for the weights, not for the
-    /// devices: prepare again after it.
-    pub fn prepare(self, model: Mllmseg, dropout: bool) -> Mllmseg {
-        model.map(&mut Preparation { set: self, dropout, path: ModulePath::default() })
+    /// the others are constants. `valid()` undoes it.
+    pub fn prepare(self, model: Mllmseg, mode: TrainingMode) -> Mllmseg {
+        struct Dropout(bool);
+
+        impl ModuleMapper for Dropout {
+            fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+                flag.with_value(self.0)
+            }
+        }
+
+        let model = set_trained(model, |path| self.contains(path));
+        let mut model = model.map(&mut Dropout(mode.dropout));
+        let norm = &mut model.mask_decoder.head.norm;
+        let of_batch = mode.batch_norm == BatchNormStatistics::Conversation;
+        norm.training = norm.training.clone().with_value(of_batch);
+        model
     }
 }
 
-/// Running mean and variance of a batch norm.
-fn is_statistic(path: &str) -> bool {
-    let leaf = path.rsplit('.').next().unwrap_or(path);
-    leaf.starts_with("running_")
+/// What differs between training and evaluation besides the gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrainingMode {
+    /// Whether there is any dropout.
+    pub dropout: bool,
+    /// What the batch norm of the mask head normalises by.
+    pub batch_norm: BatchNormStatistics,
+}
+
+impl TrainingMode {
+    /// As evaluation: what comparisons with other implementations need.
+    pub const AS_EVALUATION: Self =
+        Self { dropout: false, batch_norm: BatchNormStatistics::Stored };
+}
+
+/// Whose mean and variance a batch norm takes in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNormStatistics {
+    /// Those of the masks of one conversation, as published; the running statistics follow.
+    Conversation,
+    /// The stored running statistics, which stay as they are.
+    Stored,
 }
 
 /// Paths of the weights that record gradients, in the order of the modules.
-pub fn trained_paths<M: Module>(model: &M) -> Vec<String> {
-    struct Collector(ModulePath, Vec<String>);
-
-    impl ModuleVisitor for Collector {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.0.enter(name, container_type);
+pub fn trained_paths(model: &impl Module) -> Vec<String> {
+    let mut paths = Vec::new();
+    for_each_weight(model, |path, weight| {
+        if weight.is_trained() {
+            paths.push(path.to_string());
         }
-
-        fn exit_module(&mut self, _name: &str, container_type: &str) {
-            self.0.exit(container_type);
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if param.is_require_grad() {
-                self.1.push(self.0.joined());
-            }
-        }
-    }
-
-    let mut collector = Collector(ModulePath::default(), Vec::new());
-    model.visit(&mut collector);
-    collector.1
-}
-
-/// Where a walk through a module is, as the tables of names write it: without the variants of
-/// enums.
-#[derive(Debug, Default)]
-pub struct ModulePath(Vec<String>);
-
-impl ModulePath {
-    /// On the way into a module; the arguments of `ModuleVisitor::enter_module`.
-    pub fn enter(&mut self, name: &str, container_type: &str) {
-        if !container_type.starts_with("Enum:") {
-            self.0.push(name.to_string());
-        }
-    }
-
-    /// On the way out of it.
-    pub fn exit(&mut self, container_type: &str) {
-        if !container_type.starts_with("Enum:") {
-            self.0.pop();
-        }
-    }
-
-    /// The path of what is visited now, such as `mask_decoder.head.conv1.weight`.
-    pub fn joined(&self) -> String {
-        self.0.join(".")
-    }
-}
-
-struct Preparation {
-    set: TrainableSet,
-    dropout: bool,
-    path: ModulePath,
-}
-
-impl ModuleMapper for Preparation {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.set.contains(&self.path.joined()) {
-            param.set_require_grad(true).train()
-        } else {
-            param.set_require_grad(false).valid()
-        }
-    }
-
-    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
-        flag.with_value(self.dropout)
-    }
+    });
+    paths
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use mllmseg_model::lora::LoraConfig;
-    use mllmseg_model::parameters::parameter_count;
     use mllmseg_model::{Mllmseg, Preset};
+
+    const MODE: TrainingMode =
+        TrainingMode { dropout: true, batch_norm: BatchNormStatistics::Conversation };
 
     fn model() -> Mllmseg {
         let config = Preset::Tiny.config();
@@ -152,7 +116,7 @@ mod tests {
 
     #[test]
     fn frozen_weights_stay_off_the_autodiff_device() {
-        let model = TrainableSet::LoraAndDecoder.prepare(model(), true);
+        let model = TrainableSet::LoraAndDecoder.prepare(model(), MODE);
         let paths = trained_paths(&model);
         assert!(!paths.is_empty());
         let small = |path: &String| path.starts_with("mask_decoder.") || path.contains(".lora.");
@@ -165,11 +129,14 @@ mod tests {
 
     #[test]
     fn everything_is_every_parameter_but_statistics() {
-        let trained = TrainableSet::Everything.prepare(model(), true);
-        let paths = trained_paths(&trained);
+        let (model, mut all_but_statistics) = (model(), 0);
+        for_each_weight(&model, |path, _| {
+            all_but_statistics += usize::from(!path.contains(".running_"));
+        });
+        let paths = trained_paths(&TrainableSet::Everything.prepare(model, MODE));
         assert!(paths.contains(&"vision.embeddings.class_embedding".to_string()));
         assert!(!paths.iter().any(|path| path.contains("running_")));
-        assert!(parameter_count(&trained) > 0);
+        assert_eq!(paths.len(), all_but_statistics);
     }
 
     #[test]

@@ -2,16 +2,18 @@
 
 use std::sync::Mutex;
 
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::config::Architecture;
 use mllmseg_model::lora::LoraConfig;
+use mllmseg_model::named_weights::{for_each_weight, update_weights};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::trainable::trained_paths;
-use mllmseg_train::{TrainBatch, TrainExample, TrainStep, TrainableSet};
+use mllmseg_train::{
+    BatchNormStatistics, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
+};
 
 const SEG: u32 = 7;
 const IMAGE_START: usize = 3;
@@ -29,17 +31,16 @@ fn model(config: &MllmsegConfig, set: TrainableSet, lora: bool, dropout: bool) -
     let lora = lora.then(|| LoraConfig::published(4));
     let model = Mllmseg::new(config, lora, &Device::flex());
     // A fresh adapter's B is zero, and with it every gradient of A.
-    struct Stir;
-    impl burn::module::ModuleMapper for Stir {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|x| {
-                let noise = x.random_like(Distribution::Normal(0.0, 0.02));
-                x + noise
-            })
-        }
-    }
-    let language_model = model.language_model.clone().map(&mut Stir);
-    set.prepare(Mllmseg { language_model, ..model }, dropout)
+    let language_model = update_weights(
+        model.language_model.clone(),
+        |_, _| Some(()),
+        |_, (), x| {
+            let noise = x.random_like(Distribution::Normal(0.0, 0.02));
+            x + noise
+        },
+    );
+    let mode = TrainingMode { dropout, batch_norm: BatchNormStatistics::Conversation };
+    set.prepare(Mllmseg { language_model, ..model }, mode)
 }
 
 fn example(config: &MllmsegConfig, question: &[u32], masks: usize) -> TrainExample {
@@ -71,22 +72,17 @@ fn batch(config: &MllmsegConfig, shared: bool) -> TrainBatch {
 
 /// Largest difference of two sets of gradients, relative to the largest value of each weight.
 fn difference(model: &Mllmseg, plain: &GradientsParams, found: &GradientsParams) -> f64 {
-    struct Compare<'a>(&'a GradientsParams, &'a GradientsParams, f64);
-    impl ModuleVisitor for Compare<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let (plain, found) = (self.0.get::<D>(param.id), self.1.get::<D>(param.id));
-            let Some((plain, found)) = plain.clone().zip(found.clone()) else {
-                assert!(plain.is_none() && found.is_none(), "a gradient on one side only");
-                return;
-            };
+    let mut difference = 0f32;
+    for_each_weight(model, |path, weight| {
+        let (plain, found) = (weight.gradient(plain), weight.gradient(found));
+        assert_eq!(plain.is_some(), found.is_some(), "a gradient of {path} on one side only");
+        if let Some((plain, found)) = plain.zip(found) {
             let largest = plain.clone().abs().max().into_scalar::<f32>().max(1e-6);
             let apart = (plain - found).abs().max().into_scalar::<f32>();
-            self.2 = self.2.max(f64::from(apart / largest));
+            difference = difference.max(apart / largest);
         }
-    }
-    let mut compare = Compare(plain, found, 0.0);
-    model.visit(&mut compare);
-    compare.2
+    });
+    f64::from(difference)
 }
 
 fn agrees(architecture: Architecture, set: TrainableSet, lora: bool, dropout: bool) {
@@ -103,6 +99,8 @@ fn agrees(architecture: Architecture, set: TrainableSet, lora: bool, dropout: bo
         for (a, b) in [(a.ce, b.ce), (a.pixel, b.pixel), (a.dice, b.dice), (a.iou, b.iou)] {
             assert!((a - b).abs() <= 1e-5 * a.abs(), "{a} {b}");
         }
+        // One for each of the two conversations of both batches, in either way.
+        assert_eq!([plain.batch_statistics.len(), found.batch_statistics.len()], [4, 4]);
         assert_eq!(plain.params.len(), trained_paths(&model).len());
         assert_eq!(plain.params.len(), found.params.len());
         let apart = difference(&model, &plain.params, &found.params);

@@ -1,6 +1,4 @@
-//! AdamW and clipping against PyTorch's formulas (tests/oracle/adamw.py), and their memory.
-
-use std::collections::BTreeMap;
+//! AdamW and clipping against PyTorch's formulas (tests/oracle/adamw.py), and the optimizer state.
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -8,9 +6,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::gradients::GradientNorms;
-use mllmseg_train::optimizer::MatrixRule;
-use mllmseg_train::optimizer::state::StateError;
-use mllmseg_train::{AdamW, AdamWConfig, TrainableSet};
+use mllmseg_train::optimizer::MatrixOptimizer;
+use mllmseg_train::optimizer::state::{SavedState, StateError};
+use mllmseg_train::{AdamW, AdamWConfig, TrainableSet, TrainingMode};
 use serde::Deserialize;
 
 /// The CPU, whichever other devices are built in.
@@ -132,10 +130,14 @@ fn half_precision_weights_have_an_f32_master() {
     assert!(found.iter().all(|x| (x - 0.99).abs() <= 2f32.powi(-9)), "{found:?}");
 }
 
+fn muon() -> AdamWConfig {
+    AdamWConfig { matrix_optimizer: MatrixOptimizer::Muon, ..AdamWConfig::default() }
+}
+
 /// One step from zero at rate 0.1: both singular values of the matrix, 3 and 0.3, move it by about
 /// 0.1 · 0.2 · √2, and AdamW moves the vector by 0.1.
 #[test]
-fn matrices_move_as_muon_says_and_the_rest_as_adamw() {
+fn muon_updates_matrices_and_adamw_the_rest() {
     let plain = cpu();
     let device = plain.clone().autodiff();
     let zeros = Values { matrix: vec![0.0; 4], vector: vec![0.0; 3] };
@@ -147,8 +149,7 @@ fn matrices_move_as_muon_says_and_the_rest_as_adamw() {
     let mut gradients = GradientsParams::new();
     gradients.register(weights.matrix.id, gradient.matrix(&plain));
     gradients.register(weights.vector.id, gradient.vector(&plain));
-    let config =
-        AdamWConfig { weight_decay: 0.0, matrices: MatrixRule::Muon, ..AdamWConfig::default() };
+    let config = AdamWConfig { weight_decay: 0.0, ..muon() };
     let weights = AdamW::new(config).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &[-0.1; 3], 0);
     let moved: Vec<f32> = weights.matrix.val().into_data().iter().collect();
@@ -159,84 +160,96 @@ fn matrices_move_as_muon_says_and_the_rest_as_adamw() {
     assert!(moved[1].abs() + moved[2].abs() < 1e-6, "{moved:?}");
 }
 
-#[test]
-fn a_restored_momentum_goes_on_as_if_never_left() {
+/// A tiny model, ready for training, and the names of its weights.
+fn tiny() -> (Mllmseg, NameTable) {
     let config = Preset::Tiny.config();
-    let table = NameTable::new(&config, false);
     let model = Mllmseg::new(&config, None, &cpu());
-    let model = TrainableSet::LoraAndDecoder.prepare(model, true);
-    let constants = AdamWConfig { matrices: MatrixRule::Muon, ..AdamWConfig::default() };
-    let matrix = |model: &Mllmseg| model.mask_decoder.text_down.weight.clone();
-    let gradients = |seed: f64| {
-        let matrix = matrix(&model);
-        let mut gradients = GradientsParams::new();
-        gradients.register(matrix.id, (matrix.val().inner() * seed).sin());
-        gradients
-    };
-    let mut first = AdamW::new(constants);
-    let once = first.step(1e-2, model.clone(), gradients(30.0), 1.0);
-    let saved = first.save(&table).unwrap();
-    let mut second = AdamW::restore(constants, saved, &once, &table).unwrap();
-    let a = first.step(1e-2, once.clone(), gradients(70.0), 1.0);
-    let b = second.step(1e-2, once.clone(), gradients(70.0), 1.0);
-    let fresh = AdamW::new(constants).step(1e-2, once.clone(), gradients(70.0), 1.0);
-    let weight = |model: &Mllmseg| matrix(model).val().into_data();
-    weight(&a).assert_eq(&weight(&b), true);
-    assert_ne!(weight(&a), weight(&fresh), "the momentum matters");
+    (
+        TrainableSet::LoraAndDecoder
+            .prepare(model, TrainingMode { dropout: true, ..TrainingMode::AS_EVALUATION }),
+        NameTable::new(&config, false),
+    )
 }
 
-/// A tiny model with the same made-up gradient everywhere.
-fn gradients_of(model: &Mllmseg, value: f64) -> GradientsParams {
-    let bias = &model.mask_decoder.head.conv2.weight;
-    let gamma = &model.mask_decoder.head.norm.gamma;
+/// Made-up gradients of a matrix, a convolution and a norm.
+fn gradients_of(model: &Mllmseg, seed: f64) -> GradientsParams {
+    let (matrix, head) = (&model.mask_decoder.text_down.weight, &model.mask_decoder.head);
     let mut gradients = GradientsParams::new();
-    gradients.register(bias.id, bias.val().inner().ones_like() * value);
-    gradients.register(gamma.id, gamma.val().inner().ones_like() * (value * 0.5));
+    gradients.register(matrix.id, (matrix.val().inner() * seed).sin());
+    let conv = &head.conv2.weight;
+    gradients.register(conv.id, conv.val().inner().ones_like() * seed);
+    gradients.register(head.norm.gamma.id, head.norm.gamma.val().inner().ones_like() * -seed);
     gradients
 }
 
-#[test]
-fn a_restored_memory_goes_on_as_if_never_left() {
-    let config = Preset::Tiny.config();
-    let table = NameTable::new(&config, false);
-    let model = Mllmseg::new(&config, None, &cpu());
-    let model = TrainableSet::LoraAndDecoder.prepare(model, true);
-    let constants = AdamWConfig::default();
-    let mut first = AdamW::new(constants);
-    let model = {
-        let gradients = gradients_of(&model, 1.0);
-        first.step(1e-2, model, gradients, 1.0)
-    };
-    let saved = first.save(&table).unwrap();
-    let names: Vec<_> = saved.keys().map(String::as_str).collect();
-    assert_eq!(names, ["res_decoder.conv1.1.weight", "res_decoder.conv2.weight"]);
-    let mut second = AdamW::restore(constants, saved, &model, &table).unwrap();
-    let gradients = || gradients_of(&model, -0.25);
-    let a = first.step(1e-2, model.clone(), gradients(), 1.0);
-    let b = second.step(1e-2, model.clone(), gradients(), 1.0);
-    let weight = |model: &Mllmseg| model.mask_decoder.head.conv2.weight.val().into_data();
-    weight(&a).assert_eq(&weight(&b), true);
-    assert_ne!(weight(&a), weight(&model));
-    assert_eq!(first.save(&table), second.save(&table));
+fn weights(model: &Mllmseg) -> [TensorData; 2] {
+    let decoder = &model.mask_decoder;
+    [decoder.text_down.weight.val().into_data(), decoder.head.conv2.weight.val().into_data()]
 }
 
 #[test]
-fn a_memory_of_another_model_is_refused() {
-    let config = Preset::Tiny.config();
-    let table = NameTable::new(&config, false);
-    let model = Mllmseg::new(&config, None, &cpu());
-    let model = TrainableSet::LoraAndDecoder.prepare(model, true);
+fn a_restored_optimizer_continues_as_the_saved_one() {
+    let (model, table) = tiny();
+    for constants in [AdamWConfig::default(), muon()] {
+        let mut first = AdamW::new(constants);
+        let once = first.step(1e-2, model.clone(), gradients_of(&model, 30.0), 1.0);
+        let saved = first.save(&table).unwrap();
+        let names: Vec<_> = saved.updates.keys().map(String::as_str).collect();
+        let trained = ["conv1.1.weight", "conv2.weight", "text_down.weight"];
+        assert_eq!(names, trained.map(|name| format!("res_decoder.{name}")));
+        let mut second = AdamW::restore(constants, saved, &once, &table).unwrap();
+        let step = |optimizer: &mut AdamW| {
+            weights(&optimizer.step(1e-2, once.clone(), gradients_of(&once, 70.0), 1.0))
+        };
+        let (a, b, fresh) = (step(&mut first), step(&mut second), step(&mut AdamW::new(constants)));
+        a.iter().zip(&b).for_each(|(a, b)| a.assert_eq(b, true));
+        assert_ne!(a[0], fresh[0], "the state matters");
+        assert_eq!(first.save(&table), second.save(&table));
+    }
+}
+
+/// Version 0.1.0 wrote other names for the moments.
+#[test]
+fn a_state_of_0_1_0_is_read() {
+    let (model, table) = tiny();
     let mut optimizer = AdamW::new(AdamWConfig::default());
-    let gradients = gradients_of(&model, 1.0);
-    let model = optimizer.step(1e-2, model, gradients, 1.0);
+    let model = optimizer.step(1e-2, model.clone(), gradients_of(&model, 1.0), 1.0);
     let saved = optimizer.save(&table).unwrap();
-    let moments = saved["res_decoder.conv2.weight"].clone();
-    let restore = |name: &str| {
-        let saved = BTreeMap::from([(name.to_string(), moments.clone())]);
-        AdamW::restore(AdamWConfig::default(), saved, &model, &table).err()
+    let renamed = |(name, data): (&String, &TensorData)| {
+        let name = name.replace(".exp_avg_sq", ".square").replace(".exp_avg", ".mean");
+        (name, data.clone())
+    };
+    let old = SavedState { arrays: saved.arrays.iter().map(renamed).collect(), ..saved.clone() };
+    assert_ne!(old, saved);
+    let restored = AdamW::restore(AdamWConfig::default(), old, &model, &table).unwrap();
+    assert_eq!(restored.save(&table).unwrap(), saved);
+}
+
+#[test]
+fn a_state_of_another_model_is_refused() {
+    let (model, table) = tiny();
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let model = optimizer.step(1e-2, model.clone(), gradients_of(&model, 1.0), 1.0);
+    let saved = optimizer.save(&table).unwrap();
+    let restore = |saved: SavedState| {
+        AdamW::restore(AdamWConfig::default(), saved, &model, &table).err().unwrap()
+    };
+    // The state of one weight under the name of another.
+    let renamed = |name: &str| {
+        let mut one = SavedState::default();
+        one.updates.insert(name.to_string(), 1);
+        for kind in ["exp_avg", "exp_avg_sq"] {
+            let data = saved.arrays[&format!("res_decoder.conv2.weight.{kind}")].clone();
+            one.arrays.insert(format!("{name}.{kind}"), data);
+        }
+        one
     };
     let name = "res_decoder.conv9.weight".to_string();
-    assert_eq!(restore(&name), Some(StateError::Unknown { name }));
-    let error = restore("res_decoder.conv2.bias");
-    assert!(matches!(error, Some(StateError::Size { expected: 1, found: 25, .. })), "{error:?}");
+    assert_eq!(restore(renamed(&name)), StateError::Unknown(name));
+    let error = restore(renamed("res_decoder.conv2.bias"));
+    assert!(matches!(error, StateError::Size { expected: 1, found: 25, .. }), "{error:?}");
+    let mut lacking = saved.clone();
+    let name = "res_decoder.conv2.weight.exp_avg_sq".to_string();
+    lacking.arrays.remove(&name);
+    assert_eq!(restore(lacking), StateError::Missing(name));
 }

@@ -9,7 +9,9 @@ use mllmseg_model::mllmseg::{Conversations, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::loss::{cross_entropy, mask_terms};
 use mllmseg_train::trainable::trained_paths;
-use mllmseg_train::{MaskLoss, StepError, TrainBatch, TrainExample, TrainStep, TrainableSet};
+use mllmseg_train::{
+    MaskLoss, StepError, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
+};
 
 /// The CPU, whichever other devices are built in.
 fn cpu() -> Device {
@@ -21,7 +23,8 @@ const IMAGE_START: usize = 3;
 
 fn model(config: &MllmsegConfig, dropout: bool) -> Mllmseg {
     let model = Mllmseg::new(config, Some(LoraConfig::published(4)), &cpu());
-    TrainableSet::LoraAndDecoder.prepare(model, dropout)
+    let mode = TrainingMode { dropout, ..TrainingMode::AS_EVALUATION };
+    TrainableSet::LoraAndDecoder.prepare(model, mode)
 }
 
 fn truth() -> Bitmap {
@@ -195,7 +198,7 @@ fn dropout_is_a_choice() {
     let total = |model: &Mllmseg| step.losses(model, &batch, 0).unwrap().values(step.weights).total;
     let with = model(&config, true);
     assert_ne!(total(&with), total(&with));
-    let without = TrainableSet::LoraAndDecoder.prepare(with, false);
+    let without = TrainableSet::LoraAndDecoder.prepare(with, TrainingMode::AS_EVALUATION);
     assert_eq!(total(&without), total(&without));
 }
 

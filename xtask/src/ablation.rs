@@ -22,11 +22,19 @@ use mllmseg::training::{Start, Training};
 
 use crate::tiny_model::{measure, synth, trained};
 
-/// Pictures to learn from and to measure on, and their seeds.
+/// Numbers of images to train and to test on, and their seeds.
 const TRAIN: (u64, u64) = (8_000, 11);
 const TEST: (u64, u64) = (150, 20_261_124);
 /// Rank of the adapters: an eighth of the width, as 64 is at most of the published widths.
 const LORA_RANK: usize = 16;
+
+/// The decoders, their names in the table, and cIoU and REC of RefCOCO val in the paper's Table 4.
+const DECODERS: [(Variant, &str, &str); 4] = [
+    (Variant::Vit, "T_img1 (details alone)", "79.7, 92.6"),
+    (Variant::Llm, "T_img2 (semantics alone)", "79.5, 92.8"),
+    (Variant::Concat, "both, side by side", "80.4, 93.1"),
+    (Variant::Dsff, "DSFF (the model)", "81.0, 93.5"),
+];
 
 /// A table of trainings.
 #[derive(Debug)]
@@ -37,25 +45,17 @@ pub struct Ablation {
     pub seeds: u64,
     /// Whose vision and language model they share.
     pub base: PathBuf,
-    /// Scenes and runs; kept, so that a stopped table goes on.
+    /// Scenes and runs; kept, so that a stopped table can be resumed.
     pub work: PathBuf,
     /// The table.
     pub out: PathBuf,
-}
-
-/// One training's scores, in percent.
-#[derive(Debug, Clone, Copy)]
-struct Scores {
-    giou: f64,
-    res_ciou: f64,
-    rec: f64,
 }
 
 impl Ablation {
     /// Trains what is not trained yet, measures all, and writes the table.
     ///
     /// # Errors
-    /// Whatever fails first; called again, it goes on.
+    /// Whatever fails first; called again, it resumes.
     pub fn make(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
         let device = devices.first().ok_or("no device")?;
         let (scenes, test) = (self.work.join("scenes"), self.work.join("test"));
@@ -67,32 +67,27 @@ impl Ablation {
             }
         }
         let mut rows = String::new();
-        for variant in Variant::ALL {
-            let mut scores = Vec::new();
+        for (variant, title, published) in DECODERS {
+            let mut scores = [const { Vec::new() }; 3];
             let mut parameters = 0;
             for seed in 1..=self.seeds {
+                eprintln!("{title}, seed {seed}");
                 let model = self.train(variant, seed, &scenes, devices)?;
                 let segmenter = Segmenter::load(&model, device)?;
                 parameters = parameter_count(&segmenter.model().mask_decoder);
-                let number = |dataset, name: &str| -> Result<f64, Box<dyn Error>> {
+                let columns = [
+                    (Dataset::RefCoco, "ciou"),
+                    (Dataset::GRefCoco, "giou"),
+                    (Dataset::RefCoco, "rec_prec@0.5"),
+                ];
+                for ((dataset, name), values) in columns.into_iter().zip(&mut scores) {
                     let evaluation = measure(&segmenter, &model, &test, dataset)?;
-                    Ok(evaluation.summary.numbers.get(name).unwrap_or(0.0))
-                };
-                scores.push(Scores {
-                    giou: number(Dataset::GRefCoco, "giou")?,
-                    res_ciou: number(Dataset::RefCoco, "ciou")?,
-                    rec: number(Dataset::RefCoco, "rec_prec@0.5")?,
-                });
+                    values.push(evaluation.summary.numbers.get(name).unwrap_or(0.0));
+                }
             }
-            let cell = |pick: fn(&Scores) -> f64| spread(scores.iter().map(pick).collect());
-            rows += &format!(
-                "| {} | {parameters} | {} | {} | {} | {} |\n",
-                title(variant),
-                cell(|s| s.res_ciou),
-                cell(|s| s.giou),
-                cell(|s| s.rec),
-                published(variant)
-            );
+            let [ciou, giou, rec] = scores.map(spread);
+            rows +=
+                &format!("| {title} | {parameters} | {ciou} | {giou} | {rec} | {published} |\n");
         }
         fs::write(&self.out, self.page(&rows))?;
         Ok(())
@@ -119,7 +114,6 @@ impl Ablation {
             };
             let prior = recipe.new_model.take().and_then(|new| new.mask_prior);
             let start = Start::Init(self.start(variant, seed, prior)?);
-            eprintln!("{}, seed {seed}", title(variant));
             Ok(Training::start(&start, scenes, &run, recipe, devices)?)
         })
     }
@@ -169,25 +163,6 @@ what they are worth at full size.
 ",
             images = TEST.0,
         )
-    }
-}
-
-fn title(variant: Variant) -> &'static str {
-    match variant {
-        Variant::Vit => "T_img1 (details alone)",
-        Variant::Llm => "T_img2 (semantics alone)",
-        Variant::Concat => "both, side by side",
-        Variant::Dsff => "DSFF (the model)",
-    }
-}
-
-/// cIoU and REC of RefCOCO val in the paper's Table 4.
-fn published(variant: Variant) -> &'static str {
-    match variant {
-        Variant::Vit => "79.7, 92.6",
-        Variant::Llm => "79.5, 92.8",
-        Variant::Concat => "80.4, 93.1",
-        Variant::Dsff => "81.0, 93.5",
     }
 }
 

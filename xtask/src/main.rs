@@ -83,7 +83,7 @@ enum Chore {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
-    /// Train the four decoders of Table 4 in small, and write docs/ablation.md; called again, go on
+    /// Train the four decoders of Table 4 in small, and write docs/ablation.md; called again, resume
     Ablation {
         /// Steps of each training
         #[arg(long, default_value_t = 400)]
@@ -104,7 +104,7 @@ enum Chore {
         #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
         devices: DeviceList,
     },
-    /// Train the model of assets/tiny on drawn scenes; called again, go on where it was stopped
+    /// Train the model of assets/tiny on drawn scenes; called again, resume
     TinyModel {
         /// Folder of the checkpoint and its card
         #[arg(long, default_value = "assets/tiny")]
@@ -112,7 +112,7 @@ enum Chore {
         /// Folder of the scenes and the runs
         #[arg(long, default_value = "target/tiny-model")]
         work: PathBuf,
-        /// Only write model and card of the last lesson, as it is so far
+        /// Only write model and card of the last stage, as it is so far
         #[arg(long)]
         publish: bool,
         /// Devices that share each step; the card is of a run on cpu,cpu
@@ -189,9 +189,9 @@ fn parity(
     if let Some(path) = dump {
         computed.write(&path)?;
     }
-    let tolerances = if device.spelling == "cpu" { Tolerances::CPU } else { Tolerances::GPU };
+    let tolerances = if device.id == "cpu" { Tolerances::CPU } else { Tolerances::GPU };
     let rows = compare(&computed, &case, tolerances)?;
-    println!("{} on {} ({})", case.display(), device.spelling, device.name);
+    println!("{} on {} ({})", case.display(), device.id, device.name);
     println!("{:<32} {:>12} {:>10} {:>12}", "tensor", "difference", "tolerance", "largest");
     rows.iter().for_each(|row| println!("{row}"));
     if rows.is_empty() {
@@ -225,7 +225,7 @@ fn bench(
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let device = device.select()?;
     let cost = xtask::bench::session(&preset.config(), &device, runs);
-    println!("{} on {} ({}), f32, drawn weights", preset.name(), device.spelling, device.name);
+    println!("{} on {} ({}), f32, drawn weights", preset.name(), device.id, device.name);
     for (title, parts, total) in [
         ("encode an image", &cost.encode, cost.encode_seconds()),
         ("one more expression", &cost.segment, cost.segment_seconds()),

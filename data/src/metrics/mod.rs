@@ -35,6 +35,15 @@ pub enum Protocol {
     Released,
 }
 
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Standard => "standard",
+            Self::Released => "released",
+        })
+    }
+}
+
 /// The mean of numbers from 0 to 1, independent of their order.
 #[derive(Debug, Clone, Copy, Default)]
 struct Mean {

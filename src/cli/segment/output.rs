@@ -114,13 +114,13 @@ pub struct Report {
 impl Report {
     pub fn new(segmenter: &Segmenter, checkpoint: &Path, load: Duration) -> Self {
         let device = segmenter.device();
-        let name = match device.spelling.as_str() {
+        let name = match device.id.as_str() {
             "cpu" => "cpu".to_string(),
-            spelling => format!("{spelling} ({})", device.name),
+            id => format!("{id} ({})", device.name),
         };
         Self {
             device: name,
-            dtype: format!("{:?}", segmenter.model().dtype()).to_lowercase(),
+            dtype: segmenter.model().dtype().name().to_string(),
             checkpoint: checkpoint.display().to_string(),
             load,
             images: Vec::new(),

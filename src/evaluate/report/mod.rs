@@ -40,7 +40,7 @@ pub fn write(
 
 fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> String {
     let options = selection.benchmark().options();
-    let protocol = format!("{:?}", options.protocol).to_lowercase();
+    let protocol = options.protocol;
     let title = format!("{} {}", options.dataset, options.split);
     let with_target: Vec<f64> = evaluation
         .outcomes

@@ -12,13 +12,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::batch::LossCounts;
 pub use mask::{MaskTerms, mask_terms};
 pub use text::cross_entropy;
 
 /// The loss beside Dice in L_mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MaskLoss {
     /// The paper's: binary cross-entropy and Dice.
     BceDice,

@@ -1,15 +1,15 @@
-//! The direction in which Muon moves a matrix: its momentum with all singular values brought to one.
+//! Muon's update of a matrix: its momentum with all singular values brought to one.
 //!
 //! Adam moves a matrix mostly along the few directions that gradients share. What only some examples
-//! ask for has small singular values there, and is learnt late; here it moves the matrix as much as
-//! the rest. Source: <https://kellerjordan.github.io/posts/muon/>; the scale is that of Moonlight,
-//! arXiv:2502.16982, Eq. 4, with which AdamW's learning rates fit.
+//! ask for has small singular values in the gradient, and Adam learns it late; Muon moves the matrix
+//! equally in all directions. Source: <https://kellerjordan.github.io/posts/muon/>. The scale is
+//! that of Moonlight, arXiv:2502.16982, Eq. 4, with which AdamW's learning rates fit.
 
 use burn::tensor::Tensor;
 
 /// How much of the momentum is kept in each step.
 pub(super) const MOMENTUM: f64 = 0.95;
-/// Coefficients of the quintic whose iteration brings singular values to between 0.7 and 1.2.
+/// Coefficients of the quintic; iterated, it brings singular values to between 0.7 and 1.2.
 const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
 /// Iterations.
 const ITERATIONS: usize = 5;
@@ -41,10 +41,10 @@ pub(super) fn direction(momentum: Tensor<2>) -> Tensor<2> {
     x * (RMS * (rows.max(columns) as f64).sqrt())
 }
 
-/// Whether Muon is meant for a weight: matrices between hidden states, and neither tables of tokens nor
-/// their scores.
-pub(super) fn moves(path: &str, rank: usize) -> bool {
-    rank == 2 && !path.contains("embed_tokens") && !path.contains("lm_head")
+/// Whether Muon updates the matrix at a path: those between hidden states, neither the table of
+/// tokens nor the output layer.
+pub(super) fn is_for(path: &str) -> bool {
+    !path.contains("embed_tokens") && !path.contains("lm_head")
 }
 
 #[cfg(test)]
@@ -82,9 +82,8 @@ mod tests {
 
     #[test]
     fn tables_of_tokens_are_left_to_adamw() {
-        assert!(moves("language_model.layers.0.feed_forward.up.weight", 2));
-        assert!(!moves("language_model.embed_tokens.weight", 2));
-        assert!(!moves("language_model.lm_head.weight", 2));
-        assert!(!moves("mask_decoder.head.conv1.weight", 4));
+        assert!(is_for("language_model.layers.0.feed_forward.up.weight"));
+        assert!(!is_for("language_model.embed_tokens.weight"));
+        assert!(!is_for("language_model.lm_head.weight"));
     }
 }

@@ -1,54 +1,43 @@
-//! The memory of the optimizer under the names of the checkpoint, for snapshots.
+//! The optimizer state under the names of the checkpoint, as snapshots hold it.
 //!
 //! Paths in the modules may change with the code; names in published files do not.
 
 use std::collections::{BTreeMap, HashMap};
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{DType, Tensor, TensorData};
 use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_model::named_weights::{Weight, for_each_weight};
 use thiserror::Error;
 
-use super::{AdamW, AdamWConfig, Moments};
-use crate::trainable::ModulePath;
+use super::{AdamW, AdamWConfig, WeightState};
 
-/// What the optimizer remembers of one weight, on the host.
-///
-/// The arrays are flat f32, in the element order of the module: for the matrix of a linear layer
-/// that is `[in, out]`, the transpose of what the checkpoint stores.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SavedMoments {
-    /// Updates so far.
-    pub step: u32,
-    /// Running mean of gradients.
-    pub mean: TensorData,
-    /// Running mean of squared gradients.
-    pub square: TensorData,
-    /// The weight in f32 when the model holds it in fewer bits.
-    pub master: Option<TensorData>,
+/// The state on the host.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SavedState {
+    /// Updates of each weight so far, by its name.
+    pub updates: BTreeMap<String, u32>,
+    /// `NAME.exp_avg`, `NAME.exp_avg_sq` and, for weights below f32, `NAME.master`.
+    ///
+    /// Flat f32, in the element order of the module: for the matrix of a linear layer that is
+    /// `[in, out]`, the transpose of what the checkpoint stores.
+    pub arrays: BTreeMap<String, TensorData>,
 }
 
-/// Why a memory does not fit a model.
+/// Why a state does not fit a model.
 #[derive(Debug, Error, PartialEq)]
 pub enum StateError {
-    /// A name that the checkpoint of this configuration does not have.
-    #[error(
-        "optimizer state: {name} is no weight of this model; take the state that was saved with it"
-    )]
-    Unknown {
-        /// The name, or the path where there is no name.
-        name: String,
-    },
+    /// A name, or a path without a name, that the checkpoint of this configuration does not have.
+    #[error("the optimizer state has {0}, which is not a weight of this model")]
+    Unknown(String),
+    /// An array that is missing although the weight was updated.
+    #[error("the optimizer state lacks {0}, although the weight was updated")]
+    Missing(String),
     /// An array of another size than the weight.
-    #[error(
-        "optimizer state: {array} of {name} should have {expected} values, found {found}; take the \
-         state that was saved with this model"
-    )]
+    #[error("the optimizer state should have {expected} values of {name}, found {found}")]
     Size {
-        /// Name of the weight.
+        /// Name of the array.
         name: String,
-        /// Which of the arrays.
-        array: &'static str,
         /// Elements of the weight.
         expected: usize,
         /// Elements of the array.
@@ -57,94 +46,82 @@ pub enum StateError {
 }
 
 impl AdamW {
-    /// Everything it remembers, by the names of the checkpoint; waits for the device.
+    /// Its state by the names of the checkpoint; waits for the device.
     ///
     /// # Errors
     /// [`StateError::Unknown`] for a weight that the table has no name for.
-    pub fn save(&self, table: &NameTable) -> Result<BTreeMap<String, SavedMoments>, StateError> {
+    pub fn save(&self, table: &NameTable) -> Result<SavedState, StateError> {
         let names = table.names();
-        let saved = self.moments.iter().map(|(path, moments)| {
-            let name = names
-                .get(path.as_str())
-                .ok_or_else(|| StateError::Unknown { name: path.clone() })?;
-            let saved = SavedMoments {
-                step: moments.step,
-                mean: moments.mean.to_data(),
-                square: moments.square.to_data(),
-                master: moments.master.as_ref().map(|master| master.to_data()),
-            };
-            Ok((name.to_string(), saved))
-        });
-        saved.collect()
+        let mut saved = SavedState::default();
+        for (path, state) in &self.states {
+            let unknown = || StateError::Unknown(path.clone());
+            let name = names.get(path.as_str()).ok_or_else(unknown)?;
+            saved.updates.insert(name.to_string(), state.step);
+            let moments = [("exp_avg", &state.exp_avg), ("exp_avg_sq", &state.exp_avg_sq)];
+            let master = state.master.iter().map(|master| ("master", master));
+            for (array, values) in moments.into_iter().chain(master) {
+                saved.arrays.insert(format!("{name}.{array}"), values.to_data());
+            }
+        }
+        Ok(saved)
     }
 
-    /// An optimizer that goes on where [`AdamW::save`] was called, with its state on the devices
-    /// of the model's weights.
+    /// An optimizer in the state that [`AdamW::save`] gave, on the devices of the model's weights.
     ///
     /// # Errors
-    /// [`StateError`] for the first weight that is not in the model or has another size.
-    pub fn restore<M: Module>(
+    /// [`StateError`] for a weight that is not in the model, lacks an array or has another size.
+    pub fn restore(
         config: AdamWConfig,
-        saved: BTreeMap<String, SavedMoments>,
-        model: &M,
+        mut saved: SavedState,
+        model: &impl Module,
         table: &NameTable,
     ) -> Result<Self, StateError> {
-        let paths = table.paths();
-        let mut weights = Weights::default();
-        model.visit(&mut weights);
-        let mut moments = HashMap::new();
-        for (name, saved) in saved {
-            let place = paths
-                .get(name.as_str())
-                .and_then(|path| Some((path.to_string(), weights.found.get(*path)?)));
-            let Some((path, (elements, device))) = place else {
-                return Err(StateError::Unknown { name });
-            };
-            let array = |array: &'static str, data: TensorData| {
-                let found = data.num_elements();
-                if found != *elements {
-                    return Err(StateError::Size {
-                        name: name.clone(),
-                        array,
-                        expected: *elements,
-                        found,
-                    });
-                }
-                let flat: Vec<f32> = data.iter::<f32>().collect();
-                let data = TensorData::new(flat, [found]);
-                Ok(Tensor::<1>::from_data(data, (device, DType::F32)))
-            };
-            let restored = Moments {
-                step: saved.step,
-                mean: array("the mean", saved.mean)?,
-                square: array("the mean square", saved.square)?,
-                master: saved.master.map(|master| array("the f32 copy", master)).transpose()?,
-            };
-            moments.insert(path, restored);
+        let names = table.names();
+        let mut states = HashMap::new();
+        let mut restored = Ok(());
+        for_each_weight(model, |path, weight| {
+            let name = names.get(path).copied().unwrap_or(path);
+            let Some(step) = saved.updates.remove(name) else { return };
+            match saved.take(name, step, weight) {
+                Ok(state) => drop(states.insert(path.to_string(), state)),
+                Err(error) => restored = Err(error),
+            }
+        });
+        restored?;
+        match saved.updates.into_keys().chain(saved.arrays.into_keys()).next() {
+            Some(name) => Err(StateError::Unknown(name)),
+            None => Ok(Self { config, states }),
         }
-        Ok(Self { config, moments })
     }
 }
 
-/// Elements and device of every float weight, by path.
-#[derive(Default)]
-struct Weights {
-    path: ModulePath,
-    found: HashMap<String, (usize, Device)>,
-}
-
-impl ModuleVisitor for Weights {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let elements = param.lazy_shape().num_elements();
-        let device = param.lazy_device().without_autodiff();
-        self.found.insert(self.path.joined(), (elements, device));
+impl SavedState {
+    /// The state of one weight. Version 0.1.0 wrote `mean` and `square` for the moments.
+    fn take(
+        &mut self,
+        name: &str,
+        step: u32,
+        weight: &dyn Weight,
+    ) -> Result<WeightState, StateError> {
+        let (expected, device) = (weight.shape().num_elements(), weight.device());
+        let mut take = |array: &str, old_array: &str| {
+            let old = self.arrays.remove(&format!("{name}.{old_array}"));
+            let name = format!("{name}.{array}");
+            let Some(data) = self.arrays.remove(&name).or(old) else { return Ok(None) };
+            let values: Vec<f32> = data.iter::<f32>().collect();
+            let found = values.len();
+            if found != expected {
+                return Err(StateError::Size { name, expected, found });
+            }
+            let data = TensorData::new(values, [found]);
+            Ok(Some(Tensor::from_data(data, (&device, DType::F32))))
+        };
+        let missing = |array: &str| StateError::Missing(format!("{name}.{array}"));
+        Ok(WeightState {
+            step,
+            exp_avg: take("exp_avg", "mean")?.ok_or_else(|| missing("exp_avg"))?,
+            exp_avg_sq: take("exp_avg_sq", "square")?.ok_or_else(|| missing("exp_avg_sq"))?,
+            master: take("master", "master")?,
+        })
     }
 }

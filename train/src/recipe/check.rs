@@ -1,8 +1,10 @@
 //! Whether the numbers of a recipe make sense.
 
+use std::fmt::Display;
+
 use mllmseg_data::prompt::MAX_EXPRESSIONS;
 
-use super::{Ask, Recipe, RecipeError};
+use super::{Prompting, Recipe, RecipeError};
 
 impl Recipe {
     /// Whether the numbers make sense.
@@ -10,93 +12,75 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Value`] for the first that does not.
     pub fn check(&self) -> Result<(), RecipeError> {
-        let o = &self.optimizer;
-        let asked = self.data.expressions_per_image;
-        let quality = &self.data.jpeg_quality;
-        let quality_fits = quality.is_empty()
-            || matches!(quality[..], [least, most] if 1 <= least && least <= most && most <= 100);
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let share = |value: f64| (0.0..1.0).contains(&value);
-        let weight = |value: f64| value.is_finite() && value >= 0.0;
-        let l = &self.loss;
-        let count = "at least 1";
-        let checks: [(bool, &'static str, String, &'static str); 20] = [
-            (self.steps > 0, "steps", self.steps.to_string(), count),
-            (!self.data.mix.is_empty(), "data.mix", "empty".into(), "names of data sets"),
-            (
-                asked > 0 && (self.data.ask == Ask::Apart || asked <= MAX_EXPRESSIONS),
-                "data.expressions_per_image",
-                asked.to_string(),
-                "1 to 5, or more with data.ask = \"apart\"",
-            ),
-            (
-                quality_fits,
-                "data.jpeg_quality",
-                format!("{quality:?}"),
-                "[least, greatest] between 1 and 100, or []",
-            ),
-            (self.batch.images > 0, "batch.images", self.batch.images.to_string(), count),
-            (
-                self.batch.batches_per_step > 0,
-                "batch.batches_per_step",
-                self.batch.batches_per_step.to_string(),
-                count,
-            ),
-            (self.trained.lora_rank > 0, "trained.lora_rank", "0".into(), count),
-            (
-                self.trained.lora_alpha == 2.0 * self.trained.lora_rank as f64,
-                "trained.lora_alpha",
-                self.trained.lora_alpha.to_string(),
-                "twice lora_rank: published files do not record the scale, and readers take this one",
-            ),
-            (
-                share(self.trained.lora_dropout),
-                "trained.lora_dropout",
-                self.trained.lora_dropout.to_string(),
-                "a share below 1",
-            ),
-            (
-                weight(l.ce_weight) && weight(l.pixel_weight) && weight(l.dice_weight),
-                "loss",
-                format!("{}, {}, {}", l.ce_weight, l.pixel_weight, l.dice_weight),
-                "weights of at least 0",
-            ),
-            (
-                positive(o.learning_rate),
-                "optimizer.learning_rate",
-                o.learning_rate.to_string(),
-                "a number above 0",
-            ),
-            (share(o.warmup), "optimizer.warmup", o.warmup.to_string(), "a share below 1"),
-            (
-                o.schedule_steps.is_none_or(|steps| steps >= self.steps),
-                "optimizer.schedule_steps",
-                o.schedule_steps.unwrap_or_default().to_string(),
-                "at least `steps`: past its schedule the rate is 0",
-            ),
-            (share(o.beta_1), "optimizer.beta_1", o.beta_1.to_string(), "a share below 1"),
-            (share(o.beta_2), "optimizer.beta_2", o.beta_2.to_string(), "a share below 1"),
-            (positive(o.epsilon), "optimizer.epsilon", o.epsilon.to_string(), "a number above 0"),
-            (
-                positive(o.max_gradient_norm),
-                "optimizer.max_gradient_norm",
-                o.max_gradient_norm.to_string(),
-                "a number above 0",
-            ),
-            (self.snapshots.every > 0, "snapshots.every", "0".into(), count),
-            (self.snapshots.keep > 0, "snapshots.keep", "0".into(), count),
-            (
-                self.validation.every > 0 && self.validation.expressions > 0,
-                "validation.every and validation.expressions",
-                format!("{}, {}", self.validation.every, self.validation.expressions),
-                count,
-            ),
-        ];
-        match checks.into_iter().find(|(fits, ..)| !fits) {
-            None => Ok(()),
-            Some((_, field, found, expected)) => {
-                Err(RecipeError::Value { name: self.name.clone(), field, found, expected })
+        let require = |fits: bool, field, found: &dyn Display, expected| match fits {
+            true => Ok(()),
+            false => {
+                let (name, found) = (self.name.clone(), found.to_string());
+                Err(RecipeError::Value { name, field, found, expected })
             }
+        };
+        let Self { data, batch, trained, loss, optimizer, snapshots, validation, .. } = self;
+        for (field, count) in [
+            ("steps", self.steps),
+            ("data.expressions_per_image", data.expressions_per_image),
+            ("batch.images", batch.images),
+            ("batch.batches_per_step", batch.batches_per_step),
+            ("trained.lora_rank", trained.lora_rank),
+            ("snapshots.every", snapshots.every),
+            ("snapshots.keep", snapshots.keep),
+            ("validation.every", validation.every),
+            ("validation.expressions", validation.expressions),
+        ] {
+            require(count > 0, field, &count, "at least 1")?;
         }
+        for (field, value) in [
+            ("optimizer.learning_rate", optimizer.learning_rate),
+            ("optimizer.epsilon", optimizer.epsilon),
+            ("optimizer.max_gradient_norm", optimizer.max_gradient_norm),
+        ] {
+            require(value.is_finite() && value > 0.0, field, &value, "a number above 0")?;
+        }
+        for (field, share) in [
+            ("trained.lora_dropout", trained.lora_dropout),
+            ("optimizer.warmup", optimizer.warmup),
+            ("optimizer.beta_1", optimizer.beta_1),
+            ("optimizer.beta_2", optimizer.beta_2),
+        ] {
+            require((0.0..1.0).contains(&share), field, &share, "a share below 1")?;
+        }
+        for (field, weight) in [
+            ("loss.ce_weight", loss.ce_weight),
+            ("loss.pixel_weight", loss.pixel_weight),
+            ("loss.dice_weight", loss.dice_weight),
+        ] {
+            require(weight.is_finite() && weight >= 0.0, field, &weight, "at least 0")?;
+        }
+        require(!data.mix.is_empty(), "data.mix", &"empty", "names of data sets")?;
+        require(
+            data.prompting == Prompting::Separate || data.expressions_per_image <= MAX_EXPRESSIONS,
+            "data.expressions_per_image",
+            &data.expressions_per_image,
+            "1 to 5, or more with data.prompting = \"separate\"",
+        )?;
+        let quality = &data.jpeg_quality[..];
+        require(
+            matches!(quality, [] | [1..=100, 1..=100]) && quality.is_sorted(),
+            "data.jpeg_quality",
+            &format!("{quality:?}"),
+            "[least, greatest] between 1 and 100, or []",
+        )?;
+        require(
+            trained.lora_alpha == 2.0 * trained.lora_rank as f64,
+            "trained.lora_alpha",
+            &trained.lora_alpha,
+            "twice lora_rank: published files do not record the scale, and readers take this one",
+        )?;
+        let schedule = optimizer.schedule_steps.unwrap_or(self.steps);
+        require(
+            schedule >= self.steps,
+            "optimizer.schedule_steps",
+            &schedule,
+            "at least `steps`: past its schedule the rate is 0",
+        )
     }
 }

@@ -1,8 +1,8 @@
-//! Every number of a training run, and where it comes from: the published recipe, a TOML file, flags.
+//! Every number of a training run: the published recipe, changed by a TOML file and by flags.
 //!
-//! What a file leaves out has the published value, so that the paper's own recipes
-//! (`train/recipes/`) are a few lines each. The resolved recipe, every number written out, is kept
-//! beside the run.
+//! A number that a file leaves out has the published value, so the paper's own recipes
+//! (`train/recipes/`) are a few lines each. The whole recipe, every number written out, is kept in
+//! the folder of the run.
 
 mod check;
 mod error;
@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 
 pub use error::RecipeError;
 pub use sections::{
-    Ask, BatchRecipe, DataRecipe, LossRecipe, NewModel, OptimizerRecipe, PromptStyle,
+    BatchRecipe, DataRecipe, LossRecipe, NewModel, OptimizerRecipe, PromptStyle, Prompting,
     SnapshotRecipe, TrainedRecipe, TrainedWeights, ValidationRecipe,
 };
 
 use crate::loss::LossWeights;
 use crate::optimizer::AdamWConfig;
 use crate::schedule::WarmupCosine;
+use crate::trainable::BatchNormStatistics;
 
 /// A training run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,26 +33,27 @@ pub struct Recipe {
     pub steps: usize,
     /// What all random choices are drawn from.
     pub seed: u64,
-    /// Number type of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
+    /// The dtype of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
     pub dtype: String,
-    /// Keep only each block's input, and compute its inside again for the backward pass.
-    pub recompute: bool,
+    /// Keep only the inputs of the layers, and compute the rest again in the backward pass.
+    #[serde(alias = "recompute")]
+    pub gradient_checkpointing: bool,
     /// A model from nothing, in place of a base checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_model: Option<NewModel>,
-    /// What is learnt from.
+    /// The training data.
     pub data: DataRecipe,
-    /// How much at once.
+    /// The batch of one step.
     pub batch: BatchRecipe,
-    /// Which weights learn.
+    /// Which weights are trained.
     pub trained: TrainedRecipe,
     /// What is minimised.
     pub loss: LossRecipe,
-    /// How the weights move.
+    /// How the weights are updated.
     pub optimizer: OptimizerRecipe,
-    /// What is kept for going on later.
+    /// What is kept to resume the run.
     pub snapshots: SnapshotRecipe,
-    /// What is measured on the way.
+    /// The validations on the way.
     pub validation: ValidationRecipe,
 }
 
@@ -63,7 +65,7 @@ impl Default for Recipe {
             steps: 50_000,
             seed: 0,
             dtype: "auto".into(),
-            recompute: false,
+            gradient_checkpointing: false,
             new_model: None,
             data: DataRecipe::default(),
             batch: BatchRecipe::default(),
@@ -108,15 +110,22 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Read`] and [`RecipeError::Parse`].
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        let fail = |source| {
-            let names = Self::BUILT_IN.map(|(name, _)| name).join(", ");
-            RecipeError::Read { path: path.to_path_buf(), names, source }
-        };
-        let size = std::fs::metadata(path).map_err(fail)?.len();
-        if size > MAX_BYTES {
-            return Err(fail(std::io::Error::other(format!("{size} bytes are no recipe"))));
+        Self::parse(&read_text(path)?, path)
+    }
+
+    /// The recipe of a run, whose file has every number. In a file of version 0.1.0 the key
+    /// `batch_norm` is absent: such a run keeps the stored statistics.
+    ///
+    /// # Errors
+    /// [`RecipeError::Read`] and [`RecipeError::Parse`].
+    pub fn of_run(path: &Path) -> Result<Self, RecipeError> {
+        let text = read_text(path)?;
+        let mut recipe = Self::parse(&text, path)?;
+        let table: toml::Table = toml::from_str(&text).unwrap_or_default();
+        if table.get("trained").and_then(|trained| trained.get("batch_norm")).is_none() {
+            recipe.trained.batch_norm = BatchNormStatistics::Stored;
         }
-        Self::parse(&std::fs::read_to_string(path).map_err(fail)?, path)
+        Ok(recipe)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
@@ -140,9 +149,9 @@ impl Recipe {
 
     /// The optimizer's constants.
     pub fn adamw(&self) -> AdamWConfig {
-        let OptimizerRecipe { beta_1, beta_2, epsilon, weight_decay, matrices, .. } =
+        let OptimizerRecipe { beta_1, beta_2, epsilon, weight_decay, matrix_optimizer, .. } =
             self.optimizer;
-        AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrices }
+        AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrix_optimizer }
     }
 
     /// The factors of the losses.
@@ -150,6 +159,18 @@ impl Recipe {
         let LossRecipe { ce_weight, pixel_weight, dice_weight, .. } = self.loss;
         LossWeights { ce: ce_weight, pixel: pixel_weight, dice: dice_weight }
     }
+}
+
+fn read_text(path: &Path) -> Result<String, RecipeError> {
+    let fail = |source| {
+        let names = Recipe::BUILT_IN.map(|(name, _)| name).join(", ");
+        RecipeError::Read { path: path.to_path_buf(), names, source }
+    };
+    let size = std::fs::metadata(path).map_err(fail)?.len();
+    if size > MAX_BYTES {
+        return Err(fail(std::io::Error::other(format!("{size} bytes are no recipe"))));
+    }
+    std::fs::read_to_string(path).map_err(fail)
 }
 
 #[cfg(test)]
@@ -168,7 +189,7 @@ mod tests {
         assert_eq!((lora_rank, lora_alpha, lora_dropout), (64, 128.0, 0.05));
         assert_eq!(res.schedule().warmup_steps, 1500);
         assert_eq!(res.data.jpeg_quality, [75, 100]);
-        assert_eq!((res.data.expressions_per_image, res.data.ask), (5, Ask::Together));
+        assert_eq!((res.data.expressions_per_image, res.data.prompting), (5, Prompting::Joint));
         let gres = Recipe::open("gres-paper").unwrap();
         assert_eq!((gres.steps, &gres.data.mix[..]), (20_000, &["grefcoco".to_string()][..]));
     }
@@ -191,6 +212,29 @@ mod tests {
             let written = Recipe::parse(&recipe.to_toml(), Path::new("written")).unwrap();
             assert_eq!(written, recipe);
         }
+    }
+
+    #[test]
+    fn the_names_of_0_1_0_are_still_read() {
+        let old = "recompute = true\n[optimizer]\nmatrices = \"muon\"\n\
+                   [data]\nask = \"apart\"\nwording = \"evaluation\"";
+        let new = "gradient_checkpointing = true\n[optimizer]\nmatrix_optimizer = \"muon\"\n\
+                   [data]\nprompting = \"separate\"\nprompt_style = \"evaluation\"";
+        let [old, new] = [old, new].map(|text| Recipe::parse(text, Path::new("r.toml")).unwrap());
+        assert_eq!(old, new);
+        assert!(new.gradient_checkpointing && new != Recipe::default());
+    }
+
+    #[test]
+    fn a_run_of_0_1_0_keeps_its_batch_norm() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recipe.toml");
+        let mut published = Recipe::default();
+        std::fs::write(&path, published.to_toml()).unwrap();
+        assert_eq!(Recipe::of_run(&path).unwrap(), published);
+        std::fs::write(&path, "steps = 50000\n").unwrap();
+        published.trained.batch_norm = BatchNormStatistics::Stored;
+        assert_eq!(Recipe::of_run(&path).unwrap(), published);
     }
 
     #[test]

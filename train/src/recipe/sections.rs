@@ -1,10 +1,12 @@
-//! The sections of a recipe, and what they say when a file is silent: the published first stage.
+//! The sections of a recipe. Their defaults are the published first stage; aliases are the names of
+//! version 0.1.0.
 
 use mllmseg_model::Variant;
 use serde::{Deserialize, Serialize};
 
 use crate::loss::{LossWeights, MaskLoss};
-use crate::optimizer::{AdamWConfig, MatrixRule};
+use crate::optimizer::{AdamWConfig, MatrixOptimizer};
+use crate::trainable::{BatchNormStatistics, TrainingMode};
 
 /// A model that is drawn instead of loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,7 +17,7 @@ pub struct NewModel {
     /// Which of Table 4's mask decoders.
     #[serde(default = "dsff")]
     pub decoder: Variant,
-    /// The logit that an untrained mask decoder gives every pixel. Most of a picture is not the
+    /// The logit that an untrained mask decoder gives every pixel. Most of an image is not the
     /// object: starting at -2 (probability 0.12) saves the steps that learn this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_prior: Option<f64>,
@@ -25,47 +27,50 @@ fn dsff() -> Variant {
     Variant::Dsff
 }
 
-/// What is learnt from: a data set is drawn uniformly, then an image, then some of its expressions.
+/// The training data: a data set is drawn uniformly, then an image, then some of its expressions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataRecipe {
     /// Names of data sets; a name may come more than once, to be drawn more often.
     pub mix: Vec<String>,
-    /// Their part.
+    /// Their split.
     pub split: String,
     /// The most expressions of one image.
     pub expressions_per_image: usize,
-    /// Whether they share a conversation.
-    pub ask: Ask,
-    /// The style of questions and answers.
-    #[serde(alias = "wording")] // its name in 0.1.0
+    /// Whether the expressions of an image share a conversation.
+    #[serde(alias = "ask")]
+    pub prompting: Prompting,
+    /// Which questions and answers are used.
+    #[serde(alias = "wording")]
     pub prompt_style: PromptStyle,
     /// Least and greatest quality of the random JPEG recompression; empty for none.
     pub jpeg_quality: Vec<u8>,
 }
 
-/// How the expressions of an image are asked.
+/// How the model is asked for the expressions of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Ask {
+pub enum Prompting {
     /// In one question, as published.
-    Together,
-    /// Each in a conversation of its own, as `segment` asks them; the image is read once.
-    Apart,
+    #[serde(alias = "together")]
+    Joint,
+    /// Each in a conversation of its own, as `segment` does; the image is encoded once.
+    #[serde(alias = "apart")]
+    Separate,
 }
 
-/// The style of questions and answers.
+/// Which questions and answers are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PromptStyle {
-    /// A question and an answer drawn from the published ones.
+    /// A question and an answer style drawn from the published ones.
     Training,
-    /// Always that of the evaluation: a small model need not learn twenty others.
+    /// Always those of the evaluation: a small model need not learn twenty of them.
     Evaluation,
 }
 
-/// How much is learnt from in one step. The outcome depends on `images · batches_per_step` alone,
-/// not on how many devices share the batches.
+/// The batch of one step. The outcome depends on `images · batches_per_step` alone, not on how many
+/// devices share the batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchRecipe {
@@ -75,7 +80,7 @@ pub struct BatchRecipe {
     pub batches_per_step: usize,
 }
 
-/// Which weights learn.
+/// Which weights are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainedRecipe {
@@ -87,8 +92,10 @@ pub struct TrainedRecipe {
     pub lora_alpha: f64,
     /// Share of an adapter's inputs that is dropped.
     pub lora_dropout: f64,
-    /// Whether any dropout acts, the mask decoder's among them.
+    /// Whether there is any dropout, in the adapters and in the mask decoder.
     pub dropout: bool,
+    /// What the mask head's batch norm normalises by: `conversation`, as published, or `stored`.
+    pub batch_norm: BatchNormStatistics,
 }
 
 /// Names of [`TrainableSet`](crate::TrainableSet).
@@ -103,12 +110,11 @@ pub enum TrainedWeights {
     Everything,
 }
 
-/// What is minimised (Eq. 14).
+/// What is minimised (Eq. 14 and 15).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossRecipe {
     /// `focal_dice`, the published code's, or `bce_dice`, the paper's.
-    #[serde(with = "by_name")]
     pub mask: MaskLoss,
     /// Weight of the answer's cross-entropy.
     pub ce_weight: f64,
@@ -126,25 +132,26 @@ pub struct OptimizerRecipe {
     pub learning_rate: f64,
     /// Share of the steps in which the rate rises; then it falls to 0 by a cosine.
     pub warmup: f64,
-    /// After how many steps it is 0; nothing for the run's own. A run that others follow may end
-    /// before.
+    /// The step at which the rate is 0; by default the last one. The run of a curriculum stage may
+    /// end before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule_steps: Option<usize>,
-    /// How much of the mean of gradients is kept.
+    /// Decay of the first moment.
     pub beta_1: f64,
-    /// How much of the mean of their squares is kept.
+    /// Decay of the second moment.
     pub beta_2: f64,
-    /// Added to the root of the mean of squares.
+    /// Added to the root of the second moment.
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// How matrices move: `adamw`, as everything else, or `muon`.
-    pub matrices: MatrixRule,
-    /// Gradients together are scaled down to this norm.
+    /// What updates matrices: `adamw`, as everything else, or `muon`.
+    #[serde(alias = "matrices")]
+    pub matrix_optimizer: MatrixOptimizer,
+    /// All gradients are scaled by one factor, down to this global norm.
     pub max_gradient_norm: f64,
 }
 
-/// What is kept for going on later.
+/// What is kept to resume a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SnapshotRecipe {
@@ -154,17 +161,17 @@ pub struct SnapshotRecipe {
     pub keep: usize,
 }
 
-/// What is measured on the way.
+/// The validations of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationRecipe {
     /// Name of the data set; empty for no validation.
     pub dataset: String,
-    /// Its part.
+    /// Its split.
     pub split: String,
-    /// Steps from one measurement to the next.
+    /// Steps from one validation to the next.
     pub every: usize,
-    /// How many expressions, the first of the part.
+    /// How many expressions, the first of the split.
     pub expressions: usize,
 }
 
@@ -174,7 +181,7 @@ impl Default for DataRecipe {
             mix: ["refclef", "refcoco", "refcoco+", "refcocog"].map(String::from).to_vec(),
             split: "train".into(),
             expressions_per_image: 5,
-            ask: Ask::Together,
+            prompting: Prompting::Joint,
             prompt_style: PromptStyle::Training,
             jpeg_quality: vec![75, 100],
         }
@@ -196,7 +203,15 @@ impl Default for TrainedRecipe {
             lora_alpha: 128.0,
             lora_dropout: 0.05,
             dropout: true,
+            batch_norm: BatchNormStatistics::Conversation,
         }
+    }
+}
+
+impl TrainedRecipe {
+    /// How the model is prepared.
+    pub fn mode(&self) -> TrainingMode {
+        TrainingMode { dropout: self.dropout, batch_norm: self.batch_norm }
     }
 }
 
@@ -209,7 +224,7 @@ impl Default for LossRecipe {
 
 impl Default for OptimizerRecipe {
     fn default() -> Self {
-        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrices } =
+        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrix_optimizer } =
             AdamWConfig::default();
         Self {
             learning_rate: 4e-5,
@@ -219,7 +234,7 @@ impl Default for OptimizerRecipe {
             beta_2,
             epsilon,
             weight_decay,
-            matrices,
+            matrix_optimizer,
             max_gradient_norm: 1.0,
         }
     }
@@ -234,20 +249,5 @@ impl Default for SnapshotRecipe {
 impl Default for ValidationRecipe {
     fn default() -> Self {
         Self { dataset: String::new(), split: "val".into(), every: 1000, expressions: 500 }
-    }
-}
-
-/// Mask losses by their names.
-mod by_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::loss::MaskLoss;
-
-    pub fn serialize<S: Serializer>(loss: &MaskLoss, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(loss)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<MaskLoss, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

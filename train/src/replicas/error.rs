@@ -24,7 +24,7 @@ pub enum ReplicaError {
     /// Another model than the one that was sent to the devices.
     #[error(
         "the model trains {found} weights and its replicas {expected}; they differ at {path}. \
-         Start the replicas anew after changing what is trained"
+         Start the replicas again after changing which weights are trained"
     )]
     Model {
         /// Trained weights of the replicas.

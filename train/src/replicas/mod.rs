@@ -1,34 +1,34 @@
 //! One step on many devices.
 //!
-//! Every device has a thread with its own replica of the model. Frozen weights travel once, at the
-//! start; from then on only trained weights go out, after each update, and only their gradients
-//! come back. Means are taken over the whole step, so that the sum of the devices' shares is what
-//! one device would have computed ([`TrainStep::share_of_gradients`]).
+//! Every device has a thread with its own replica of the model. Frozen weights are sent once, at
+//! the start. Then only trained weights are sent, after each update, and only their gradients come
+//! back. Means are taken over the whole step, so that the sum of the devices' shares is what one
+//! device would have computed ([`TrainStep::share_of_gradients`]).
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `carry` | many tensors in few transfers |
+//! | `transfer` | many tensors in few transfers |
 //! | `weights` | weights and gradients as lists in the order of the modules |
 //! | `worker` | the thread of one device |
 //!
 //! # What is the same in every run
-//! Batches are dealt to the devices in turn and gradients are added in the order of the devices,
-//! so that with the same devices, batches and weights, and without dropout, a step gives the same
-//! bits whichever device is faster (as far as each device's own operations do). Another number of
-//! devices adds in another order: equal to rounding, not to the bit. Dropout draws from the random
-//! numbers of its device, which begin anew from a seed in every step; but threads that share a
-//! device, as in `cpu,cpu`, take them in a varying order.
+//! Batches are dealt to the devices in turn and gradients are added in the order of the devices.
+//! So the same devices, batches and weights give the same bits without dropout, whichever device is
+//! faster (as far as each device's own operations do). Another number of devices adds in another
+//! order: equal to rounding, not to the bit. Dropout draws from the random numbers of its device,
+//! which are seeded in every step; but threads that share a device, as in `cpu,cpu`, take them in a
+//! varying order.
 //!
 //! # Why gradients are copied and added, not all-reduced
 //! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). But the optimizer
-//! runs on one device, so that the others have no use for the sum; the gradients of adapters and
-//! decoder are small beside a step (half a gigabyte at most, some hundredths of a second each way);
-//! the order of an all-reduce is NCCL's own; and a collective operation waits forever for a device
-//! that has failed, where a copy ends in an error that names it. A copy between CUDA devices goes
-//! through NCCL where that is installed, else through the host.
+//! runs on one device, so the others do not need the sum. The gradients of adapters and decoder are
+//! small beside a step (half a gigabyte at most, some hundredths of a second each way). NCCL chooses
+//! the order of an all-reduce. And a collective operation waits forever for a device that has
+//! failed, where a copy ends in an error that names it. A copy between CUDA devices uses NCCL where
+//! that is installed, else the host's memory.
 
-mod carry;
 mod error;
+mod transfer;
 mod weights;
 mod worker;
 
@@ -37,30 +37,23 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use mllmseg_model::Mllmseg;
+use mllmseg_model::named_weights::for_each_weight;
 
 use crate::batch::{HostBatch, LossCounts};
 use crate::gradients::GradientNorms;
 use crate::step::{StepGradients, TrainStep};
-use crate::trainable::{TrainableSet, trained_paths};
-pub use carry::Traffic;
-use carry::TrafficCounter;
+use crate::trainable::{TrainableSet, TrainingMode, trained_paths};
 pub use error::ReplicaError;
-use worker::{Answer, Failure, Job, Report, Share, Worker};
+pub use transfer::Traffic;
+use transfer::TrafficCounter;
+pub use worker::NamedDevice;
+use worker::{Failure, Job, Report, Share, Worker};
 
 /// How long a device may take for one answer unless [`Replicas::with_timeout`] says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long ending waits for workers to free their replicas.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-/// A device and what messages call it.
-#[derive(Debug, Clone)]
-pub struct NamedDevice {
-    /// As the user asked for it, such as `cuda:1`.
-    pub name: String,
-    /// The handle for tensors.
-    pub device: Device,
-}
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Replicas of a model on many devices, each with its thread.
 ///
@@ -74,7 +67,7 @@ pub struct Replicas {
     paths: Vec<String>,
     timeout: Duration,
     traffic: TrafficCounter,
-    broken: Option<ReplicaError>,
+    failed: Option<ReplicaError>,
 }
 
 impl Replicas {
@@ -89,7 +82,7 @@ impl Replicas {
     pub fn start(
         model: &Mllmseg,
         set: TrainableSet,
-        dropout: bool,
+        mode: TrainingMode,
         devices: &[NamedDevice],
     ) -> Result<Self, ReplicaError> {
         if devices.is_empty() {
@@ -97,12 +90,14 @@ impl Replicas {
         }
         let traffic = TrafficCounter::default();
         let (sender, reports) = mpsc::channel();
+        let main_device = model.language_model.embed_tokens.weight.val().device();
+        let main_device = main_device.without_autodiff();
         let start = |(index, device): (usize, &NamedDevice)| {
             let plan = worker::Plan {
                 model: model.clone(),
-                home: weights::device_of(model),
+                main_device: main_device.clone(),
                 set,
-                dropout,
+                mode,
                 traffic: traffic.clone(),
                 cores: share_of_cores(&device.device, devices),
             };
@@ -110,20 +105,13 @@ impl Replicas {
         };
         let workers = devices.iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
         drop(sender); // so that the workers' ends are noticed
-        let mut replicas = Self {
-            paths: Vec::new(),
-            timeout: DEFAULT_TIMEOUT,
-            broken: None,
-            workers,
-            reports,
-            traffic,
-        };
-        let everyone = vec![true; devices.len()];
-        for answer in replicas.wait(&everyone)? {
-            if let Answer::Started { paths } = answer {
-                replicas.paths = paths;
-            }
-        }
+        let mut paths = Vec::new();
+        for_each_weight(model, |path, _| {
+            paths.extend(set.contains(path).then(|| path.to_string()))
+        });
+        let timeout = DEFAULT_TIMEOUT;
+        let mut replicas = Self { workers, reports, paths, timeout, traffic, failed: None };
+        replicas.wait(vec![true; devices.len()])?;
         Ok(replicas)
     }
 
@@ -146,18 +134,17 @@ impl Replicas {
         self.workers.is_empty()
     }
 
-    /// What has crossed between the main device and the others so far.
+    /// Bytes sent between the main device and the others so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic.read()
     }
 
     /// Losses and gradients of one step, as [`TrainStep::gradients`] gives them for all batches
-    /// together; the gradients are on the device of `model`, the model whose weights were sent
-    /// last. What dropout draws begins anew from `seed`, on every device from another number; on
-    /// the first from `seed` itself.
+    /// together. The gradients are on the device of `model`, the model whose weights were sent last.
+    /// Dropout is seeded: with `seed` itself on the first device, with another number on each other.
     ///
     /// # Errors
-    /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas go on working),
+    /// [`ReplicaError::Step`] when the step itself cannot be taken (the replicas still work),
     /// [`ReplicaError::Model`] and [`ReplicaError::Device`].
     pub fn gradients(
         &mut self,
@@ -168,28 +155,22 @@ impl Replicas {
     ) -> Result<StepGradients, ReplicaError> {
         self.check_usable(model)?;
         let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
-        let mut hands: Vec<Vec<HostBatch>> = vec![Vec::new(); self.len()];
+        let mut batches_per_device: Vec<Vec<HostBatch>> = vec![Vec::new(); self.len()];
         for (index, batch) in batches.into_iter().enumerate() {
-            let device = index % hands.len();
-            hands[device].push(batch);
+            batches_per_device[index % self.len()].push(batch);
         }
-        let busy: Vec<bool> = hands.iter().map(|hand| !hand.is_empty()).collect();
-        for (index, batches) in hands.into_iter().enumerate().filter(|(index, _)| busy[*index]) {
-            self.send(
-                index,
-                Job::Step { step: *step, batches, counts, seed: seed_of(seed, index) },
-            )?;
+        let busy: Vec<bool> = batches_per_device.iter().map(|own| !own.is_empty()).collect();
+        for (index, batches) in batches_per_device.into_iter().enumerate() {
+            if busy[index] {
+                let seed = seed_of(seed, index);
+                self.send(index, Job::Step { step: *step, batches, counts, seed })?;
+            }
         }
-        let shares = self.wait(&busy)?.into_iter().filter_map(|answer| match answer {
-            Answer::Share(share) => Some(share),
-            Answer::Started { .. } | Answer::Updated => None,
-        });
-        let main = "the main device";
-        let summed = worker::attempt(|| Ok(self.sum(model, shares.collect())));
-        match summed {
+        let shares = self.wait(busy)?;
+        match worker::attempt(|| Ok(self.sum(model, shares))) {
             Ok(gradients) => Ok(gradients.checked()?),
             Err(Failure::Step(error)) => Err(error.into()),
-            Err(Failure::Device(message)) => Err(self.break_down(main.into(), message)),
+            Err(Failure::Device(message)) => Err(self.fail("the main device".into(), message)),
         }
     }
 
@@ -203,12 +184,13 @@ impl Replicas {
         for index in 0..self.len() {
             self.send(index, Job::Update(values.clone()))?;
         }
-        let everyone = vec![true; self.len()];
-        self.wait(&everyone).map(drop)
+        self.wait(vec![true; self.len()]).map(drop)
     }
 
-    /// Adds the devices' shares, in their order.
-    fn sum(&self, model: &Mllmseg, shares: Vec<Share>) -> StepGradients {
+    /// Adds the devices' shares, in their order. The batch statistics are those of the first device,
+    /// as PyTorch's DistributedDataParallel saves those of rank 0.
+    fn sum(&self, model: &Mllmseg, mut shares: Vec<Share>) -> StepGradients {
+        let first = shares.first_mut().map(|share| std::mem::take(&mut share.batch_statistics));
         let losses = shares.iter().map(|share| share.losses).sum();
         let mut sums = vec![None; self.paths.len()];
         for (index, gradient) in shares.into_iter().flat_map(|share| share.gradients) {
@@ -223,23 +205,24 @@ impl Replicas {
             norms: GradientNorms::of(model, &params),
             params,
             losses,
-            batch_statistics: Vec::new(),
+            batch_statistics: first.unwrap_or_default(),
         }
     }
 
     fn check_usable(&self, model: &Mllmseg) -> Result<(), ReplicaError> {
-        if let Some(error) = &self.broken {
+        if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         let found = trained_paths(model);
         if found == self.paths {
             return Ok(());
         }
-        let differs = |(a, b): &(&String, &String)| a != b;
-        let pair = self.paths.iter().zip(&found).find(differs);
-        let rest = || self.paths.get(found.len()).or(found.get(self.paths.len()));
-        let path = pair.map(|(path, _)| path).or_else(rest).cloned().unwrap_or_default();
-        Err(ReplicaError::Model { expected: self.paths.len(), found: found.len(), path })
+        let in_one_only = |one: &[String], other: &[String]| {
+            one.iter().find(|path| !other.contains(path)).cloned()
+        };
+        let path = in_one_only(&self.paths, &found).or_else(|| in_one_only(&found, &self.paths));
+        let (expected, path) = (self.paths.len(), path.unwrap_or_default());
+        Err(ReplicaError::Model { expected, found: found.len(), path })
     }
 
     fn send(&mut self, index: usize, job: Job) -> Result<(), ReplicaError> {
@@ -247,45 +230,40 @@ impl Replicas {
             return Ok(());
         }
         let name = self.workers[index].name.clone();
-        Err(self.break_down(name, "its worker has ended".into()))
+        Err(self.fail(name, "its worker has ended".into()))
     }
 
-    /// The answers of the devices that have a job, in their order.
-    fn wait(&mut self, busy: &[bool]) -> Result<Vec<Answer>, ReplicaError> {
+    /// Waits for the devices that have a job; their shares of a step, in the order of the devices.
+    fn wait(&mut self, mut busy: Vec<bool>) -> Result<Vec<Share>, ReplicaError> {
         let deadline = Instant::now() + self.timeout;
-        let mut outcomes: Vec<Option<_>> = busy.iter().map(|_| None).collect();
-        loop {
-            let missing = (0..busy.len()).find(|&index| busy[index] && outcomes[index].is_none());
-            let Some(missing) = missing else { break };
+        let mut answers: Vec<_> = busy.iter().map(|_| Ok(None)).collect();
+        while let Some(index) = busy.iter().position(|&busy| busy) {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.reports.recv_timeout(left) {
-                Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => {
-                    let name = self.workers[worker].name.clone();
-                    return Err(self.break_down(name, message));
+            let (worker, message) = match self.reports.recv_timeout(left) {
+                Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => (worker, message),
+                Ok(Report { worker, outcome }) => {
+                    answers[worker] = outcome;
+                    busy[worker] = false;
+                    continue;
                 }
-                Ok(Report { worker, outcome }) => outcomes[worker] = Some(outcome),
-                Err(error) => {
-                    let message = match error {
-                        RecvTimeoutError::Timeout => {
-                            format!("no answer within {} s", self.timeout.as_secs_f64())
-                        }
-                        RecvTimeoutError::Disconnected => "its worker has ended".into(),
-                    };
-                    let name = self.workers[missing].name.clone();
-                    return Err(self.break_down(name, message));
+                Err(RecvTimeoutError::Timeout) => {
+                    (index, format!("no answer within {} s", self.timeout.as_secs_f64()))
                 }
-            }
+                Err(RecvTimeoutError::Disconnected) => (index, "its worker has ended".into()),
+            };
+            let name = self.workers[worker].name.clone();
+            return Err(self.fail(name, message));
         }
-        let outcomes = outcomes.into_iter().flatten();
-        outcomes.collect::<Result<_, _>>().map_err(|failure| match failure {
+        let shares = answers.into_iter().filter_map(Result::transpose);
+        shares.collect::<Result<_, _>>().map_err(|failure| match failure {
             Failure::Step(error) => ReplicaError::Step(error),
-            Failure::Device(message) => self.break_down("a device".into(), message),
+            Failure::Device(message) => self.fail("a device".into(), message),
         })
     }
 
-    fn break_down(&mut self, device: String, message: String) -> ReplicaError {
+    fn fail(&mut self, device: String, message: String) -> ReplicaError {
         let error = ReplicaError::Device { device, message };
-        self.broken.get_or_insert(error).clone()
+        self.failed.get_or_insert(error).clone()
     }
 }
 
@@ -305,9 +283,9 @@ impl Drop for Replicas {
     /// Idle workers end at once and free their replicas; one that hangs is left to itself.
     fn drop(&mut self) {
         self.workers.clear();
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
         let left = || deadline.saturating_duration_since(Instant::now());
-        while self.broken.is_none() && self.reports.recv_timeout(left()).is_ok() {}
+        while self.failed.is_none() && self.reports.recv_timeout(left()).is_ok() {}
     }
 }
 

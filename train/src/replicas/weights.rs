@@ -1,12 +1,12 @@
 //! Weights and gradients as lists of flat tensors, in the order of the modules.
 //!
-//! The order is that of the paths, which replicas have in common with the model that they were
-//! made from; identifiers of parameters are never compared between devices.
+//! Replicas have this order in common with the model that they were made from; identifiers of
+//! parameters are never compared between devices.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
-use mllmseg_model::Mllmseg;
+use mllmseg_model::named_weights::{Weight, for_each_weight, update_weights};
 
 /// Which weights a list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,121 +18,76 @@ pub(super) enum Which {
 }
 
 impl Which {
-    fn holds<const D: usize>(self, param: &Param<Tensor<D>>) -> bool {
-        self == Which::All || param.is_require_grad()
+    fn holds(self, weight: &dyn Weight) -> bool {
+        self == Which::All || weight.is_trained()
     }
-}
-
-/// The device that a model is on.
-pub(super) fn device_of(model: &Mllmseg) -> Device {
-    model.language_model.embed_tokens.weight.val().device().without_autodiff()
 }
 
 /// Values of weights, without graphs.
-pub(super) fn values<M: Module>(module: &M, which: Which) -> Vec<Tensor<1>> {
-    struct Reader(Which, Vec<Tensor<1>>);
+pub(super) fn values(module: &impl Module, which: Which) -> Vec<Tensor<1>> {
+    let mut values = Vec::new();
+    for_each_weight(module, |_, weight| {
+        if which.holds(weight) {
+            values.push(weight.values());
+        }
+    });
+    values
+}
 
-    impl ModuleVisitor for Reader {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.0.holds(param) {
-                self.1.push(flat(param.val().without_autodiff()));
-            }
+/// The module with weights replaced; the new ones record gradients.
+pub(super) fn with_values<M: Module>(module: M, which: Which, values: Vec<Tensor<1>>) -> M {
+    let mut values = values.into_iter();
+    update_weights(
+        module,
+        |_, weight| which.holds(weight).then(|| values.next()).flatten(),
+        |_, value, _| value,
+    )
+}
+
+/// The module with its integers, which count batches, on another device.
+pub(super) fn with_integers_on<M: Module>(module: M, device: &Device) -> M {
+    struct Integers<'a>(&'a Device);
+
+    impl ModuleMapper for Integers<'_> {
+        fn map_int<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Int>>,
+        ) -> Param<Tensor<D, Int>> {
+            param.map(|value| value.to_device(self.0))
         }
     }
 
-    let mut reader = Reader(which, Vec::new());
-    module.visit(&mut reader);
-    reader.1
-}
-
-/// The module with all weights replaced by plain ones on another device. Integers are moved.
-pub(super) fn with_all<M: Module>(module: M, values: Vec<Tensor<1>>, device: &Device) -> M {
-    module.map(&mut Replacement { which: Which::All, values: values.into_iter(), device })
-}
-
-/// The module with its trained weights replaced.
-pub(super) fn with_trained<M: Module>(module: M, values: Vec<Tensor<1>>, device: &Device) -> M {
-    module.map(&mut Replacement { which: Which::Trained, values: values.into_iter(), device })
-}
-
-struct Replacement<'a> {
-    which: Which,
-    values: std::vec::IntoIter<Tensor<1>>,
-    device: &'a Device,
-}
-
-impl ModuleMapper for Replacement<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if !self.which.holds(&param) {
-            return param;
-        }
-        let Some(value) = self.values.next() else { return param };
-        let trained = self.which == Which::Trained;
-        param.map(|old| {
-            let value = value.reshape(old.shape());
-            if trained { value.autodiff().require_grad() } else { value }
-        })
-    }
-
-    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let device = self.device;
-        param.map(|value| value.to_device(device))
-    }
+    module.map(&mut Integers(device))
 }
 
 /// Gradients of trained weights, each with the position of its weight among them.
-pub(super) fn gradients<M: Module>(
-    module: &M,
-    gradients: GradientsParams,
+pub(super) fn gradients(
+    module: &impl Module,
+    mut gradients: GradientsParams,
 ) -> Vec<(usize, Tensor<1>)> {
-    struct Reader {
-        gradients: GradientsParams,
-        index: usize,
-        found: Vec<(usize, Tensor<1>)>,
-    }
-
-    impl ModuleVisitor for Reader {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if Which::Trained.holds(param) {
-                let gradient = self.gradients.remove::<D>(param.id);
-                self.found.extend(gradient.map(|gradient| (self.index, flat(gradient))));
-                self.index += 1;
-            }
+    let (mut position, mut found) = (0, Vec::new());
+    for_each_weight(module, |_, weight| {
+        if weight.is_trained() {
+            let gradient = weight.take_gradient(&mut gradients);
+            found.extend(gradient.map(|gradient| (position, gradient)));
+            position += 1;
         }
-    }
-
-    let mut reader = Reader { gradients, index: 0, found: Vec::new() };
-    module.visit(&mut reader);
-    reader.found
+    });
+    found
 }
 
-/// The same for a module's optimizer: one for each trained weight that has any.
-pub(super) fn as_gradients<M: Module>(
-    module: &M,
+/// Gradients for a module's optimizer: for each trained weight one, or none.
+pub(super) fn as_gradients(
+    module: &impl Module,
     gradients: Vec<Option<Tensor<1>>>,
 ) -> GradientsParams {
-    struct Writer {
-        gradients: std::vec::IntoIter<Option<Tensor<1>>>,
-        params: GradientsParams,
-    }
-
-    impl ModuleVisitor for Writer {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if !Which::Trained.holds(param) {
-                return;
-            }
-            if let Some(gradient) = self.gradients.next().flatten() {
-                self.params.register::<D>(param.id, gradient.reshape(param.shape()));
-            }
+    let (mut gradients, mut params) = (gradients.into_iter(), GradientsParams::new());
+    for_each_weight(module, |_, weight| {
+        if weight.is_trained()
+            && let Some(gradient) = gradients.next().flatten()
+        {
+            weight.put_gradient(&mut params, gradient);
         }
-    }
-
-    let mut writer = Writer { gradients: gradients.into_iter(), params: GradientsParams::new() };
-    module.visit(&mut writer);
-    writer.params
-}
-
-fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    let elements = x.shape().num_elements();
-    x.reshape([elements])
+    });
+    params
 }

@@ -1,8 +1,8 @@
 //! The thread of one device.
 //!
-//! A worker answers every job once. Whatever goes wrong on its device, a panic of a driver or of a
-//! closed connection included, becomes its last answer; a device that hangs gives none, and the
-//! main thread stops waiting.
+//! A worker answers every job once. A failure of its device, a panic of a driver or of a closed
+//! connection included, becomes its last answer. A device that hangs gives none, and the main
+//! thread stops waiting.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,33 +11,32 @@ use std::thread;
 
 use burn::tensor::{Device, ExecutionError, Tensor};
 use mllmseg_model::Mllmseg;
+use mllmseg_model::mask_decoder::batch_norm::BatchStatistics;
 use rayon::ThreadPoolBuilder;
 
-use super::NamedDevice;
-use super::carry::{TrafficCounter, carry};
 use super::error::ReplicaError;
+use super::transfer::{TrafficCounter, transfer};
 use super::weights::{self, Which};
 use crate::batch::{HostBatch, LossCounts};
 use crate::loss::LossValues;
 use crate::step::{GradientShare, StepError, TrainStep};
-use crate::trainable::{TrainableSet, trained_paths};
+use crate::trainable::{TrainableSet, TrainingMode};
 
-/// What a worker is asked to do.
+/// A device and what messages call it.
+#[derive(Debug, Clone)]
+pub struct NamedDevice {
+    /// As the user asked for it, such as `cuda:1`.
+    pub name: String,
+    /// The handle for tensors.
+    pub device: Device,
+}
+
+/// A task of a worker.
 pub(super) enum Job {
     /// Losses and gradients of its batches.
     Step { step: TrainStep, batches: Vec<HostBatch>, counts: LossCounts, seed: u64 },
     /// New values of the trained weights, on the main device.
     Update(Vec<Tensor<1>>),
-}
-
-/// What it answers.
-pub(super) enum Answer {
-    /// Its replica is on the device and trains the weights at these paths.
-    Started { paths: Vec<String> },
-    /// Its part of a step.
-    Share(Share),
-    /// The new weights are on the device.
-    Updated,
 }
 
 /// One device's part of a step.
@@ -46,9 +45,11 @@ pub(super) struct Share {
     pub losses: LossValues,
     /// On the main device: flat gradients with the positions of their weights.
     pub gradients: Vec<(usize, Tensor<1>)>,
+    /// What batch normalisation saw, on the main device.
+    pub batch_statistics: Vec<BatchStatistics>,
 }
 
-/// Why there is none.
+/// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The step is wrong, not the device.
@@ -57,10 +58,11 @@ pub(super) enum Failure {
     Device(String),
 }
 
-/// An answer and whose it is.
+/// What a worker answers to a job, and first of all when its replica is on the device.
 pub(super) struct Report {
     pub worker: usize,
-    pub outcome: Result<Answer, Failure>,
+    /// The share of a step; `None` for an update and at the start.
+    pub outcome: Result<Option<Share>, Failure>,
 }
 
 /// What a replica is made of.
@@ -68,9 +70,9 @@ pub(super) struct Plan {
     /// Shares its weights with the main model.
     pub model: Mllmseg,
     /// The main device.
-    pub home: Device,
+    pub main_device: Device,
     pub set: TrainableSet,
-    pub dropout: bool,
+    pub mode: TrainingMode,
     pub traffic: TrafficCounter,
     /// How many of the host's cores it computes with; `None` for all of them.
     pub cores: Option<usize>,
@@ -120,7 +122,7 @@ fn work(
     device: Device,
     plan: Plan,
     jobs: Receiver<Job>,
-    report: impl Fn(Result<Answer, Failure>) -> bool,
+    report: impl Fn(Result<Option<Share>, Failure>) -> bool,
 ) {
     let mut replica = match attempt(|| Replica::new(device, plan)) {
         Ok(replica) => replica,
@@ -129,7 +131,7 @@ fn work(
             return;
         }
     };
-    if !report(Ok(Answer::Started { paths: trained_paths(&replica.model) })) {
+    if !report(Ok(None)) {
         return;
     }
     for job in jobs {
@@ -144,32 +146,32 @@ fn work(
 struct Replica {
     model: Mllmseg,
     device: Device,
-    home: Device,
+    main_device: Device,
     traffic: TrafficCounter,
 }
 
 impl Replica {
     fn new(device: Device, plan: Plan) -> Result<Self, Failure> {
-        let Plan { model, home, set, dropout, traffic, .. } = plan;
+        let Plan { model, main_device, set, mode, traffic, .. } = plan;
         let values = weights::values(&model, Which::All);
-        let values = carry(values, &device, &traffic.sent);
-        let model = weights::with_all(model, values, &device);
-        let model = set.prepare(model, dropout);
+        let values = transfer(values, &device, &traffic.sent);
+        let model = weights::with_values(model, Which::All, values);
+        let model = set.prepare(weights::with_integers_on(model, &device), mode);
         device.sync()?;
-        Ok(Self { model, device, home, traffic })
+        Ok(Self { model, device, main_device, traffic })
     }
 
-    fn answer(&mut self, job: Job) -> Result<Answer, Failure> {
+    fn answer(&mut self, job: Job) -> Result<Option<Share>, Failure> {
         match job {
             Job::Step { step, batches, counts, seed } => {
-                self.share(&step, &batches, counts, seed).map(Answer::Share)
+                self.share(&step, &batches, counts, seed).map(Some)
             }
             Job::Update(values) => {
-                let values = carry(values, &self.device, &self.traffic.sent);
-                self.model = weights::with_trained(self.model.clone(), values, &self.device);
+                let values = transfer(values, &self.device, &self.traffic.sent);
+                self.model = weights::with_values(self.model.clone(), Which::Trained, values);
                 // A closed connection is only noticed by waiting for an answer.
                 self.device.sync()?;
-                Ok(Answer::Updated)
+                Ok(None)
             }
         }
     }
@@ -182,12 +184,20 @@ impl Replica {
         seed: u64,
     ) -> Result<Share, Failure> {
         let batches: Vec<_> = batches.iter().map(|batch| batch.to_device(&self.device)).collect();
-        let GradientShare { params, losses, .. } =
+        let GradientShare { params, losses, batch_statistics } =
             step.share_of_gradients(&self.model, &batches, counts, seed).map_err(Failure::Step)?;
         let (positions, gradients): (Vec<_>, Vec<_>) =
             weights::gradients(&self.model, params).into_iter().unzip();
-        let gradients = carry(gradients, &self.home, &self.traffic.received);
-        Ok(Share { losses, gradients: positions.into_iter().zip(gradients).collect() })
+        let gradients = transfer(gradients, &self.main_device, &self.traffic.received);
+        let gradients = positions.into_iter().zip(gradients).collect();
+        let batch_statistics = batch_statistics
+            .into_iter()
+            .map(|BatchStatistics { mean, variance }| BatchStatistics {
+                mean: mean.to_device(&self.main_device),
+                variance: variance.to_device(&self.main_device),
+            })
+            .collect();
+        Ok(Share { losses, gradients, batch_statistics })
     }
 }
 

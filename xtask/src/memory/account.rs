@@ -1,11 +1,10 @@
 //! The bytes of a training step, part by part, and its peak.
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device};
 use mllmseg_model::lora::LoraConfig;
+use mllmseg_model::named_weights::for_each_weight;
 use mllmseg_model::{Mllmseg, MllmsegConfig};
 use mllmseg_train::TrainableSet;
-use mllmseg_train::trainable::ModulePath;
 
 use super::shapes::{self, Sequences};
 
@@ -141,41 +140,22 @@ impl Weights {
     fn of(workload: &Workload) -> Self {
         let lora = Some(LoraConfig::published(workload.rank));
         let model = Mllmseg::new(&workload.config, lora, &Device::flex());
-        let mut sum = Sum { workload, path: ModulePath::default(), weights: Self::default() };
-        model.visit(&mut sum);
-        sum.weights
-    }
-}
-
-struct Sum<'a> {
-    workload: &'a Workload,
-    path: ModulePath,
-    weights: Weights,
-}
-
-impl ModuleVisitor for Sum<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (path, count) = (self.path.joined(), param.lazy_shape().num_elements());
-        let in_decoder = path.starts_with("mask_decoder.");
-        let in_f32 = in_decoder || path.contains(".lora.");
-        let size = if in_f32 { 4 } else { self.workload.dtype.size() };
-        let weights = &mut self.weights;
-        weights.total += count * size;
-        if self.workload.trained.contains(&path) {
-            weights.trained += count * size;
-            weights.gradients += count * size;
-            weights.decoder_gradients += if in_decoder { count * size } else { 0 };
-            weights.moments += 2 * count * 4;
-            weights.masters += if size == 4 { 0 } else { count * 4 };
-            weights.update_workspace = weights.update_workspace.max(2 * count * 4);
-        }
+        let mut weights = Self::default();
+        for_each_weight(&model, |path, weight| {
+            let count = weight.shape().num_elements();
+            let in_decoder = path.starts_with("mask_decoder.");
+            let in_f32 = in_decoder || path.contains(".lora.");
+            let size = if in_f32 { 4 } else { workload.dtype.size() };
+            weights.total += count * size;
+            if workload.trained.contains(path) {
+                weights.trained += count * size;
+                weights.gradients += count * size;
+                weights.decoder_gradients += if in_decoder { count * size } else { 0 };
+                weights.moments += 2 * count * 4;
+                weights.masters += if size == 4 { 0 } else { count * 4 };
+                weights.update_workspace = weights.update_workspace.max(2 * count * 4);
+            }
+        });
+        weights
     }
 }

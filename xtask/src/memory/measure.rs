@@ -35,7 +35,10 @@ pub fn step(workload: &Workload) -> Result<Measured, Box<dyn std::error::Error>>
     let device = Device::flex();
     let lora = Some(LoraConfig::published(workload.rank));
     let model = Mllmseg::new(&workload.config, lora, &device);
-    let mut model = workload.trained.prepare(model, true);
+    let mut model = workload.trained.prepare(
+        model,
+        mllmseg_train::TrainingMode { dropout: true, ..mllmseg_train::TrainingMode::AS_EVALUATION },
+    );
     let step = TrainStep { gradient_checkpointing: workload.recompute, ..TrainStep::new(SEG) };
     let batches = vec![batch(workload, &device)?; workload.batches];
     let mut optimizer = AdamW::new(AdamWConfig::default());

@@ -9,7 +9,9 @@ use mllmseg::device::{DtypeChoice, SelectedDevice};
 use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_train::step::StepGradients;
-use mllmseg_train::{AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
+use mllmseg_train::{
+    AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
+};
 use safetensors::{Dtype, SafeTensors};
 
 use super::dump::{Array, Dump};
@@ -50,7 +52,7 @@ pub fn run(
     };
     let table = NameTable::new(segmenter.config(), has_lora);
     let step = TrainStep::new(segmenter.special_tokens().seg);
-    let mut model = trained.prepare(segmenter.model().clone(), false);
+    let mut model = trained.prepare(segmenter.model().clone(), TrainingMode::AS_EVALUATION);
     let batches = [batch];
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut trajectory = Vec::with_capacity(5 * STEPS);

@@ -1,4 +1,4 @@
-//! Scores on drawn scenes by the form of what is said: what a model has learnt, and what not.
+//! Scores on drawn scenes by the form of the expressions.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -8,11 +8,10 @@ use mllmseg::data::refer::{Dataset, Split};
 use mllmseg::data::scenes::{Form, Part, World, expressions, generate};
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation};
 
-use super::TEST;
+use super::scenes::TEST;
 
-/// Rows of a table, the best of what has a target first: an example, expressions with a target, their
-/// mean IoU and the share of at least 0.5 (as Prec@0.5 counts), expressions without, and the share of
-/// these that is rejected.
+/// Rows of a table, the best mean IoU first: an example; the number of expressions with a target, their
+/// mean IoU and Prec@0.5; the number of expressions without a target, and the share that is rejected.
 ///
 /// `evaluation` is of the validation part of the test scenes, in the gRefCOCO layout.
 pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, Box<dyn Error>> {
@@ -24,7 +23,7 @@ pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, 
     for outcome in &evaluation.outcomes {
         let (_, expression) = selection.expression(outcome.place);
         let example = forms.get(expression.text).ok_or_else(|| {
-            format!("{:?} is said of no scene of seed {}", expression.text, TEST.1)
+            format!("{:?} is not an expression of seed {}", expression.text, TEST.1)
         })?;
         let tally = tallies.entry(example).or_default();
         match outcome.no_target {
@@ -64,12 +63,12 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// All that is said of the test scenes, and an example of its form. Words tell their form, so the
-/// same words are of the same form in every scene.
+/// All expressions of the test scenes, and an example of the form of each. The same words have the
+/// same form in every scene.
 fn forms() -> HashMap<String, &'static str> {
     let world = World::small();
-    let said = |number| expressions(&world, &generate(&world, TEST.1, Part::Val.index(number)));
-    (0..TEST.0).flat_map(said).map(|said| (said.text, example(said.form))).collect()
+    let all = |number| expressions(&world, &generate(&world, TEST.1, Part::Val.index(number)));
+    (0..TEST.0).flat_map(all).map(|one| (one.text, example(one.form))).collect()
 }
 
 fn example(form: Form) -> &'static str {

@@ -10,16 +10,16 @@ use mllmseg::evaluate::Numbers;
 use mllmseg::model::MllmsegConfig;
 use mllmseg::train::Recipe;
 
-use super::{Scenes, TEST};
+use super::scenes::{Scenes, TEST};
 
-/// What the card says that is not always the same.
+/// The parts of the card that change.
 pub(super) struct Card {
     /// [`sizes`].
     pub sizes: String,
     /// As given to `--devices`.
     pub devices: String,
-    /// A [`lesson_row`] for each.
-    pub lessons: String,
+    /// A [`stage_row`] for each.
+    pub stages: String,
     /// Rows of [`by_form`](super::by_form::by_form).
     pub forms: String,
     /// In the gRefCOCO layout.
@@ -44,8 +44,8 @@ pub(super) fn sizes(config: &MllmsegConfig) -> String {
     )
 }
 
-/// What the card says of a lesson, after all of its steps or some of them.
-pub(super) fn lesson_row(
+/// What the card says of a curriculum stage, after all of its steps or some of them.
+pub(super) fn stage_row(
     run: &Path,
     step: Option<usize>,
     scenes: &Scenes,
@@ -82,7 +82,7 @@ impl Card {
         let number = |numbers: &Numbers, name: &str| {
             numbers.get(name).map_or("-".to_string(), |value| format!("{value:.1}"))
         };
-        let Self { sizes, devices, lessons, forms, gres, res, .. } = self;
+        let Self { sizes, devices, stages, forms, gres, res, .. } = self;
         let (g, r) = (|name| number(gres, name), |name| number(res, name));
         format!(
             "# The tiny model
@@ -97,12 +97,12 @@ it knows nothing, and its masks of anything else mean nothing.
 
 Sizes (`config.json`): {sizes}.
 
-It learnt in lessons, each from where the one before ended, on `--devices {devices}`. `cargo xtask tiny-model`
+It was trained in stages, each from where the one before ended, on `--devices {devices}`. `cargo xtask tiny-model`
 does all of it again:
 
 | recipe | data | seed | steps | images | expressions | time |
 | --- | --- | --- | --- | --- | --- | --- |
-{lessons}
+{stages}
 Scores on {images} scenes of another seed (`mllmseg synth --out scenes --images {images} --seed {test_seed}`,
 then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`), in percent:
 

@@ -1,7 +1,8 @@
-//! The model of `assets/tiny/`: drawn scenes, a training from nothing in four lessons, and its card.
+//! The model of `assets/tiny/`: drawn scenes, a curriculum of four stages from nothing, and its card.
 
 mod by_form;
 mod card;
+mod scenes;
 
 use std::error::Error;
 use std::fs;
@@ -10,58 +11,39 @@ use std::time::Instant;
 
 use mllmseg::Segmenter;
 use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::data::scenes::{PictureFormat, SynthOptions, World, write_dataset};
+use mllmseg::data::scenes::World;
 use mllmseg::device::SelectedDevice;
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, Watch, evaluate};
 use mllmseg::train::Recipe;
-use mllmseg::train::learner::lines::Lines;
-use mllmseg::training::{Start, Training, export};
+use mllmseg::training::{Lines, Start, Training, export};
 
 use by_form::by_form;
-use card::{Card, lesson_row, sizes};
+use card::{Card, sizes, stage_row};
+pub use scenes::synth;
+use scenes::{PLACES, SHAPES, SMALL, Scenes, TEST};
 
-/// Scenes to learn from.
-struct Scenes {
-    folder: &'static str,
-    world: fn() -> World,
-    /// Pictures of val, testA and testB, and of train.
-    images: (u64, u64),
-    seed: u64,
-}
-
-const SMALL: Scenes =
-    Scenes { folder: "scenes", world: World::small, images: (200, 60_000), seed: 1 };
-const SHAPES: Scenes =
-    Scenes { folder: "shapes", world: World::shapes, images: (60, 15_000), seed: 2 };
-const PLACES: Scenes =
-    Scenes { folder: "places", world: World::places, images: (100, 36_000), seed: 5 };
-
-/// The recipes that follow each other, the first from nothing, and what each of them learns from. The
-/// run of a lesson is in a folder of the recipe's name.
-const LESSONS: [(&str, Scenes); 4] =
+/// The curriculum: the recipes of its stages, the first from nothing, and the scenes of each. The run
+/// of a stage is in a folder of the recipe's name.
+const STAGES: [(&str, Scenes); 4] =
     [("tiny-begin", SMALL), ("tiny-shapes", SHAPES), ("tiny", SMALL), ("tiny-places", PLACES)];
-
-/// Pictures of the model card's scores, and their seed: no training ever draws it.
-const TEST: (u64, u64) = (150, 20_261_123);
 
 /// Where everything goes.
 #[derive(Debug)]
 pub struct TinyModel {
     /// The checkpoint with its card.
     pub out: PathBuf,
-    /// Scenes and the run; kept, so that a stopped run goes on.
+    /// Scenes and the runs; kept, so that a stopped run can be resumed.
     pub work: PathBuf,
 }
 
 impl TinyModel {
-    /// Draws the scenes unless they are there, trains or goes on training, and writes model and
-    /// card.
+    /// Draws the scenes unless they are there, trains, and writes model and card.
     ///
     /// # Errors
-    /// Whatever fails first; called again, it goes on.
+    /// Whatever fails first; called again, it resumes.
     pub fn make(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
         let mut start = Start::Nothing;
-        for (name, scenes) in LESSONS {
+        for (name, scenes) in STAGES {
             let run = self.work.join(name);
             let model = trained(&run, devices, || {
                 let data = self.draw(&scenes)?;
@@ -81,13 +63,13 @@ impl TinyModel {
         Ok(out)
     }
 
-    /// Writes the model of the last lesson, as it is so far, and its card.
+    /// Writes the model of the last stage, as it is so far, and its card.
     ///
     /// # Errors
     /// Whatever fails first.
     pub fn publish(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
         let device = devices.first().ok_or("no device")?;
-        let [before @ .., (last, learnt)] = LESSONS;
+        let [before @ .., (last, learnt)] = STAGES;
         let run = self.work.join(last);
         let step = export(&run, None, &self.out, device)?;
         let test = tempfile::tempdir()?;
@@ -98,16 +80,16 @@ impl TinyModel {
         let gres = measure(&segmenter, &self.out, &scenes, Dataset::GRefCoco)?;
         let time = started.elapsed();
         let res = measure(&segmenter, &self.out, &scenes, Dataset::RefCoco)?;
-        let mut lessons = String::new();
+        let mut stages = String::new();
         for (name, scenes) in before {
-            lessons += &lesson_row(&self.work.join(name), None, &scenes)?;
+            stages += &stage_row(&self.work.join(name), None, &scenes)?;
         }
-        lessons += &lesson_row(&run, Some(step), &learnt)?;
-        let spellings: Vec<&str> = devices.iter().map(|device| &*device.spelling).collect();
+        stages += &stage_row(&run, Some(step), &learnt)?;
+        let ids: Vec<&str> = devices.iter().map(|device| &*device.id).collect();
         let card = Card {
             sizes: sizes(segmenter.config()),
-            devices: spellings.join(","),
-            lessons,
+            devices: ids.join(","),
+            stages,
             forms: by_form(&scenes, &gres)?,
             gres: gres.summary.numbers,
             res: res.summary.numbers,
@@ -117,7 +99,7 @@ impl TinyModel {
     }
 }
 
-/// The model of a run, which is begun, or gone on with, unless it is done.
+/// The model of a run, which is started or resumed unless it is done.
 pub(crate) fn trained(
     run: &Path,
     devices: &[SelectedDevice],
@@ -133,23 +115,6 @@ pub(crate) fn trained(
         training.go(Default::default(), Box::new(Lines::new(first, steps)))?;
     }
     Ok(model)
-}
-
-/// Scenes on disk: `images` in each of val, testA and testB, and in train.
-///
-/// # Errors
-/// If they cannot be written.
-pub fn synth(
-    out: &Path,
-    world: World,
-    (images, train_images): (u64, u64),
-    seed: u64,
-) -> Result<(), Box<dyn Error>> {
-    let format = PictureFormat::Jpeg;
-    let options =
-        SynthOptions { out: out.to_path_buf(), images, train_images, seed, format, world };
-    write_dataset(&options, &mut |_, _| {})?;
-    Ok(())
 }
 
 /// Nobody watches.

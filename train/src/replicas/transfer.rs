@@ -1,8 +1,8 @@
 //! Many tensors in few transfers.
 //!
 //! A transfer costs at least one round trip, which over a network is as long as sending a megabyte.
-//! Small tensors are therefore joined for the way; large ones are cut, so that no message holds
-//! more than a few megabytes (a message of Burn's remote devices must stay below one gigabyte).
+//! So small tensors are joined in buckets and large ones are cut: no message holds more than a few
+//! megabytes (a message of Burn's remote devices must stay below one gigabyte).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use burn::tensor::{Device, Tensor};
 
 /// Values in one transfer, 16 MB in f32.
-const PARCEL: usize = 4 << 20;
+const BUCKET: usize = 4 << 20;
 
-/// Bytes that have crossed between the device of the main model and others.
+/// Bytes sent between the main device and the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// To the replicas.
@@ -35,43 +35,47 @@ impl TrafficCounter {
     }
 }
 
-/// Moves flat tensors from one device to another, in order. What is there already is not copied,
-/// and not counted.
-pub(super) fn carry(tensors: Vec<Tensor<1>>, device: &Device, bytes: &AtomicU64) -> Vec<Tensor<1>> {
+/// Moves flat tensors from one device to another, in order. Tensors that are already there are
+/// neither copied nor counted.
+pub(super) fn transfer(
+    tensors: Vec<Tensor<1>>,
+    device: &Device,
+    bytes: &AtomicU64,
+) -> Vec<Tensor<1>> {
     if tensors.iter().all(|tensor| tensor.device() == *device) {
         return tensors;
     }
     let mut arrived = Vec::with_capacity(tensors.len());
-    let (mut parcel, mut length) = (Vec::new(), 0);
+    let (mut bucket, mut length) = (Vec::new(), 0);
     for tensor in tensors {
         let [values] = tensor.dims();
         bytes.fetch_add((values * tensor.dtype().size()) as u64, Ordering::Relaxed);
-        let last: Option<&Tensor<1>> = parcel.last();
+        let last: Option<&Tensor<1>> = bucket.last();
         let joins = last.is_none_or(|last| last.dtype() == tensor.dtype());
-        if !joins || length + values > PARCEL {
-            arrived.extend(deliver(std::mem::take(&mut parcel), device));
+        if !joins || length + values > BUCKET {
+            arrived.extend(send_bucket(std::mem::take(&mut bucket), device));
             length = 0;
         }
         length += values;
-        parcel.push(tensor);
+        bucket.push(tensor);
     }
-    arrived.extend(deliver(parcel, device));
+    arrived.extend(send_bucket(bucket, device));
     arrived
 }
 
 /// Sends tensors of one dtype as one, or a single one in pieces.
-fn deliver(parcel: Vec<Tensor<1>>, device: &Device) -> Vec<Tensor<1>> {
-    let lengths: Vec<usize> = parcel.iter().map(|tensor| tensor.dims()[0]).collect();
+fn send_bucket(bucket: Vec<Tensor<1>>, device: &Device) -> Vec<Tensor<1>> {
+    let lengths: Vec<usize> = bucket.iter().map(|tensor| tensor.dims()[0]).collect();
     match lengths.as_slice() {
         [] => Vec::new(),
-        [length] if *length <= PARCEL => {
-            parcel.into_iter().map(|tensor| tensor.to_device(device)).collect()
+        [length] if *length <= BUCKET => {
+            bucket.into_iter().map(|tensor| tensor.to_device(device)).collect()
         }
         [_] => {
-            let whole = Tensor::cat(parcel, 0);
-            let pieces = whole.split(PARCEL, 0).into_iter().map(|piece| piece.to_device(device));
+            let whole = Tensor::cat(bucket, 0);
+            let pieces = whole.split(BUCKET, 0).into_iter().map(|piece| piece.to_device(device));
             vec![Tensor::cat(pieces.collect(), 0)]
         }
-        _ => Tensor::cat(parcel, 0).to_device(device).split_with_sizes(lengths, 0),
+        _ => Tensor::cat(bucket, 0).to_device(device).split_with_sizes(lengths, 0),
     }
 }

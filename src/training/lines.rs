@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
-use burn::train::metric::{MetricDefinition, MetricId, NumericEntry};
+use burn::train::metric::{MetricDefinition, MetricId};
 use burn::train::renderer::{
     EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
     MetricsRendererTraining,
@@ -14,13 +14,12 @@ use burn::train::renderer::{
 /// The least time between two lines about steps.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Writes to standard error.
+/// A renderer that writes lines to standard error.
 #[derive(Debug)]
 pub struct Lines {
     first: usize,
     steps: usize,
     done: usize,
-    in_split: usize,
     validating: bool,
     started: Instant,
     last_line: Option<Instant>,
@@ -30,13 +29,12 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// For a run that goes from step `first` to step `steps`.
+    /// For a run from step `first` to step `steps`.
     pub fn new(first: usize, steps: usize) -> Self {
         Self {
             first,
             steps,
             done: first,
-            in_split: 0,
             validating: false,
             started: Instant::now(),
             last_line: None,
@@ -46,19 +44,11 @@ impl Lines {
     }
 
     fn note(&mut self, state: MetricState) {
-        let MetricState::Numeric(entry, Some(number)) = state else {
-            return;
-        };
-        let value = match number {
-            NumericEntry::Value(value) | NumericEntry::Final(value) => value,
-            NumericEntry::Aggregated { aggregated_value, .. } => aggregated_value,
-        };
-        let Some(name) = self.names.get(&entry.metric_id) else {
-            return;
-        };
+        let MetricState::Numeric(entry, Some(number)) = state else { return };
+        let Some(name) = self.names.get(&entry.metric_id) else { return };
         match self.values.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.values.push((name.clone(), value)),
+            Some((_, value)) => *value = number.current(),
+            None => self.values.push((name.clone(), number.current())),
         }
     }
 
@@ -68,7 +58,7 @@ impl Lines {
             // Writing to a string cannot fail.
             let _ = write!(line, "  {name} {}", short(value));
         }
-        let here = self.done - self.first.min(self.done);
+        let here = self.done.saturating_sub(self.first);
         if !self.validating && here > 0 {
             let left = self.steps.saturating_sub(self.done) as f64 / here as f64;
             let _ = write!(line, "  {} left", clock(self.started.elapsed().mul_f64(left)));
@@ -78,7 +68,7 @@ impl Lines {
     }
 }
 
-/// Four digits that tell something.
+/// Four significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -108,20 +98,18 @@ impl TrainingProgressLogger for Lines {
         self.started = Instant::now();
     }
 
-    fn update_epoch(&mut self, _epoch: usize) {}
+    fn update_epoch(&mut self, _: usize) {}
 
-    fn start_split(&mut self, split: &str, _total_items: usize) {
+    fn start_split(&mut self, split: &str, _: usize) {
         self.validating = split != "train";
-        self.in_split = 0;
         self.values.clear();
     }
 
-    fn update_split(&mut self, items_processed: usize) {
+    fn update_split(&mut self, done: usize) {
         if self.validating {
             return;
         }
-        self.done += items_processed.saturating_sub(self.in_split);
-        self.in_split = items_processed;
+        self.done = done;
         let quiet = self.last_line.is_some_and(|last| last.elapsed() < LINE_EVERY);
         if !quiet || self.done == self.steps {
             self.print();
@@ -138,8 +126,7 @@ impl TrainingProgressLogger for Lines {
 
     fn end(&mut self) {}
 
-    /// burn-train says "Iteration" here after every step.
-    fn log_event_training(&mut self, _event: String) {}
+    fn log_event_training(&mut self, _: String) {}
 }
 
 impl MetricsRenderer for Lines {
@@ -150,21 +137,21 @@ impl MetricsRenderer for Lines {
     }
 }
 
-// Evaluations have a command of their own.
+// Burn's trait also renders evaluations, which have a command of their own here.
 impl MetricsRendererEvaluation for Lines {
-    fn update_test(&mut self, _name: EvaluationName, _state: MetricState) {}
+    fn update_test(&mut self, _: EvaluationName, _: MetricState) {}
 }
 
 impl EvaluationProgressLogger for Lines {
-    fn start_global_progress(&mut self, _total_tests: usize) {}
+    fn start_global_progress(&mut self, _: usize) {}
 
-    fn start_test(&mut self, _name: &str, _total_items: usize) {}
+    fn start_test(&mut self, _: &str, _: usize) {}
 
-    fn update_test_progress(&mut self, _items_processed: usize) {}
+    fn update_test_progress(&mut self, _: usize) {}
 
     fn end_test(&mut self) {}
 
     fn end_global_progress(&mut self) {}
 
-    fn log_event_evaluation(&mut self, _event: String) {}
+    fn log_event_evaluation(&mut self, _: String) {}
 }

@@ -1,0 +1,23 @@
+//! Which device computes: the one place that names backends.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `kind` | the kinds of GPU devices, and which of them are built in |
+//! | `choice` | one device of this machine: `auto`, `cpu`, `cuda:0` |
+//! | `list` | several devices, of this machine and of others |
+//! | `remote` | devices of other hosts |
+//! | `dtype` | the dtype of the large parts of a model |
+
+mod choice;
+mod dtype;
+mod error;
+mod kind;
+mod list;
+mod remote;
+
+pub use choice::{DeviceChoice, SelectedDevice, available, cpu};
+pub use dtype::DtypeChoice;
+pub use error::DeviceError;
+pub use kind::GpuKind;
+pub use list::DeviceList;
+pub use remote::serve;

@@ -1,0 +1,108 @@
+//! Arrays by name in safetensors files, and the trained weights as such arrays.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::{DType, Shape, Tensor, TensorData};
+use mllmseg_model::Mllmseg;
+use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_model::checkpoint::write::write_safetensors;
+use mllmseg_model::named_weights::{for_each_weight, update_weights};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::error::{SnapshotError, io};
+
+/// Arrays by the names of the checkpoint.
+pub(super) type Arrays = BTreeMap<String, TensorData>;
+
+/// Every weight that records gradients, in the layout and dtype of the model; waits for the device.
+///
+/// # Errors
+/// The path of a weight that the table has no name for.
+pub(super) fn trained_weights(model: &Mllmseg, table: &NameTable) -> Result<Arrays, String> {
+    let names = table.names();
+    let (mut arrays, mut nameless) = (Arrays::new(), None);
+    for_each_weight(model, |path, weight| match names.get(path) {
+        _ if !weight.is_trained() => {}
+        None => nameless = Some(path.to_string()),
+        Some(name) => {
+            let array = with_shape(weight.values().to_data(), weight.shape());
+            arrays.insert(name.to_string(), array);
+        }
+    });
+    nameless.map_or(Ok(arrays), |path| Err(format!("no checkpoint name for {path}")))
+}
+
+/// The model with its trained weights replaced.
+///
+/// # Errors
+/// What is missing, left over or of another shape.
+pub(super) fn with_weights(
+    model: Mllmseg,
+    mut arrays: Arrays,
+    table: &NameTable,
+) -> Result<Mllmseg, String> {
+    let names = table.names();
+    let mut problem = None;
+    let model = update_weights(
+        model,
+        |path, weight| {
+            if !weight.is_trained() {
+                return None;
+            }
+            let (name, shape) = (names.get(path).copied().unwrap_or(path), weight.shape());
+            let array = arrays.remove(name);
+            match &array {
+                None => problem = Some(format!("{name} is trained, but not in the file")),
+                Some(array) if *array.shape() != shape => {
+                    problem =
+                        Some(format!("{name} should be {shape:?}, found {:?}", array.shape()));
+                }
+                Some(_) => {}
+            }
+            array.filter(|_| problem.is_none())
+        },
+        |_, array, old| {
+            let flat = with_shape(array, old.shape());
+            Tensor::from_data(flat, (&old.device(), old.dtype()))
+        },
+    );
+    let left_over = || Some(format!("{} is in the file, but not trained", arrays.keys().next()?));
+    problem.or_else(left_over).map_or(Ok(model), Err)
+}
+
+fn with_shape(data: TensorData, shape: Shape) -> TensorData {
+    let (bytes, _, dtype) = data.into_parts();
+    TensorData::from_bytes(bytes, shape, dtype)
+}
+
+/// The dtypes of arrays, for Burn and for safetensors.
+const DTYPES: [(DType, Dtype); 3] =
+    [(DType::F32, Dtype::F32), (DType::BF16, Dtype::BF16), (DType::F16, Dtype::F16)];
+
+pub(super) fn write(arrays: &Arrays, path: &Path) -> Result<(), SnapshotError> {
+    let views = arrays.iter().map(|(name, data)| {
+        let dtype = DTYPES.iter().find(|(dtype, _)| *dtype == data.dtype());
+        let dtype = dtype.map_or(Dtype::F32, |(_, dtype)| *dtype);
+        let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes());
+        Ok((name.clone(), view.map_err(|error| io(path)(std::io::Error::other(error)))?))
+    });
+    Ok(write_safetensors(views.collect::<Result<_, SnapshotError>>()?, path)?)
+}
+
+pub(super) fn read(path: &Path) -> Result<Arrays, SnapshotError> {
+    let damaged = |message: String| SnapshotError::Damaged { path: path.to_path_buf(), message };
+    let bytes = fs::read(path).map_err(io(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let arrays = file.iter().map(|(name, view)| {
+        let found = view.dtype();
+        let Some((dtype, _)) = DTYPES.iter().find(|(_, dtype)| *dtype == found) else {
+            return Err(damaged(format!("{name} is {found:?}; expected F32, BF16 or F16")));
+        };
+        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), *dtype);
+        Ok((name.to_string(), data))
+    });
+    arrays.collect()
+}

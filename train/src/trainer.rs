@@ -1,0 +1,224 @@
+//! The training loop: batches, gradients, clipping, update, snapshots, validations, stops.
+
+use std::sync::Arc;
+use std::sync::mpsc::RecvError;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use burn::train::Interrupter;
+use burn::train::renderer::MetricsRenderer;
+use mllmseg_data::metrics::{GeneralizedMetrics, GeneralizedReport, Protocol};
+use mllmseg_data::tokenizer::SpecialTokens;
+use mllmseg_model::Mllmseg;
+use mllmseg_model::checkpoint::names::NameTable;
+use thiserror::Error;
+
+use crate::ahead::prepare_ahead;
+use crate::batch::{HostBatch, LossCounts};
+use crate::draw::step_seed;
+use crate::metrics::{MetricsDisplay, RecordError, Recorder, StepNumbers};
+use crate::mix::{DataMix, MixError};
+use crate::optimizer::AdamW;
+use crate::recipe::Recipe;
+use crate::replicas::{ReplicaError, Replicas};
+use crate::snapshot::{Progress, SnapshotError, Snapshots};
+use crate::step::{StepGradients, TrainStep};
+use crate::validation::ValidationSet;
+
+/// Everything that a training needs.
+pub struct Trainer {
+    /// Its numbers.
+    pub recipe: Recipe,
+    /// The model, prepared for training
+    /// ([`TrainableSet::prepare`](crate::TrainableSet::prepare)).
+    pub model: Mllmseg,
+    /// How a batch becomes a loss.
+    pub step: TrainStep,
+    /// The optimizer with its state.
+    pub optimizer: AdamW,
+    /// The devices that share each step, if the model's own does not compute it alone.
+    pub replicas: Option<Replicas>,
+    /// Ids of the special tokens.
+    pub special: SpecialTokens,
+    /// Names of the weights.
+    pub table: NameTable,
+    /// Where snapshots are written.
+    pub snapshots: Snapshots,
+    /// How far the training is.
+    pub progress: Progress,
+    /// The training data.
+    pub mix: Arc<DataMix>,
+    /// The validation data.
+    pub validation: Option<Arc<ValidationSet>>,
+}
+
+/// How a training ended.
+#[derive(Debug)]
+pub struct Trained {
+    /// The model, no longer prepared for training.
+    pub model: Mllmseg,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// Why a training stopped.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A step that cannot be taken.
+    #[error("step {step}: {source}")]
+    Step {
+        /// Its number, from 0.
+        step: usize,
+        /// Why.
+        source: ReplicaError,
+    },
+    /// An image or an expression that cannot be read.
+    #[error(transparent)]
+    Data(#[from] MixError),
+    /// The thread that prepares examples is gone.
+    #[error("the thread that prepares examples stopped; resume the run from its last snapshot")]
+    Preparation(#[from] RecvError),
+    /// A snapshot that cannot be written.
+    #[error("after step {step}: {source}")]
+    Snapshot {
+        /// Steps done.
+        step: usize,
+        /// Why.
+        source: SnapshotError,
+    },
+    /// Numbers that cannot be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A validation that fails.
+    #[error("validation after step {step}: {message}")]
+    Validation {
+        /// Steps done.
+        step: usize,
+        /// Why.
+        message: String,
+    },
+}
+
+impl Trainer {
+    /// Trains until the recipe's last step, or until the interrupter says stop: then it ends after
+    /// the step, with a snapshot.
+    ///
+    /// # Errors
+    /// [`TrainError`]; the snapshots written before can be resumed.
+    pub fn run(
+        mut self,
+        renderer: Box<dyn MetricsRenderer>,
+        recorder: &mut dyn Recorder,
+        interrupter: &Interrupter,
+    ) -> Result<Trained, TrainError> {
+        let (first, steps) = (self.progress.step, self.recipe.steps);
+        let schedule = self.recipe.schedule();
+        let pixel_term = self.step.mask_loss.pixel_term();
+        let mut display = MetricsDisplay::start(renderer, pixel_term, steps);
+        let mix = self.mix.clone();
+        let prepared = prepare_ahead(first..steps, move |step| mix.step(step));
+        for step in first..steps {
+            let start = Instant::now();
+            let batches = prepared.recv()??;
+            let images: usize = batches.iter().map(|batch| batch.pixels.shape()[0]).sum();
+            let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
+            let StepGradients { params, norms, losses, batch_statistics } = self
+                .gradients(batches, step_seed(self.recipe.seed, step))
+                .map_err(|source| TrainError::Step { step, source })?;
+            let clip_factor = norms.clip_factor(self.recipe.optimizer.max_gradient_norm);
+            let learning_rate = schedule.learning_rate(step);
+            self.model = self.optimizer.step(learning_rate, self.model, params, clip_factor);
+            let norm = &mut self.model.mask_decoder.head.norm;
+            *norm = norm.clone().updated(&batch_statistics);
+            self.progress.step = step + 1;
+
+            let numbers = StepNumbers {
+                step,
+                losses,
+                gradient_norm: norms.total,
+                images,
+                expressions: counts.expressions,
+                images_per_second: images as f64 / start.elapsed().as_secs_f64(),
+                memory: memory_stats::memory_stats().map_or(0, |m| m.physical_mem as u64),
+                learning_rate,
+            };
+            recorder.step(&numbers)?;
+            display.step(&numbers);
+
+            let mut snapshot_is_due = self.is_due(self.recipe.snapshots.every);
+            if let Some(set) = self.validation.clone()
+                && self.is_due(self.recipe.validation.every)
+                && !interrupter.should_stop()
+            {
+                let report = self.validate(set, &mut display)?;
+                recorder.validation(self.progress.step, &report)?;
+                self.progress.note(report.ciou.unwrap_or(0.0));
+                snapshot_is_due = true;
+            }
+            let stop = interrupter.should_stop();
+            if stop || snapshot_is_due {
+                self.write_snapshot()?;
+            }
+            if stop {
+                break;
+            }
+        }
+        display.end();
+        Ok(Trained { model: self.model.valid(), progress: self.progress })
+    }
+
+    /// Whether a multiple of `every` steps, or the last step, is done.
+    fn is_due(&self, every: usize) -> bool {
+        self.progress.step.is_multiple_of(every) || self.progress.step == self.recipe.steps
+    }
+
+    /// Losses and gradients of one step. Dropout depends on `seed` alone.
+    fn gradients(
+        &mut self,
+        batches: Vec<HostBatch>,
+        seed: u64,
+    ) -> Result<StepGradients, ReplicaError> {
+        if let Some(replicas) = &mut self.replicas {
+            replicas.update(&self.model)?; // to the weights that the last step left
+            return replicas.gradients(&self.step, &self.model, batches, seed);
+        }
+        let device = device_of(&self.model);
+        let batches: Vec<_> = batches.iter().map(|batch| batch.to_device(&device)).collect();
+        Ok(self.step.gradients(&self.model, &batches, seed)?)
+    }
+
+    /// Scores the model on the validation set, by the standard protocol.
+    fn validate(
+        &self,
+        set: Arc<ValidationSet>,
+        display: &mut MetricsDisplay,
+    ) -> Result<GeneralizedReport, TrainError> {
+        let (model, passes) = (self.model.valid(), set.len());
+        let device = device_of(&model);
+        let mut metrics = GeneralizedMetrics::new(Protocol::Standard);
+        let failed = |message| TrainError::Validation { step: self.progress.step, message };
+        display.start_validation(passes);
+        let prepared = prepare_ahead(0..passes, move |pass| set.item(pass));
+        for pass in 0..passes {
+            let item = prepared.recv()??;
+            let predictions = item.predict(&model, &self.special, &device).map_err(failed)?;
+            let scores = item.score(&predictions).map_err(failed)?;
+            metrics.merge(&scores).map_err(|error| failed(error.to_string()))?;
+            display.validation_pass(pass, &metrics.report());
+        }
+        display.end_validation();
+        Ok(metrics.report())
+    }
+
+    fn write_snapshot(&self) -> Result<(), TrainError> {
+        let Self { model, optimizer, table, progress, .. } = self;
+        let written = self.snapshots.save(model, optimizer, table, progress);
+        written.map_err(|source| TrainError::Snapshot { step: progress.step, source })?;
+        Ok(())
+    }
+}
+
+fn device_of(model: &Mllmseg) -> Device {
+    model.mask_decoder.device().without_autodiff()
+}
