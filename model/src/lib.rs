@@ -29,6 +29,7 @@ pub mod mask_decoder;
 pub mod mllmseg;
 pub mod parameters;
 pub mod projector;
+mod read;
 pub mod vision;
 
 pub use config::{MllmsegConfig, Preset, Variant};

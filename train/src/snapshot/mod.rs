@@ -22,7 +22,7 @@ use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::CheckpointError;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::checkpoint::write::{write_json, write_safetensors};
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -245,7 +245,7 @@ fn write_parts(
 ) -> Result<(), SnapshotError> {
     let weights = trained_weights(model, table)
         .map_err(|message| SnapshotError::Mismatch { path: dir.join(WEIGHTS), message })?;
-    write_arrays(weights, &dir.join(WEIGHTS))?;
+    write_safetensors(weights, &dir.join(WEIGHTS))?;
     let saved = optimizer
         .save(table)
         .map_err(|source| SnapshotError::Optimizer { path: dir.join(OPTIMIZER), source })?;
@@ -255,7 +255,7 @@ fn write_parts(
         let both = [named("mean", mean), named("square", square)];
         both.into_iter().chain(master.map(|master| named("master", master))).collect::<Vec<_>>()
     });
-    write_arrays(arrays.collect(), &dir.join(OPTIMIZER))?;
+    write_safetensors(arrays.collect(), &dir.join(OPTIMIZER))?;
     let state = State { progress: progress.clone(), updates };
     let state = serde_json::to_value(&state).map_err(|error| SnapshotError::Damaged {
         path: dir.join(STATE),
@@ -283,36 +283,6 @@ fn moments(
         Some(name) => Err(format!("{name} belongs to no weight that state.json names")),
         None => Ok(saved),
     }
-}
-
-/// An array on its way to a file.
-struct Array(TensorData);
-
-impl View for Array {
-    fn dtype(&self) -> Dtype {
-        match self.0.dtype() {
-            DType::BF16 => Dtype::BF16,
-            DType::F16 => Dtype::F16,
-            _ => Dtype::F32,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.0.as_bytes().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.as_bytes().len()
-    }
-}
-
-fn write_arrays(arrays: Vec<(String, TensorData)>, path: &Path) -> Result<(), SnapshotError> {
-    let views = arrays.into_iter().map(|(name, data)| (name, Array(data))).collect();
-    Ok(write_safetensors(views, path)?)
 }
 
 fn read_arrays(path: &Path) -> Result<BTreeMap<String, TensorData>, SnapshotError> {
