@@ -1,7 +1,9 @@
 //! Every layout loads, and what is saved loads again, in the names of published files.
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
 use mllmseg::data::image::read_image;
@@ -12,62 +14,47 @@ use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
 use mllmseg::{Segmenter, device};
 use safetensors::{Dtype, SafeTensors};
-use xtask::weights::{CheckpointOptions, write_checkpoint};
-
-fn tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
-}
+use support::{case, drawn_checkpoint, tensors_of, tests};
 
 fn small_config() -> MllmsegConfig {
-    MllmsegConfig::from_dir(&tests().join("fixtures/pytorch_bin")).unwrap()
+    MllmsegConfig::from_dir(&tests("fixtures/pytorch_bin")).unwrap()
 }
 
 fn save(model: &Mllmseg, config: &MllmsegConfig, dir: &Path, options: SaveOptions) {
     save_model(model, config, None, dir, options).unwrap();
 }
 
-/// Tensors of all safetensors files of a folder: dtype, shape, bytes.
-fn files_of(dir: &Path) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
-    let mut tensors = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "safetensors") {
-            let bytes = std::fs::read(&path).unwrap();
-            for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
-                let tensor = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
-                assert!(tensors.insert(name, tensor).is_none());
-            }
-        }
-    }
-    tensors
+/// Probabilities of an expression on the image of a case.
+fn probabilities(segmenter: &Segmenter, name: &str, expression: &str) -> Vec<f32> {
+    let image = read_image(case(name).join("image.png")).unwrap();
+    segmenter.encode(&image).unwrap().segment(expression).unwrap().probabilities
+}
+
+/// The largest difference of two weights of the same shape.
+fn difference<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
+    (a - b).abs().max().into_scalar()
 }
 
 /// What is loaded from a reference checkpoint is saved with the same names, shapes and values.
 #[test]
 fn saving_gives_back_every_published_tensor() {
-    for (case, shards) in [("qwen2", 1), ("internlm2_lora", 3)] {
-        let case = tests().join("reference").join(case);
-        let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        write_checkpoint(&case, dir.path(), &CheckpointOptions { shards, ..Default::default() })
-            .unwrap();
+    for (name, shards) in [("qwen2", 1), ("internlm2_lora", 3)] {
+        let (dir, out) = (drawn_checkpoint(name, shards), tempfile::tempdir().unwrap());
         let segmenter = Segmenter::load(dir.path(), &device::cpu()).unwrap();
         let options = SaveOptions { max_shard_bytes: 20_000_000, ..Default::default() };
         segmenter.save(out.path(), options).unwrap();
-        assert_eq!(files_of(dir.path()), files_of(out.path()));
+        assert_eq!(tensors_of(dir.path()), tensors_of(out.path()));
         assert!(out.path().join("model.safetensors.index.json").exists());
 
         let again = Segmenter::load(out.path(), &device::cpu()).unwrap();
-        let image = read_image(case.join("image.png")).unwrap();
-        let [first, second] = [&segmenter, &again].map(|segmenter| {
-            segmenter.encode(&image).unwrap().segment("dog").unwrap().probabilities
-        });
+        let [first, second] = [&segmenter, &again].map(|s| probabilities(s, name, "dog"));
         assert_eq!(first, second);
     }
 }
 
 #[test]
 fn pytorch_files_load_with_their_views_and_dtypes() {
-    let dir = tests().join("fixtures/pytorch_bin");
+    let dir = tests("fixtures/pytorch_bin");
     let mut config = small_config();
     let cpu = device::cpu().device;
     let (model, report) = load_model(&dir, &mut config, LoadOptions::default(), &cpu).unwrap();
@@ -77,7 +64,7 @@ fn pytorch_files_load_with_their_views_and_dtypes() {
     save(&model, &config, out.path(), SaveOptions::default());
     let text = std::fs::read(dir.join("expected.json")).unwrap();
     let expected: BTreeMap<String, (Vec<usize>, f64)> = serde_json::from_slice(&text).unwrap();
-    let saved = files_of(out.path());
+    let saved = tensors_of(out.path());
     assert_eq!(saved.len(), expected.len());
     for (name, (dtype, shape, bytes)) in saved {
         let (expected_shape, expected_sum) = &expected[&name];
@@ -107,11 +94,11 @@ fn sharded_half_precision_files_load_in_any_dtype() {
         assert_eq!(loaded.dtype(), DType::F32);
         let weights = [&model, &loaded].map(|model| model.language_model.lm_head.weight.val());
         let [before, after] = weights;
-        let difference = (before - after).abs().max().into_scalar::<f32>();
-        assert!(difference <= tolerance, "{dtype:?}: {difference}");
+        let found = difference(before, after);
+        assert!(found <= tolerance, "{dtype:?}: {found}");
         let masks = [&model, &loaded].map(|model| model.mask_decoder.text_down.weight.val());
         let [before, after] = masks;
-        assert_eq!((before - after).abs().max().into_scalar::<f32>(), 0.0, "the decoder is f32");
+        assert_eq!(difference(before, after), 0.0, "the decoder is f32");
     }
 }
 
@@ -132,8 +119,8 @@ fn base_models_grow_by_two_tokens_and_get_a_fresh_decoder() {
     let output = model.language_model.lm_head.weight.val(); // [d, 32]
     let old: Tensor<2> = output.clone().narrow(1, 0, 30).mean_dim(1);
     for row in [30, 31] {
-        let difference = (output.clone().narrow(1, row, 1) - old.clone()).abs().max();
-        assert!(difference.into_scalar::<f32>() < 1e-6, "new output rows are the mean of the old");
+        let found = difference(output.clone().narrow(1, row, 1), old.clone());
+        assert!(found < 1e-6, "new output rows are the mean of the old");
     }
     assert_eq!(model.language_model.embed_tokens.weight.dims(), [32, 12]);
 
@@ -156,12 +143,11 @@ fn without_decoder(dir: &Path) {
     safetensors::serialize_to_file(kept, None, &path).unwrap();
 }
 
-/// Folding the adapters in changes nothing but the rounding, and the file has no adapters left.
+/// Merging the adapters changes nothing but the rounding, and the file has no adapters left.
 #[test]
 fn merged_adapters_give_the_same_masks() {
-    let case = tests().join("reference/internlm2_lora");
-    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write_checkpoint(&case, dir.path(), &CheckpointOptions::default()).unwrap();
+    let name = "internlm2_lora";
+    let (dir, out) = (drawn_checkpoint(name, 1), tempfile::tempdir().unwrap());
     let separate = Segmenter::load(dir.path(), &device::cpu()).unwrap();
     assert_eq!(separate.report().lora_rank, Some(4));
     let mut model = separate.model().clone();
@@ -172,9 +158,6 @@ fn merged_adapters_give_the_same_masks() {
     assert!(names.shapes().all(|(name, _)| !name.contains("lora") && !name.contains("base_")));
 
     let merged = Segmenter::load(out.path(), &device::cpu()).unwrap();
-    let image = read_image(case.join("image.png")).unwrap();
-    let [a, b] = [&separate, &merged].map(|segmenter| {
-        segmenter.encode(&image).unwrap().segment("umbrella").unwrap().probabilities
-    });
+    let [a, b] = [&separate, &merged].map(|s| probabilities(s, name, "umbrella"));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4));
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use burn::tensor::DType;
 use mllmseg::data::image::read_image;
 use mllmseg::merge::{MergeError, merge_lora};
 use mllmseg::model::checkpoint::{
@@ -16,7 +17,7 @@ use mllmseg::{Segmenter, device};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
+use xtask::weights::{CheckpointOptions, write_checkpoint};
 
 fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
@@ -171,7 +172,7 @@ fn a_tiny_model_keeps_its_masks() {
 
 #[test]
 fn number_types_on_disk_stay() {
-    for (dtype, on_disk) in [(FloatType::Bf16, Dtype::BF16), (FloatType::F16, Dtype::F16)] {
+    for (dtype, on_disk) in [(DType::BF16, Dtype::BF16), (DType::F16, Dtype::F16)] {
         let options = CheckpointOptions { dtype, ..Default::default() };
         let (_folder, input, output) = checkpoint("internlm2_lora", &options);
         merge_lora(&input, &output).unwrap();

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
 use mllmseg::device;
 use xtask::parity::{Tolerances, compare, run};
-use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
+use xtask::weights::{CheckpointOptions, write_checkpoint};
 
 fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
@@ -43,7 +44,7 @@ fn internlm2_with_lora_and_dynamic_rope_on_the_cpu() {
 /// bf16 weights in shards, computed in f32: exact for the ids, and near the f32 weights' masks.
 #[test]
 fn bf16_shards_are_read_to_their_precision() {
-    let options = CheckpointOptions { shards: 3, dtype: FloatType::Bf16 };
+    let options = CheckpointOptions { shards: 3, dtype: DType::BF16 };
     let checkpoint = drawn("qwen2", options);
     let dump = run(&case("qwen2"), checkpoint.path(), &device::cpu()).unwrap();
     // 8 bits of mantissa through two layers of each kind: hundredths, where values reach 72.

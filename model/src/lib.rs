@@ -31,6 +31,7 @@ pub mod mllmseg;
 pub mod named_weights;
 pub mod parameters;
 pub mod projector;
+mod read;
 pub mod vision;
 
 pub use config::{MllmsegConfig, Preset, Variant};

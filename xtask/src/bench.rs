@@ -12,8 +12,6 @@ use mllmseg::model::mllmseg::{SegToken, token_tensor};
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
 
-use crate::weights::FloatType;
-
 /// Tokens of the system text and the header before the image, in InternVL2.5's template.
 const TOKENS_BEFORE_IMAGE: usize = 45;
 /// Tokens after `</img>` up to `[SEG]`, for an expression of five words.
@@ -157,12 +155,7 @@ pub fn forget_peak_memory() {
 }
 
 /// Writes a checkpoint of drawn weights.
-pub fn draw(config: &MllmsegConfig, out: &Path, dtype: FloatType) -> Result<(), CheckpointError> {
+pub fn draw(config: &MllmsegConfig, out: &Path, dtype: DType) -> Result<(), CheckpointError> {
     let model = Mllmseg::new(config, None, &device::cpu().device);
-    let dtype = match dtype {
-        FloatType::F32 => DType::F32,
-        FloatType::Bf16 => DType::BF16,
-        FloatType::F16 => DType::F16,
-    };
     save_model(&model, config, None, out, SaveOptions { dtype, ..Default::default() })
 }

@@ -3,6 +3,7 @@
 
 pub mod ablation;
 pub mod bench;
+mod case;
 pub mod memory;
 pub mod parity;
 pub mod tiny_model;

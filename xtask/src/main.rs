@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use burn::tensor::DType;
 use clap::{Parser, Subcommand};
 use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::model::{MllmsegConfig, Preset};
@@ -11,7 +12,7 @@ use xtask::memory::command as memory;
 use xtask::memory::counting::CountingAllocator;
 use xtask::parity::{Tolerances, compare};
 use xtask::tiny_model::TinyModel;
-use xtask::weights::{CheckpointOptions, FloatType, write_checkpoint};
+use xtask::weights::{CheckpointOptions, parse_dtype, write_checkpoint};
 
 /// What `memory` measures by; of no weight for the others.
 #[global_allocator]
@@ -35,9 +36,9 @@ enum Chore {
         /// Number of safetensors files
         #[arg(long, default_value_t = 1)]
         shards: usize,
-        /// Number type on disk: f32, bf16 or f16
-        #[arg(long, default_value = "f32")]
-        dtype: FloatType,
+        /// Dtype on disk: f32, bf16 or f16
+        #[arg(long, default_value = "f32", value_parser = parse_dtype)]
+        dtype: DType,
     },
     /// Compare with the outputs of the published implementation; exits with 1 past tolerance
     Parity {
@@ -62,9 +63,9 @@ enum Chore {
         sizes: String,
         /// Folder to write
         out: PathBuf,
-        /// Number type on disk: f32, bf16 or f16
-        #[arg(long, default_value = "bf16")]
-        dtype: FloatType,
+        /// Dtype on disk: f32, bf16 or f16
+        #[arg(long, default_value = "bf16", value_parser = parse_dtype)]
+        dtype: DType,
     },
     /// Load a checkpoint folder and print its size beside the peak of memory
     BenchLoad {

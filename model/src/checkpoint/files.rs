@@ -1,13 +1,23 @@
 //! The layouts of weights in a folder: one file or shards with an index, safetensors or PyTorch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleStore, PytorchStore};
 use serde::Deserialize;
 
-use super::{CheckpointError, safetensors};
+use super::error::CheckpointError;
+use super::safetensors;
+use crate::read::read_text;
+
+/// The layouts in the order in which they are looked for.
+const LAYOUTS: [&str; 4] = [
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+];
 
 /// Every tensor of a checkpoint, by the name it has on disk, unread.
 #[derive(Debug)]
@@ -16,35 +26,23 @@ pub struct WeightFiles {
     tensors: BTreeMap<String, PackTensor>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Copy)]
-enum Format {
-    Safetensors,
-    Pytorch,
-}
-
-/// The layouts in the order in which they are looked for.
-const LAYOUTS: [(&str, Format, bool); 4] = [
-    ("model.safetensors.index.json", Format::Safetensors, true),
-    ("model.safetensors", Format::Safetensors, false),
-    ("pytorch_model.bin.index.json", Format::Pytorch, true),
-    ("pytorch_model.bin", Format::Pytorch, false),
-];
-
 impl WeightFiles {
     /// Finds the layout of a folder and reads names, shapes and dtypes; no weights yet.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let found = LAYOUTS.into_iter().find(|(name, _, _)| dir.join(name).exists());
-        let Some((name, format, is_index)) = found else {
-            return Err(CheckpointError::NoWeights { dir: dir.to_path_buf() });
+        let dir = dir.to_path_buf();
+        let path = LAYOUTS.map(|name| dir.join(name)).into_iter().find(|path| path.exists());
+        let Some(path) = path else {
+            let message = format!("no weights found; expected one of {}", LAYOUTS.join(", "));
+            return Err(CheckpointError::malformed(dir, message));
         };
-        let path = dir.join(name);
-        let tensors = if is_index { open_shards(&path, format)? } else { open_one(&path, format)? };
-        Ok(Self { dir: dir.to_path_buf(), tensors })
+        let tensors = match path.extension().is_some_and(|ending| ending == "json") {
+            true => open_shards(&path)?,
+            false => {
+                let tensors = open_one(&path)?.into_iter();
+                tensors.map(|tensor| (tensor.name.clone(), tensor)).collect()
+            }
+        };
+        Ok(Self { dir, tensors })
     }
 
     /// The folder.
@@ -55,11 +53,6 @@ impl WeightFiles {
     /// Names and shapes, sorted by name.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
-    }
-
-    /// The shape of one tensor.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
     /// Whether there is a mask decoder; base models have none.
@@ -85,79 +78,60 @@ impl WeightFiles {
     }
 }
 
-fn open_one(path: &Path, format: Format) -> Result<BTreeMap<String, PackTensor>, CheckpointError> {
-    let tensors = match format {
-        Format::Safetensors => safetensors::open(path)?,
-        Format::Pytorch => open_pytorch(path)?,
-    };
-    Ok(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
+/// One file, in the format that its name ends in.
+fn open_one(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("safetensors") => safetensors::open(path),
+        Some("bin") => {
+            // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
+            let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
+            let tensors = store.get_all_tensors();
+            let tensors = tensors.map_err(|error| CheckpointError::malformed(path, error))?;
+            Ok(tensors.values().cloned().collect())
+        }
+        _ => Err(CheckpointError::malformed(path, "expected a name in .safetensors or .bin")),
+    }
 }
 
-fn open_pytorch(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
-    // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
-    let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
-    let tensors = store
-        .get_all_tensors()
-        .map_err(|error| CheckpointError::malformed(path, error.to_string()))?;
-    Ok(tensors.values().cloned().collect())
-}
-
-fn open_shards(
-    index_path: &Path,
-    format: Format,
-) -> Result<BTreeMap<String, PackTensor>, CheckpointError> {
+fn open_shards(index_path: &Path) -> Result<BTreeMap<String, PackTensor>, CheckpointError> {
     const MAX_INDEX: u64 = 64 << 20;
-    let length = std::fs::metadata(index_path).map_err(CheckpointError::io(index_path))?.len();
-    if length > MAX_INDEX {
-        let message = format!("expected an index of at most {MAX_INDEX} bytes, found {length}");
-        return Err(CheckpointError::malformed(index_path, message));
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
     }
-    let text = std::fs::read(index_path).map_err(CheckpointError::io(index_path))?;
-    let index: Index = serde_json::from_slice(&text)
-        .map_err(|error| CheckpointError::malformed(index_path, error.to_string()))?;
+    let wrong = |message: String| CheckpointError::malformed(index_path, message);
+    let text = read_text(index_path, MAX_INDEX).map_err(CheckpointError::io(index_path))?;
+    let index: Index = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
 
-    let mut names_of_shard: HashMap<&str, Vec<&str>> = HashMap::new();
-    for (name, shard) in &index.weight_map {
-        names_of_shard.entry(shard).or_default().push(name);
-    }
-    let mut shards: Vec<_> = names_of_shard.into_iter().collect();
-    shards.sort();
-    let mut tensors = BTreeMap::new();
-    for (shard, names) in shards {
-        let path = shard_path(index_path, shard)?;
-        let opened = open_one(&path, format)?;
-        if let Some(missing) = names.into_iter().find(|name| !opened.contains_key(*name)) {
-            return Err(CheckpointError::NotInShard {
-                index: index_path.to_path_buf(),
-                tensor: missing.to_string(),
-                shard: shard.to_string(),
-            });
+    let mut found: BTreeMap<String, (&String, PackTensor)> = BTreeMap::new();
+    for shard in index.weight_map.values().collect::<BTreeSet<_>>() {
+        let path = index_path.with_file_name(shard);
+        if !is_plain_name(shard) {
+            return Err(wrong(format!(
+                "expected the name of a file beside the index, found {shard:?}"
+            )));
         }
-        for (name, tensor) in opened {
-            if tensors.contains_key(&name) {
-                return Err(CheckpointError::Duplicate { path, tensor: name });
+        if !path.is_file() {
+            return Err(wrong(format!("names the shard {shard}, which is not in the folder")));
+        }
+        for tensor in open_one(&path)? {
+            let name = tensor.name.clone();
+            if let Some((other, tensor)) = found.insert(name, (shard, tensor)) {
+                let message = format!("tensor {} is already in {other}", tensor.name);
+                return Err(CheckpointError::malformed(path, message));
             }
-            tensors.insert(name, tensor);
         }
     }
-    Ok(tensors)
+    for (name, shard) in &index.weight_map {
+        if found.get(name).is_none_or(|(place, _)| *place != shard) {
+            return Err(wrong(format!("says that {name} is in {shard}, but it is not")));
+        }
+    }
+    Ok(found.into_iter().map(|(name, (_, tensor))| (name, tensor)).collect())
 }
 
 /// A shard lies beside its index: a name that leads elsewhere is refused.
-fn shard_path(index_path: &Path, shard: &str) -> Result<PathBuf, CheckpointError> {
+fn is_plain_name(shard: &str) -> bool {
     let mut components = Path::new(shard).components();
-    let is_plain_name =
-        matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none();
-    if !is_plain_name {
-        let message = format!("expected the name of a file beside the index, found {shard:?}");
-        return Err(CheckpointError::malformed(index_path, message));
-    }
-    let path = index_path.with_file_name(shard);
-    if !path.is_file() {
-        return Err(CheckpointError::MissingShard {
-            index: index_path.to_path_buf(),
-            shard: shard.to_string(),
-        });
-    }
-    Ok(path)
+    matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
 }

@@ -1,19 +1,19 @@
-//! LoRA folded into the base, from files to files: no model is built, and memory holds one layer.
+//! LoRA merged into the base, from files to files: no model is built, and memory holds one layer.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use burn_pack::{Error as PackError, Tensor as PackTensor};
+use burn::tensor::{DType, Device, Tensor};
+use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
 
-use super::names::{NameTable, is_derived_constant};
-use super::save::write_shards;
-use super::{CheckpointError, WeightFiles};
+use super::error::CheckpointError;
+use super::files::WeightFiles;
+use super::names::NameTable;
+use super::save::{split, write_shards};
 use crate::config::MllmsegConfig;
 use crate::lora::LoraConfig;
 
-/// What was folded.
+/// What was merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MergeReport {
     /// Rank of the adapters.
@@ -26,7 +26,7 @@ pub struct MergeReport {
     pub bytes: usize,
 }
 
-/// Writes the weights with every adapter folded in, `W + alpha / r · B A`, under the names that the
+/// Writes the weights with every adapter merged, `W + alpha / r · B A`, under the names that the
 /// published Python code gives a model without LoRA (`language_model.model…`, no `base_layer`).
 ///
 /// `alpha / r` is that of [`LoraConfig::published`], as everywhere. Sums are in f32; each tensor
@@ -44,13 +44,13 @@ pub fn merge_weights(
     device: &Device,
 ) -> Result<MergeReport, CheckpointError> {
     let source = files.dir().to_path_buf();
-    let rank = files.lora_rank().ok_or_else(|| CheckpointError::NoLora { dir: source.clone() })?;
-    let separate = NameTable::new(config, true);
-    let has_decoder = files.has_mask_decoder();
+    let Some(rank) = files.lora_rank() else {
+        return Err(CheckpointError::NoLora { dir: source });
+    };
+    let (separate, merged) = (NameTable::new(config, true), NameTable::new(config, false));
+    let mut problems = separate.misfits(&files);
     let mut left = files.into_tensors();
-    let mut problems = check_names(&left, &separate, has_decoder);
 
-    let merged = NameTable::new(config, false);
     let (on_disk, new_names) = (separate.names(), merged.names());
     let mut tensors = Vec::new();
     let mut adapters = 0;
@@ -63,17 +63,14 @@ pub fn merge_weights(
         };
         tensor.name = new_name.to_string();
         let layer = path.strip_suffix(".weight").unwrap_or(path);
-        let mut factor = |which: &str| {
-            on_disk
-                .get(format!("{layer}.lora.{which}").as_str())
-                .and_then(|name| left.remove(*name))
-        };
+        let mut factor =
+            |which: &str| left.remove(*on_disk.get(format!("{layer}.lora.{which}").as_str())?);
         if let (Some(a), Some(b)) = (factor("a"), factor("b")) {
-            match fold(tensor, Factors { a, b }, rank, device) {
-                Ok(folded) => tensors.push(folded),
+            adapters += 1;
+            match merge_layer(tensor, a, b, rank, device) {
+                Ok(merged) => tensors.push(merged),
                 Err(problem) => problems.push(problem),
             }
-            adapters += 1;
         } else {
             tensors.push(tensor);
         }
@@ -88,72 +85,40 @@ pub fn merge_weights(
     }));
     let bytes = tensors.iter().map(PackTensor::byte_len).sum();
     let report = MergeReport { rank, adapters, tensors: tensors.len(), bytes };
-    write_shards(tensors, dir, max_shard_bytes)?;
+    write_shards(split(tensors, max_shard_bytes), dir)?;
     Ok(report)
 }
 
-/// Tensors that are missing, and tensors that the configuration has no place for.
-fn check_names(
-    tensors: &BTreeMap<String, PackTensor>,
-    table: &NameTable,
-    has_decoder: bool,
-) -> Vec<String> {
-    let known = table.paths();
-    let needed = |name: &str| has_decoder || !name.starts_with("res_decoder.");
-    let missing = table
-        .pairs()
-        .iter()
-        .filter(|(name, _)| needed(name) && !tensors.contains_key(name))
-        .map(|(name, _)| format!("missing tensor {name}"));
-    let unexpected = tensors
-        .keys()
-        .filter(|name| !known.contains_key(name.as_str()) && !is_derived_constant(name))
-        .map(|name| format!("unexpected tensor {name}: this configuration has no such weight"));
-    missing.chain(unexpected).collect()
-}
-
-/// A layer's adapter as it is on disk: `a` `[r, in]`, `b` `[out, r]`.
-struct Factors {
+/// The weight `[out, in]` with its adapter as it is on disk, `a` `[r, in]` and `b` `[out, r]`,
+/// computed when the writer comes to it.
+fn merge_layer(
+    weight: PackTensor,
     a: PackTensor,
     b: PackTensor,
-}
-
-/// The weight `[out, in]` with its adapter, computed when the writer comes to it.
-fn fold(
-    weight: PackTensor,
-    factors: Factors,
     rank: usize,
     device: &Device,
 ) -> Result<PackTensor, String> {
-    let Factors { a, b } = factors;
     let name = weight.name.clone();
     let [w, fa, fb] = [&weight, &a, &b].map(|tensor| tensor.shape.to_vec());
-    let fits = match *w.as_slice() {
-        [d_output, d_input] => fa == [rank, d_input] && fb == [d_output, rank],
-        _ => false,
-    };
-    if !fits {
+    if !matches!(w[..], [d_output, d_input] if fa == [rank, d_input] && fb == [d_output, rank]) {
         return Err(format!(
             "tensor {name}: expected [out, in] with factors [{rank}, in] and [out, {rank}], \
              found {w:?} with {fa:?} and {fb:?}"
         ));
     }
-    if [&weight, &a, &b].iter().any(|tensor| !tensor.dtype.is_float()) {
-        let found = [weight.dtype, a.dtype, b.dtype];
-        return Err(format!("tensor {name}: expected floats with float factors, found {found:?}"));
+    let dtypes = [weight.dtype, a.dtype, b.dtype];
+    if !dtypes.iter().all(DType::is_float) {
+        return Err(format!("tensor {name}: expected floats with float factors, found {dtypes:?}"));
     }
     let (dtype, shape, device) = (weight.dtype, weight.shape.clone(), device.clone());
     let lora = LoraConfig::published(rank);
     let scale = lora.alpha / lora.rank as f64;
     Ok(bridge::deferred(name, dtype, shape, None, move || {
-        let read = |tensor: &PackTensor| read_f32(tensor, &device);
+        let read = |tensor: &PackTensor| {
+            let data = bridge::to_data(tensor)?;
+            Ok::<_, burn_pack::Error>(Tensor::<2>::from_data(data, (&device, DType::F32)))
+        };
         let update = read(&b)?.matmul(read(&a)?) * scale; // [out, in]
         Ok((read(&weight)? + update).into_data().convert_dtype(dtype))
     }))
-}
-
-fn read_f32(tensor: &PackTensor, device: &Device) -> Result<Tensor<2>, PackError> {
-    let data = TensorData::try_from_bytes(tensor.to_bytes()?, tensor.shape.clone(), tensor.dtype)
-        .map_err(|error| PackError::ValidationError(error.to_string()))?;
-    Ok(Tensor::from_data(data, (device, DType::F32)))
 }

@@ -3,20 +3,24 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`names`] | every tensor's name on disk beside its path in the modules |
-//! | [`files`] | the layouts: one file, shards with an index, safetensors or PyTorch |
+//! | [`files`] | the layouts of a folder: one file, shards with an index, safetensors or PyTorch |
 //! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
+//! | `layout` | one tensor on disk and in the modules: transposed, cast |
+//! | `token_rows` | rows for `[SEG]` and `[REJ]` |
 //! | [`load`] | from files to a model |
 //! | [`save`] | from a model to files |
-//! | [`merge`] | LoRA folded in, from files to files |
+//! | [`merge`] | LoRA merged into the base, from files to files |
 //! | [`mod@write`] | files that appear whole or not at all |
 
 pub mod error;
 pub mod files;
+mod layout;
 pub mod load;
 pub mod merge;
 pub mod names;
 pub mod safetensors;
 pub mod save;
+mod token_rows;
 pub mod write;
 
 pub use error::CheckpointError;

@@ -1,11 +1,12 @@
 //! Every tensor's name in published checkpoints beside its path in our modules.
 //!
-//! The table is written out from the configuration, so that it reads like the checkpoint, works in
-//! both directions, and anything that is not in it is an unexpected tensor.
+//! The table is `names.txt`, which reads like the checkpoint. It works in both directions, and a
+//! tensor that is not in it is unexpected.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::config::{Architecture, MllmsegConfig};
+use super::files::WeightFiles;
+use crate::config::{Architecture, MllmsegConfig, Variant};
 
 /// Pairs of (name on disk, path in [`crate::Mllmseg`]).
 #[derive(Debug, Clone)]
@@ -17,12 +18,39 @@ impl NameTable {
     /// The table of a configuration. `lora_is_separate`: the language model's linear layers carry
     /// PEFT's names, `base_layer`, `lora_A.default` and `lora_B.default`.
     pub fn new(config: &MllmsegConfig, lora_is_separate: bool) -> Self {
-        let mut table = Self { pairs: Vec::new() };
-        table.vision(config);
-        table.language(config, lora_is_separate);
-        table.projector();
-        table.mask_decoder(config);
-        table
+        let (language, variant) = (&config.language, config.mask_decoder.variant);
+        let holds = |condition: &str| match condition {
+            "qkv_bias" => config.vision.qkv_bias,
+            "internlm2" => language.architecture == Architecture::InternLm2,
+            "qwen2" => language.architecture == Architecture::Qwen2,
+            "bias" => language.bias,
+            "lora" => lora_is_separate,
+            "tokens" => variant.uses_language_tokens(),
+            "dsff" => variant == Variant::Dsff,
+            _ => false,
+        };
+        let mut pairs = Vec::new();
+        let lines: Vec<&str> = include_str!("names.txt").lines().collect();
+        for block in lines.split(|line| line.is_empty()) {
+            let count = match block.first() {
+                Some(line) if !line.contains('*') || line.starts_with('#') => 1,
+                Some(line) if line.starts_with("vision_model.") => config.vision.num_hidden_layers,
+                _ => language.num_hidden_layers,
+            };
+            for layer in 0..count {
+                let numbered = |text: &str| text.replace('*', &layer.to_string());
+                for line in block.iter().filter(|line| !line.starts_with('#')) {
+                    let mut columns = line.split_whitespace();
+                    if let (Some(name), Some(path)) = (columns.next(), columns.next())
+                        && columns.all(holds)
+                    {
+                        let name = in_braces(name, lora_is_separate);
+                        pairs.push((numbered(&name), numbered(path)));
+                    }
+                }
+            }
+        }
+        Self { pairs }
     }
 
     /// All pairs, in the order of published files.
@@ -40,150 +68,40 @@ impl NameTable {
         self.pairs.iter().map(|(name, path)| (path.as_str(), name.as_str())).collect()
     }
 
-    fn one(&mut self, name: impl Into<String>, path: impl Into<String>) {
-        self.pairs.push((name.into(), path.into()));
+    /// A line for each tensor that is missing and for each that has no place. A base model has no
+    /// mask decoder, which is no fault.
+    pub(super) fn misfits(&self, files: &WeightFiles) -> Vec<String> {
+        let known = self.paths();
+        let found: HashSet<&str> = files.shapes().map(|(name, _)| name).collect();
+        let has_decoder = files.has_mask_decoder();
+        let needed = |name: &str| has_decoder || !name.starts_with("res_decoder.");
+        let names = self.pairs.iter().map(|(name, _)| name.as_str());
+        let missing = names
+            .filter(|name| needed(name) && !found.contains(name))
+            .map(|name| format!("missing tensor {name}"));
+        let unexpected = files
+            .shapes()
+            .filter(|(name, _)| !known.contains_key(name) && !is_derived_constant(name))
+            .map(|(name, shape)| {
+                format!("unexpected tensor {name} {shape:?}: config.json has no such weight")
+            });
+        missing.chain(unexpected).collect()
     }
+}
 
-    /// The same leaves under both prefixes.
-    fn leaves(&mut self, name: &str, path: &str, leaves: &[&str]) {
-        for leaf in leaves {
-            self.one(format!("{name}.{leaf}"), format!("{path}.{leaf}"));
+/// A name with what stands in braces, or without it.
+fn in_braces(name: &str, keep: bool) -> String {
+    match keep {
+        true => name.replace(['{', '}'], ""),
+        false => {
+            let parts = name.split('{');
+            parts.map(|part| part.split_once('}').map_or(part, |(_, after)| after)).collect()
         }
-    }
-
-    fn linear(&mut self, name: &str, path: &str) {
-        self.leaves(name, path, &["weight", "bias"]);
-    }
-
-    /// Burn calls scale and shift of a norm gamma and beta.
-    fn norm(&mut self, name: &str, path: &str) {
-        self.one(format!("{name}.weight"), format!("{path}.gamma"));
-        self.one(format!("{name}.bias"), format!("{path}.beta"));
-    }
-
-    fn vision(&mut self, config: &MllmsegConfig) {
-        let (name, path) = ("vision_model.embeddings", "vision.embeddings");
-        self.leaves(name, path, &["class_embedding", "position_embedding"]);
-        self.linear(&format!("{name}.patch_embedding"), &format!("{path}.patch_embedding"));
-        for layer in 0..config.vision.num_hidden_layers {
-            let name = format!("vision_model.encoder.layers.{layer}");
-            let path = format!("vision.layers.{layer}");
-            self.leaves(&name, &path, &["ls1", "ls2"]);
-            self.leaves(&name, &path, &["attn.qkv.weight"]);
-            if config.vision.qkv_bias {
-                self.leaves(&name, &path, &["attn.qkv.bias"]);
-            }
-            for linear in ["attn.proj", "mlp.fc1", "mlp.fc2"] {
-                self.linear(&format!("{name}.{linear}"), &format!("{path}.{linear}"));
-            }
-            for norm in ["norm1", "norm2"] {
-                self.norm(&format!("{name}.{norm}"), &format!("{path}.{norm}"));
-            }
-        }
-    }
-
-    fn projector(&mut self) {
-        self.norm("mlp1.0", "projector.norm");
-        self.linear("mlp1.1", "projector.fc1");
-        self.linear("mlp1.3", "projector.fc2");
-    }
-
-    fn language(&mut self, config: &MllmsegConfig, lora_is_separate: bool) {
-        let language = &config.language;
-        let names = match language.architecture {
-            Architecture::InternLm2 => &INTERNLM2,
-            Architecture::Qwen2 => &QWEN2,
-        };
-        let root =
-            if lora_is_separate { "language_model.base_model.model" } else { "language_model" };
-        let path = "language_model";
-        self.one(
-            format!("{root}.{}.weight", names.embedding),
-            format!("{path}.embed_tokens.weight"),
-        );
-        for layer in 0..language.num_hidden_layers {
-            let name = format!("{root}.model.layers.{layer}");
-            let path = format!("{path}.layers.{layer}");
-            for linear in names.linears {
-                let has_bias = match linear.bias {
-                    Bias::Always => true,
-                    Bias::Never => false,
-                    Bias::Configured => language.bias,
-                };
-                let (name, path) =
-                    (format!("{name}.{}", linear.name), format!("{path}.{}", linear.path));
-                self.adapted(&name, &path, has_bias, lora_is_separate);
-            }
-            self.one(
-                format!("{name}.{}.weight", names.attention_norm),
-                format!("{path}.attention_norm.gamma"),
-            );
-            self.one(format!("{name}.{}.weight", names.ffn_norm), format!("{path}.ffn_norm.gamma"));
-        }
-        self.one(format!("{root}.model.norm.weight"), format!("{path}.norm.gamma"));
-        self.one(format!("{root}.{}.weight", names.output), format!("{path}.lm_head.weight"));
-    }
-
-    /// A linear layer with or without adapter.
-    fn adapted(&mut self, name: &str, path: &str, has_bias: bool, lora_is_separate: bool) {
-        let base = if lora_is_separate { format!("{name}.base_layer") } else { name.to_string() };
-        self.leaves(&base, path, &["weight"]);
-        if has_bias {
-            self.leaves(&base, path, &["bias"]);
-        }
-        if lora_is_separate {
-            self.one(format!("{name}.lora_A.default.weight"), format!("{path}.lora.a"));
-            self.one(format!("{name}.lora_B.default.weight"), format!("{path}.lora.b"));
-        }
-    }
-
-    fn mask_decoder(&mut self, config: &MllmsegConfig) {
-        let variant = config.mask_decoder.variant;
-        let (name, path) = ("res_decoder", "mask_decoder");
-        if variant.uses_language_tokens() {
-            self.linear("res_decoder.img_llm_down", "mask_decoder.img_llm_down");
-        }
-        self.linear("res_decoder.text_down", "mask_decoder.text_down");
-        self.linear("res_decoder.text_out_adapter", "mask_decoder.dsff.adapter");
-        self.cross_attention(&format!("{name}.ca_layer_vl"), &format!("{path}.seg_attention"));
-        if variant.uses_language_tokens() {
-            self.linear(
-                "res_decoder.upsample_adapter_l.offset",
-                "mask_decoder.dsff.upsample.offset",
-            );
-        }
-        if variant == crate::Variant::Dsff {
-            self.cross_attention(
-                &format!("{name}.ca_layer_v2l"),
-                &format!("{path}.dsff.cross_attention"),
-            );
-        }
-        self.linear("res_decoder.conv1.0", "mask_decoder.head.conv1");
-        self.norm("res_decoder.conv1.1", "mask_decoder.head.norm");
-        let statistics = ["running_mean", "running_var", "num_batches_tracked"];
-        self.leaves("res_decoder.conv1.1", "mask_decoder.head.norm", &statistics);
-        self.linear("res_decoder.conv2", "mask_decoder.head.conv2");
-    }
-
-    fn cross_attention(&mut self, name: &str, path: &str) {
-        let layer = format!("{name}.decoder.layers.0");
-        for attention in ["self_attn", "multihead_attn"] {
-            let (name, path) = (format!("{layer}.{attention}"), format!("{path}.{attention}"));
-            self.leaves(&name, &path, &["in_proj_weight", "in_proj_bias"]);
-            self.linear(&format!("{name}.out_proj"), &format!("{path}.out_proj"));
-        }
-        for linear in ["linear1", "linear2"] {
-            self.linear(&format!("{layer}.{linear}"), &format!("{path}.{linear}"));
-        }
-        for norm in ["norm1", "norm2", "norm3"] {
-            self.norm(&format!("{layer}.{norm}"), &format!("{path}.{norm}"));
-        }
-        self.norm(&format!("{name}.decoder.norm"), &format!("{path}.norm"));
     }
 }
 
 /// Tensors of published files that carry nothing: constants that the model computes itself.
-pub fn is_derived_constant(name: &str) -> bool {
+fn is_derived_constant(name: &str) -> bool {
     name.ends_with("upsample_adapter_l.init_pos") || name.ends_with("rotary_emb.inv_freq")
 }
 
@@ -192,58 +110,25 @@ pub fn is_lora(name: &str) -> bool {
     name.contains(".lora_A.") || name.contains(".lora_B.")
 }
 
-/// What a family of language models calls its parts.
-struct LanguageNames {
-    embedding: &'static str,
-    output: &'static str,
-    attention_norm: &'static str,
-    ffn_norm: &'static str,
-    linears: &'static [LinearName],
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The names of the reference cases, which the published code wrote.
+    #[test]
+    fn the_table_has_every_published_name() {
+        for (case, lora) in [("qwen2", false), ("internlm2_lora", true)] {
+            let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference").join(case);
+            let text = std::fs::read(case.join("tensors.json")).unwrap();
+            let expected: Vec<(String, Vec<usize>)> = serde_json::from_slice(&text).unwrap();
+            let expected = expected.iter().map(|(name, _)| name.as_str());
+            let expected: HashSet<&str> =
+                expected.filter(|name| !is_derived_constant(name)).collect();
+            let table = NameTable::new(&MllmsegConfig::from_dir(&case).unwrap(), lora);
+            assert_eq!(table.paths().into_keys().collect::<HashSet<_>>(), expected);
+            assert_eq!(table.names().len(), table.pairs().len());
+        }
+    }
 }
-
-struct LinearName {
-    name: &'static str,
-    path: &'static str,
-    bias: Bias,
-}
-
-#[derive(Clone, Copy)]
-enum Bias {
-    Always,
-    Never,
-    Configured,
-}
-
-const fn linear(name: &'static str, path: &'static str, bias: Bias) -> LinearName {
-    LinearName { name, path, bias }
-}
-
-static INTERNLM2: LanguageNames = LanguageNames {
-    embedding: "model.tok_embeddings",
-    output: "output",
-    attention_norm: "attention_norm",
-    ffn_norm: "ffn_norm",
-    linears: &[
-        linear("attention.wqkv", "attention.qkv", Bias::Configured),
-        linear("attention.wo", "attention.output", Bias::Configured),
-        linear("feed_forward.w1", "feed_forward.gate", Bias::Never),
-        linear("feed_forward.w3", "feed_forward.up", Bias::Never),
-        linear("feed_forward.w2", "feed_forward.down", Bias::Never),
-    ],
-};
-
-static QWEN2: LanguageNames = LanguageNames {
-    embedding: "model.embed_tokens",
-    output: "lm_head",
-    attention_norm: "input_layernorm",
-    ffn_norm: "post_attention_layernorm",
-    linears: &[
-        linear("self_attn.q_proj", "attention.qkv.q", Bias::Always),
-        linear("self_attn.k_proj", "attention.qkv.k", Bias::Always),
-        linear("self_attn.v_proj", "attention.qkv.v", Bias::Always),
-        linear("self_attn.o_proj", "attention.output", Bias::Never),
-        linear("mlp.gate_proj", "feed_forward.gate", Bias::Never),
-        linear("mlp.up_proj", "feed_forward.up", Bias::Never),
-        linear("mlp.down_proj", "feed_forward.down", Bias::Never),
-    ],
-};

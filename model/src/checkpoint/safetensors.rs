@@ -3,85 +3,101 @@
 //! Reading instead of mapping keeps the peak memory of a load at the model plus one tensor, and a
 //! file that shrinks meanwhile is an error and not a signal.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 use burn_store::bridge;
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 
 /// Longest header that is accepted; a published 8B model's is under 200 KB.
 const MAX_HEADER: u64 = 100 << 20;
 
-/// The tensors of a file, by name, unread.
-pub fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
-    let mut file = File::open(path).map_err(CheckpointError::io(path))?;
-    let file_length = file.metadata().map_err(CheckpointError::io(path))?.len();
-    if file_length < 8 {
-        let message = format!("expected a safetensors header, found a file of {file_length} bytes");
-        return Err(CheckpointError::malformed(path, message));
-    }
-    let mut prefix = [0u8; 8];
-    file.read_exact(&mut prefix).map_err(CheckpointError::io(path))?;
-    let header_length = u64::from_le_bytes(prefix);
-    if header_length > MAX_HEADER || header_length > file_length - 8 {
-        let message = format!(
-            "the header claims {header_length} bytes, but the file has {} after the length and at \
-             most {MAX_HEADER} are accepted",
-            file_length - 8
-        );
-        return Err(CheckpointError::malformed(path, message));
-    }
-    let mut header = Vec::new();
-    file.take(header_length).read_to_end(&mut header).map_err(CheckpointError::io(path))?;
-    // Checks that the ranges are without holes or overlaps and fit shapes and dtypes.
-    let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| CheckpointError::malformed(path, format!("unusable header: {error}")))?;
-    let data_start = 8 + header_length;
-    let data_length = metadata.data_len() as u64;
-    if file_length - data_start != data_length {
-        let message = format!(
-            "the header describes {data_length} bytes of tensors, the file holds {}",
-            file_length - data_start
-        );
-        return Err(CheckpointError::malformed(path, message));
-    }
-    let mut tensors = Vec::new();
-    for (name, info) in metadata.tensors() {
-        let dtype = burn_dtype(info.dtype).ok_or_else(|| {
-            let found = info.dtype;
-            let message =
-                format!("tensor {name}: expected f32, f16, bf16 or integers, found {found:?}");
-            CheckpointError::malformed(path, message)
-        })?;
-        let start = data_start + info.data_offsets.0 as u64;
-        let length = info.data_offsets.1 - info.data_offsets.0;
-        tensors.push(deferred(path.to_path_buf(), name, dtype, info.shape.clone(), start, length));
-    }
-    Ok(tensors)
+/// Each dtype that tensors may have: the format's and Burn's.
+pub(super) const DTYPES: [(Dtype, DType); 7] = [
+    (Dtype::F64, DType::F64),
+    (Dtype::F32, DType::F32),
+    (Dtype::F16, DType::F16),
+    (Dtype::BF16, DType::BF16),
+    (Dtype::I64, DType::I64),
+    (Dtype::I32, DType::I32),
+    (Dtype::U8, DType::U8),
+];
+
+/// All tensors of a file of trusted size, by name.
+///
+/// # Errors
+/// [`CheckpointError::Malformed`] and [`CheckpointError::Io`].
+pub fn read_safetensors(path: &Path) -> Result<BTreeMap<String, TensorData>, CheckpointError> {
+    let read = |tensor: PackTensor| Ok((tensor.name.clone(), bridge::into_data(tensor)?));
+    let tensors = open(path)?.into_iter().map(read).collect::<Result<_, PackError>>();
+    tensors.map_err(|error| CheckpointError::malformed(path, error))
 }
 
+/// The tensors of a file, unread.
+pub(super) fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
+    let io = || CheckpointError::io(path);
+    let wrong = |message: String| CheckpointError::malformed(path, message);
+    let mut file = File::open(path).map_err(io())?;
+    let file_length = file.metadata().map_err(io())?.len();
+    let mut length = [0u8; 8];
+    let Some(after_length) = file_length.checked_sub(length.len() as u64) else {
+        return Err(wrong(format!(
+            "expected a safetensors header, found a file of {file_length} bytes"
+        )));
+    };
+    file.read_exact(&mut length).map_err(io())?;
+    let header_length = u64::from_le_bytes(length);
+    if header_length > MAX_HEADER.min(after_length) {
+        return Err(wrong(format!(
+            "the header claims {header_length} bytes, but the file has {after_length} after the \
+             length and at most {MAX_HEADER} are accepted"
+        )));
+    }
+    let mut header = Vec::new();
+    file.take(header_length).read_to_end(&mut header).map_err(io())?;
+    // Checks that the ranges are without holes or overlaps and fit shapes and dtypes.
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|error| wrong(format!("unusable header: {error}")))?;
+    let (described, held) = (metadata.data_len() as u64, after_length - header_length);
+    if described != held {
+        return Err(wrong(format!(
+            "the header describes {described} bytes of tensors, the file holds {held}"
+        )));
+    }
+    let start = file_length - held;
+    let tensors = metadata.tensors();
+    tensors.into_iter().map(|(name, info)| deferred(path, name, info, start)).collect()
+}
+
+/// One tensor, which is read when it is asked for. `data_start`: where the file's data begins.
 fn deferred(
-    path: PathBuf,
+    path: &Path,
     name: String,
-    dtype: DType,
-    shape: Vec<usize>,
-    start: u64,
-    length: usize,
-) -> PackTensor {
-    let shape = Shape::from(shape);
-    let declared = shape.clone();
-    bridge::deferred(name, dtype, shape, None, move || {
-        let bytes = read_range(&path, start, length)
+    info: &TensorInfo,
+    data_start: u64,
+) -> Result<PackTensor, CheckpointError> {
+    let Some((_, dtype)) = DTYPES.into_iter().find(|(stored, _)| *stored == info.dtype) else {
+        let found = info.dtype;
+        let message =
+            format!("tensor {name}: expected f32, f16, bf16 or integers, found {found:?}");
+        return Err(CheckpointError::malformed(path, message));
+    };
+    let (start, end) = info.data_offsets;
+    let shape = Shape::from(info.shape.clone());
+    let (path, declared) = (path.to_path_buf(), shape.clone());
+    Ok(bridge::deferred(name, dtype, shape, None, move || {
+        let bytes = read_range(&path, data_start + start as u64, end - start)
             .map_err(|error| PackError::IoError(format!("{}: {error}", path.display())))?;
         TensorData::try_from_bytes(Bytes::from_bytes_vec(bytes), declared.clone(), dtype)
             .map_err(|error| PackError::ValidationError(error.to_string()))
-    })
+    }))
 }
 
 fn read_range(path: &Path, start: u64, length: usize) -> std::io::Result<Vec<u8>> {
@@ -90,16 +106,4 @@ fn read_range(path: &Path, start: u64, length: usize) -> std::io::Result<Vec<u8>
     let mut bytes = vec![0u8; length];
     file.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-fn burn_dtype(dtype: Dtype) -> Option<DType> {
-    Some(match dtype {
-        Dtype::F64 => DType::F64,
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        Dtype::I64 => DType::I64,
-        Dtype::I32 => DType::I32,
-        _ => return None,
-    })
 }

@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use super::{
-    Architecture, LanguageConfig, MaskDecoderConfig, MllmsegConfig, PsVersion, RopeScaling,
-    VisionConfig,
-};
+use super::language::Architecture::{self, InternLm2, Qwen2};
+use super::language::{LanguageConfig, RopeScaling};
+use super::mask_decoder::MaskDecoderConfig;
+use super::mllmseg::{MllmsegConfig, PsVersion};
+use super::vision::VisionConfig;
 
 /// The published bases, and the small model of this project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub enum Preset {
     Tiny,
 }
 
+/// (name, decoder, layers, width, heads, key/value heads, MLP, epsilon, vocabulary)
+type Row = (&'static str, Architecture, usize, usize, usize, usize, usize, f64, usize);
+
 impl Preset {
     /// All presets.
     pub const ALL: [Preset; 7] = [
@@ -38,57 +42,36 @@ impl Preset {
         Preset::Tiny,
     ];
 
+    fn row(self) -> Row {
+        use Preset::*;
+        match self {
+            InternVl2_2b => ("internvl2-2b", InternLm2, 24, 2048, 16, 8, 8192, 1e-5, 92_555),
+            InternVl2_8b => ("internvl2-8b", InternLm2, 32, 4096, 32, 8, 14_336, 1e-5, 92_555),
+            InternVl2_5_1b => ("internvl2_5-1b", Qwen2, 24, 896, 14, 2, 4864, 1e-6, 151_676),
+            InternVl2_5_2b => ("internvl2_5-2b", InternLm2, 24, 2048, 16, 8, 8192, 1e-5, 92_555),
+            InternVl2_5_4b => ("internvl2_5-4b", Qwen2, 36, 2048, 16, 2, 11_008, 1e-6, 151_676),
+            InternVl2_5_8b => ("internvl2_5-8b", InternLm2, 32, 4096, 32, 8, 14_336, 1e-5, 92_555),
+            Tiny => ("tiny", Qwen2, 4, 128, 4, 2, 384, 1e-6, 512),
+        }
+    }
+
     /// The name used on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Preset::InternVl2_2b => "internvl2-2b",
-            Preset::InternVl2_8b => "internvl2-8b",
-            Preset::InternVl2_5_1b => "internvl2_5-1b",
-            Preset::InternVl2_5_2b => "internvl2_5-2b",
-            Preset::InternVl2_5_4b => "internvl2_5-4b",
-            Preset::InternVl2_5_8b => "internvl2_5-8b",
-            Preset::Tiny => "tiny",
-        }
+        self.row().0
     }
 
     /// The sizes, `[SEG]` and `[REJ]` included in the vocabulary.
     pub fn config(self) -> MllmsegConfig {
-        use Architecture::{InternLm2, Qwen2};
-        // (architecture, layers, width, heads, key/value heads, MLP, eps, vocabulary)
-        let (architecture, layers, width, heads, kv_heads, mlp, eps, vocab) = match self {
-            Preset::InternVl2_5_1b => (Qwen2, 24, 896, 14, 2, 4864, 1e-6, 151_676),
-            Preset::InternVl2_2b | Preset::InternVl2_5_2b => {
-                (InternLm2, 24, 2048, 16, 8, 8192, 1e-5, 92_555)
-            }
-            Preset::InternVl2_5_4b => (Qwen2, 36, 2048, 16, 2, 11_008, 1e-6, 151_676),
-            Preset::InternVl2_8b | Preset::InternVl2_5_8b => {
-                (InternLm2, 32, 4096, 32, 8, 14_336, 1e-5, 92_555)
-            }
-            Preset::Tiny => (Qwen2, 4, 128, 4, 2, 384, 1e-6, 512),
-        };
-        let tiny = self == Preset::Tiny;
-        let image_size = if tiny { 96 } else { 448 };
-        let template = if matches!(self, Preset::InternVl2_2b | Preset::InternVl2_8b) {
-            "internlm2-chat"
-        } else {
-            "internvl2_5"
+        let (_, architecture, layers, width, heads, kv_heads, mlp, eps, vocab) = self.row();
+        let vision = if self == Self::Tiny { tiny_vision() } else { internvit_300m() };
+        let decoder_heads = if self == Self::Tiny { 2 } else { 8 };
+        let template = match self {
+            Self::InternVl2_2b | Self::InternVl2_8b => "internlm2-chat",
+            _ => "internvl2_5",
         };
         MllmsegConfig {
-            vision: VisionConfig {
-                hidden_size: if tiny { 128 } else { 1024 },
-                intermediate_size: if tiny { 384 } else { 4096 },
-                num_hidden_layers: if tiny { 4 } else { 24 },
-                num_attention_heads: if tiny { 4 } else { 16 },
-                patch_size: if tiny { 8 } else { 14 },
-                image_size,
-                layer_norm_eps: 1e-6,
-                qkv_bias: true,
-                // Few layers learn sooner when each of them counts from the start.
-                initializer_factor: if tiny { 1.0 } else { 0.1 },
-                norm_type: None,
-                qk_normalization: false,
-                hidden_act: None,
-            },
+            image_size: vision.image_size,
+            vision,
             language: LanguageConfig {
                 architecture,
                 vocab_size: vocab,
@@ -104,10 +87,9 @@ impl Preset {
                 bias: false,
             },
             mask_decoder: MaskDecoderConfig {
-                num_attention_heads: if tiny { 2 } else { 8 },
+                num_attention_heads: decoder_heads,
                 ..MaskDecoderConfig::default()
             },
-            image_size,
             downsample_ratio: 0.5,
             ps_version: PsVersion::V2,
             select_layer: -1,
@@ -117,13 +99,43 @@ impl Preset {
     }
 }
 
+fn internvit_300m() -> VisionConfig {
+    VisionConfig {
+        hidden_size: 1024,
+        intermediate_size: 4096,
+        num_hidden_layers: 24,
+        num_attention_heads: 16,
+        patch_size: 14,
+        image_size: 448,
+        layer_norm_eps: 1e-6,
+        qkv_bias: true,
+        initializer_factor: 0.1,
+    }
+}
+
+fn tiny_vision() -> VisionConfig {
+    VisionConfig {
+        hidden_size: 128,
+        intermediate_size: 384,
+        num_hidden_layers: 4,
+        num_attention_heads: 4,
+        patch_size: 8,
+        image_size: 96,
+        // Few layers learn sooner when each of them counts from the start.
+        initializer_factor: 1.0,
+        ..internvit_300m()
+    }
+}
+
 impl FromStr for Preset {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
         Preset::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Preset::ALL.iter().map(|preset| preset.name()).collect();
-            format!("unknown preset {name:?}; known are {}", known.join(", "))
+            format!(
+                "unknown preset {name:?}; known are {}",
+                Preset::ALL.map(Preset::name).join(", ")
+            )
         })
     }
 }

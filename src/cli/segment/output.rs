@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use burn::tensor::{DType, TensorData};
 use image::{DynamicImage, RgbImage};
 use mllmseg::model::checkpoint::write::write_safetensors;
 use mllmseg::overlay::{OverlayItem, draw_overlay, mask_png, write_png_atomic};
 use mllmseg::{MaskPrediction, Segmenter};
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
 use super::inputs::Input;
@@ -93,12 +92,13 @@ impl Scores {
     }
 
     /// Writes the file, whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), CliError> {
+    pub fn write(self, path: &Path) -> Result<(), CliError> {
         let count = self.rejected.len();
-        let scores = TensorView::new(Dtype::F32, vec![count, self.size, self.size], &self.values)?;
-        let rejected = TensorView::new(Dtype::U8, vec![count], &self.rejected)?;
-        let tensors = vec![("scores".to_string(), scores), ("rejected".to_string(), rejected)];
-        Ok(write_safetensors(tensors, path)?)
+        let shape = [count, self.size, self.size];
+        let scores = TensorData::from_bytes_vec(self.values, shape, DType::F32);
+        let rejected = TensorData::new(self.rejected, [count]);
+        let arrays = vec![("scores".to_string(), scores), ("rejected".to_string(), rejected)];
+        Ok(write_safetensors(arrays, path)?)
     }
 }
 

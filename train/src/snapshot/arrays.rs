@@ -1,18 +1,11 @@
-//! Arrays by name in safetensors files, and the trained weights as such arrays.
+//! The trained weights as arrays by the names of the checkpoint.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn::tensor::{Shape, Tensor, TensorData};
 use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
-use mllmseg_model::checkpoint::write::write_safetensors;
 use mllmseg_model::named_weights::{for_each_weight, update_weights};
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
-
-use super::error::{SnapshotError, io};
 
 /// Arrays by the names of the checkpoint.
 pub(super) type Arrays = BTreeMap<String, TensorData>;
@@ -76,33 +69,4 @@ pub(super) fn with_weights(
 fn with_shape(data: TensorData, shape: Shape) -> TensorData {
     let (bytes, _, dtype) = data.into_parts();
     TensorData::from_bytes(bytes, shape, dtype)
-}
-
-/// The dtypes of arrays, for Burn and for safetensors.
-const DTYPES: [(DType, Dtype); 3] =
-    [(DType::F32, Dtype::F32), (DType::BF16, Dtype::BF16), (DType::F16, Dtype::F16)];
-
-pub(super) fn write(arrays: &Arrays, path: &Path) -> Result<(), SnapshotError> {
-    let views = arrays.iter().map(|(name, data)| {
-        let dtype = DTYPES.iter().find(|(dtype, _)| *dtype == data.dtype());
-        let dtype = dtype.map_or(Dtype::F32, |(_, dtype)| *dtype);
-        let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes());
-        Ok((name.clone(), view.map_err(|error| io(path)(std::io::Error::other(error)))?))
-    });
-    Ok(write_safetensors(views.collect::<Result<_, SnapshotError>>()?, path)?)
-}
-
-pub(super) fn read(path: &Path) -> Result<Arrays, SnapshotError> {
-    let damaged = |message: String| SnapshotError::Damaged { path: path.to_path_buf(), message };
-    let bytes = fs::read(path).map_err(io(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let arrays = file.iter().map(|(name, view)| {
-        let found = view.dtype();
-        let Some((dtype, _)) = DTYPES.iter().find(|(_, dtype)| *dtype == found) else {
-            return Err(damaged(format!("{name} is {found:?}; expected F32, BF16 or F16")));
-        };
-        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), *dtype);
-        Ok((name.to_string(), data))
-    });
-    arrays.collect()
 }

@@ -29,6 +29,9 @@ pub enum SnapshotError {
     /// A file of the snapshot that cannot be written.
     #[error("{0}; the earlier snapshots are as they were")]
     Write(#[from] CheckpointError),
+    /// Arrays of the snapshot that cannot be read.
+    #[error("{0}; remove the folder to resume from the snapshot before it")]
+    Read(CheckpointError),
     /// A file of the snapshot that is damaged.
     #[error("{path}: {message}; remove the folder to resume from the snapshot before it")]
     Damaged {

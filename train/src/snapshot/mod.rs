@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 
 use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
-use mllmseg_model::checkpoint::write::write_json;
+use mllmseg_model::checkpoint::safetensors::read_safetensors;
+use mllmseg_model::checkpoint::write::{write_json, write_safetensors};
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::state::SavedState;
@@ -191,11 +192,13 @@ pub fn restore(
     let State { progress, updates, batch_norm } = serde_json::from_str(&text).map_err(|error| {
         SnapshotError::Damaged { path: state.clone(), message: error.to_string() }
     })?;
-    let mut model = with_weights(model, arrays::read(&weights)?, table)
-        .map_err(|message| SnapshotError::Mismatch { path: weights, message })?;
+    let mut model =
+        with_weights(model, read_safetensors(&weights).map_err(SnapshotError::Read)?, table)
+            .map_err(|message| SnapshotError::Mismatch { path: weights, message })?;
     running::restore(&mut model.mask_decoder.head.norm, batch_norm)
         .map_err(|message| SnapshotError::Mismatch { path: state, message })?;
-    let saved = SavedState { updates, arrays: arrays::read(&optimizer)? };
+    let saved =
+        SavedState { updates, arrays: read_safetensors(&optimizer).map_err(SnapshotError::Read)? };
     let optimizer = AdamW::restore(config, saved, &model, table)
         .map_err(|error| SnapshotError::Mismatch { path: optimizer, message: error.to_string() })?;
     Ok((model, optimizer, progress))
@@ -211,9 +214,9 @@ fn write_files(
     let [state, weights, moments] = [STATE, WEIGHTS, OPTIMIZER].map(|name| dir.join(name));
     let mismatch = |path: &Path, message| SnapshotError::Mismatch { path: path.into(), message };
     let trained = trained_weights(model, table).map_err(|message| mismatch(&weights, message))?;
-    arrays::write(&trained, &weights)?;
+    write_safetensors(trained.into_iter().collect(), &weights)?;
     let saved = optimizer.save(table).map_err(|error| mismatch(&moments, error.to_string()))?;
-    arrays::write(&saved.arrays, &moments)?;
+    write_safetensors(saved.arrays.into_iter().collect(), &moments)?;
     let batch_norm = RunningStatistics::of(&model.mask_decoder.head.norm);
     let contents = State { progress: progress.clone(), updates: saved.updates, batch_norm };
     let contents =

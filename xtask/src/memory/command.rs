@@ -9,7 +9,7 @@ use mllmseg_train::TrainableSet;
 
 use super::measure::{self, Measured};
 use super::{Account, Workload};
-use crate::weights::FloatType;
+use crate::weights::parse_dtype;
 
 /// What the step is given.
 #[derive(Args, Clone)]
@@ -20,9 +20,9 @@ pub struct Options {
     /// Cut the language model and the vision encoder down to so many layers
     #[arg(long)]
     layers: Option<usize>,
-    /// Number type of the frozen weights: f32, bf16 or f16
-    #[arg(long, default_value = "bf16")]
-    dtype: FloatType,
+    /// Dtype of the frozen weights: f32, bf16 or f16
+    #[arg(long, default_value = "bf16", value_parser = parse_dtype)]
+    dtype: DType,
     /// Rank of the adapters
     #[arg(long, default_value_t = 64)]
     rank: usize,
@@ -85,14 +85,9 @@ pub fn run(options: Options) -> Result<ExitCode, Box<dyn std::error::Error>> {
         println!("{}", measure::step(&workload)?.line());
         return Ok(ExitCode::SUCCESS);
     }
-    let dtype = match options.dtype {
-        FloatType::F32 => DType::F32,
-        FloatType::Bf16 => DType::BF16,
-        FloatType::F16 => DType::F16,
-    };
     let ways: &[bool] = if options.recompute { &[true] } else { &[false, true] };
     for &recompute in ways {
-        let workload = options.workload(dtype, recompute);
+        let workload = options.workload(options.dtype, recompute);
         let account = Account::of(&workload);
         print(&options, &workload, &account);
         if options.measure {

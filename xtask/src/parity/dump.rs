@@ -1,51 +1,34 @@
 //! Named arrays on their way to a safetensors file.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Element, Tensor, TensorData};
 use mllmseg::model::checkpoint::CheckpointError;
 use mllmseg::model::checkpoint::write::{write_json, write_safetensors};
-use safetensors::{Dtype, View};
-
-/// Values and shape.
-#[derive(Debug, Clone)]
-pub enum Array {
-    /// 32-bit floats.
-    F32(Vec<f32>, Vec<usize>),
-    /// 32-bit integers.
-    I32(Vec<i32>, Vec<usize>),
-}
 
 /// Everything a case computes.
 #[derive(Debug, Clone, Default)]
 pub struct Dump {
-    /// By name.
-    pub arrays: BTreeMap<String, Array>,
+    /// By name, in f32 or i32.
+    pub arrays: BTreeMap<String, TensorData>,
     /// L2 norm of each trained weight's gradient, by its name in the checkpoint; empty where
     /// nothing was trained.
     pub grad_norms: BTreeMap<String, f64>,
 }
 
-impl Array {
-    /// The shape.
-    pub fn shape(&self) -> &[usize] {
-        match self {
-            Array::F32(_, shape) | Array::I32(_, shape) => shape,
-        }
-    }
-}
-
 impl Dump {
-    pub(super) fn floats<const D: usize>(&mut self, name: &str, x: Tensor<D>) {
-        let shape = x.dims().to_vec();
-        let values = x.cast(DType::F32).into_data().iter::<f32>().collect();
-        self.arrays.insert(name.to_string(), Array::F32(values, shape));
+    pub(super) fn tensor<const D: usize>(&mut self, name: &str, x: Tensor<D>) {
+        self.arrays.insert(name.to_string(), x.cast(DType::F32).into_data());
     }
 
-    pub(super) fn ints(&mut self, name: &str, values: Vec<i32>, shape: Vec<usize>) {
-        self.arrays.insert(name.to_string(), Array::I32(values, shape));
+    pub(super) fn array<E: Element, const D: usize>(
+        &mut self,
+        name: &str,
+        values: Vec<E>,
+        shape: [usize; D],
+    ) {
+        self.arrays.insert(name.to_string(), TensorData::new(values, shape));
     }
 
     /// Writes the arrays as `OUT.safetensors`, and beside it the norms of gradients, if there are
@@ -54,8 +37,7 @@ impl Dump {
         if !self.grad_norms.is_empty() {
             write_json(&serde_json::json!(self.grad_norms), &grad_norms_path(path))?;
         }
-        let views = self.arrays.iter().map(|(name, array)| (name.clone(), array));
-        write_safetensors(views.collect(), path)
+        write_safetensors(self.arrays.clone().into_iter().collect(), path)
     }
 }
 
@@ -66,28 +48,4 @@ fn grad_norms_path(path: &Path) -> PathBuf {
     let mut name = stem.into_os_string();
     name.push(".grad_norms.json");
     name.into()
-}
-
-impl View for &Array {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Array::F32(..) => Dtype::F32,
-            Array::I32(..) => Dtype::I32,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        Array::shape(self)
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(match self {
-            Array::F32(values, _) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Array::I32(values, _) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        })
-    }
-
-    fn data_len(&self) -> usize {
-        4 * self.shape().iter().product::<usize>()
-    }
 }

@@ -1,21 +1,23 @@
 //! Losses, gradients and six steps of AdamW on a reference case.
 
+use std::error::Error;
 use std::path::Path;
 
+use burn::tensor::DType;
 use mllmseg::Segmenter;
 use mllmseg::data::image::read_image;
 use mllmseg::data::mask::Bitmap;
 use mllmseg::device::{DtypeChoice, SelectedDevice};
 use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_train::step::StepGradients;
 use mllmseg_train::{
     AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
 };
-use safetensors::{Dtype, SafeTensors};
 
-use super::dump::{Array, Dump};
-use super::{Case, ParityError, case_error};
+use super::dump::Dump;
+use crate::case::{Case, at};
 
 /// Steps of the reference trajectory.
 const STEPS: usize = 6;
@@ -36,7 +38,7 @@ pub fn run(
     checkpoint: &Path,
     device: &SelectedDevice,
     dump: &mut Dump,
-) -> Result<bool, ParityError> {
+) -> Result<bool, Box<dyn Error>> {
     let texts = Case::read(case)?;
     let Some(masks) = true_masks(case, &texts.rej)? else {
         return Ok(false);
@@ -67,8 +69,7 @@ pub fn run(
         trajectory.push(gradients.norms.total as f32);
         model = update(model, gradients, &mut optimizer);
     }
-    let trajectory = Array::F32(trajectory, vec![STEPS, 5]);
-    dump.arrays.insert("adamw_trajectory".into(), trajectory);
+    dump.array("adamw_trajectory", trajectory, [STEPS, 5]);
     Ok(true)
 }
 
@@ -87,8 +88,7 @@ fn first_step(dump: &mut Dump, gradients: &StepGradients, table: &NameTable) {
         ("train_iou", losses.iou),
     ];
     for (name, value) in values {
-        let array = Array::F32(vec![value as f32], vec![1]);
-        dump.arrays.insert(name.to_string(), array);
+        dump.array(name, vec![value as f32], [1]);
     }
     let names = table.names();
     let norms = gradients.norms.of_weights.iter().map(|(path, norm)| {
@@ -100,31 +100,28 @@ fn first_step(dump: &mut Dump, gradients: &StepGradients, table: &NameTable) {
 
 /// `gt_masks` [N, H, W] of the case, `None` where an expression is rejected; no list at all where
 /// the case has none.
-fn true_masks(case: &Path, rejected: &[u8]) -> Result<Option<Vec<Option<Bitmap>>>, ParityError> {
+fn true_masks(case: &Path, rejected: &[u8]) -> Result<Option<Vec<Option<Bitmap>>>, Box<dyn Error>> {
     let path = case.join("expected.safetensors");
-    let bytes = std::fs::read(&path).map_err(case_error(&path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(case_error(&path))?;
-    let Ok(view) = file.tensor("gt_masks") else {
+    let Some(masks) = read_safetensors(&path)?.remove("gt_masks") else {
         return Ok(None);
     };
-    let &[count, height, width] = view.shape() else {
-        let message = format!("gt_masks: expected [N, H, W], found {:?}", view.shape());
-        return Err(case_error(&path)(message));
+    let (count, shape, dtype) = (rejected.len(), masks.shape(), masks.dtype());
+    let sizes = match shape[..] {
+        [n, height, width] if n == count && height * width > 0 => Some((height, width)),
+        _ => None,
     };
-    if view.dtype() != Dtype::U8 || count != rejected.len() || height * width == 0 {
+    let Some((height, width)) = sizes.filter(|_| dtype == DType::U8) else {
         let message = format!(
-            "gt_masks: expected {} masks in u8, found {:?} in {:?}",
-            rejected.len(),
-            view.shape(),
-            view.dtype()
+            "gt_masks: expected U8 [{count}, H, W], found {dtype:?} {:?}",
+            shape.as_slice()
         );
-        return Err(case_error(&path)(message));
-    }
-    let masks = view.data().chunks_exact(height * width).zip(rejected);
+        return Err(at(&path)(message).into());
+    };
+    let masks = masks.as_bytes().chunks_exact(height * width).zip(rejected);
     let masks = masks.map(|(pixels, &rejected)| match rejected {
         0 => Bitmap::from_bytes(height, width, pixels).map(Some),
         _ => Ok(None),
     });
-    let masks = masks.collect::<Result<_, _>>().map_err(case_error(&path))?;
+    let masks = masks.collect::<Result<_, _>>().map_err(at(&path))?;
     Ok(Some(masks))
 }

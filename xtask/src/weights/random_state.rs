@@ -8,7 +8,7 @@ use rand_mt::Mt;
 /// `numpy.random.RandomState(seed)`: MT19937 seeded by its authors' `init_genrand`.
 pub struct RandomState {
     twister: Mt,
-    /// The second value of the last polar pair, handed out by the next call.
+    /// The second value of the last polar pair, which the next call returns.
     spare: Option<f64>,
 }
 
@@ -22,11 +22,6 @@ impl RandomState {
         let high = self.twister.next_u32() >> 5;
         let low = self.twister.next_u32() >> 6;
         (f64::from(high) * 67_108_864.0 + f64::from(low)) / 9_007_199_254_740_992.0
-    }
-
-    /// Uniform on `[low, high)`.
-    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * self.random_sample()
     }
 
     /// A standard normal draw by Marsaglia's polar method, two at a time.

@@ -1,0 +1,100 @@
+//! How one tensor lies on disk and how it lies in the modules, and the way from each to the other.
+
+use burn::tensor::{DType, Shape, TensorData};
+use burn_pack::Tensor as PackTensor;
+use burn_store::bridge;
+
+/// Checkpoints store the matrices of linear layers `[out, in]`, Burn multiplies by `[in, out]`.
+pub(super) fn is_stored_transposed(path: &str, rank: usize) -> bool {
+    rank == 2 && !path.ends_with("embed_tokens.weight")
+}
+
+/// The tensor as the parameter at `path` expects it. `weights` is the dtype of vision encoder,
+/// projector and language model.
+pub(super) fn to_module(tensor: PackTensor, path: &str, weights: DType) -> PackTensor {
+    let dtype = dtype_of(&tensor, path, weights, DType::I32);
+    let mut shape = tensor.shape.to_vec();
+    if shape.is_empty() {
+        shape.push(1); // the batch counter: a parameter has at least one dimension
+    }
+    convert(tensor, path, path.to_string(), dtype, shape)
+}
+
+/// The tensor of the parameter at `path` as published files have it.
+pub(super) fn to_disk(tensor: PackTensor, path: &str, name: &str, weights: DType) -> PackTensor {
+    let dtype = dtype_of(&tensor, path, weights, DType::I64);
+    let mut shape = tensor.shape.to_vec();
+    if path.ends_with("num_batches_tracked") {
+        shape.clear(); // a scalar
+    }
+    convert(tensor, path, name.to_string(), dtype, shape)
+}
+
+/// Adapters and mask decoder stay f32 whatever the rest is in: they are small, and they are what
+/// training changes.
+fn dtype_of(tensor: &PackTensor, path: &str, weights: DType, integers: DType) -> DType {
+    match tensor.dtype.is_float() {
+        false => integers,
+        true if path.starts_with("mask_decoder.") || path.contains(".lora.") => DType::F32,
+        true => weights,
+    }
+}
+
+/// Renames, transposes and casts a tensor when its data is asked for.
+fn convert(
+    tensor: PackTensor,
+    path: &str,
+    name: String,
+    dtype: DType,
+    mut shape: Vec<usize>,
+) -> PackTensor {
+    let transposes = is_stored_transposed(path, shape.len());
+    if transposes {
+        shape.reverse();
+    }
+    let shape = Shape::from(shape);
+    let declared = shape.clone();
+    bridge::map_data(tensor, name, dtype, shape, move |data| {
+        // Half precision is transposed before it is widened: that is where memory peaks.
+        let data = if transposes { transpose(data) } else { data };
+        let (bytes, _, dtype) = data.convert_dtype(dtype).into_parts();
+        TensorData::from_bytes(bytes, declared.clone(), dtype)
+    })
+}
+
+/// Transposes a matrix in blocks that stay in the cache.
+fn transpose(data: TensorData) -> TensorData {
+    const BLOCK: usize = 32;
+    let ([rows, columns], dtype) = ([data.shape()[0], data.shape()[1]], data.dtype());
+    let size = dtype.size();
+    let source = data.as_bytes();
+    let mut target = vec![0u8; source.len()];
+    for row_block in (0..rows).step_by(BLOCK) {
+        for column_block in (0..columns).step_by(BLOCK) {
+            for row in row_block..(row_block + BLOCK).min(rows) {
+                for column in column_block..(column_block + BLOCK).min(columns) {
+                    let (from, to) =
+                        ((row * columns + column) * size, (column * rows + row) * size);
+                    target[to..to + size].copy_from_slice(&source[from..from + size]);
+                }
+            }
+        }
+    }
+    TensorData::from_bytes_vec(target, [columns, rows], dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_blocks_equals_the_definition() {
+        let (rows, columns) = (37, 70);
+        let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let transposed = transpose(TensorData::new(values.clone(), [rows, columns]));
+        assert_eq!(transposed.shape().to_vec(), [columns, rows]);
+        for (index, value) in transposed.iter::<f32>().enumerate() {
+            assert_eq!(value, values[index % rows * columns + index / rows]);
+        }
+    }
+}

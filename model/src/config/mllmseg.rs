@@ -1,0 +1,274 @@
+//! The whole `config.json`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::check::{expect, multiple, size};
+use super::language::LanguageConfig;
+use super::mask_decoder::MaskDecoderConfig;
+use super::vision::VisionConfig;
+use crate::read::read_text;
+
+/// Everything that decides the shapes of a model.
+///
+/// Keys that decide numbers have no defaults: a file without them is refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MllmsegConfig {
+    /// The vision encoder, InternViT.
+    #[serde(rename = "vision_config")]
+    pub vision: VisionConfig,
+    /// The language model.
+    #[serde(rename = "llm_config")]
+    pub language: LanguageConfig,
+    /// The mask decoder.
+    #[serde(
+        rename = "mask_decoder_config",
+        default,
+        skip_serializing_if = "MaskDecoderConfig::is_published"
+    )]
+    pub mask_decoder: MaskDecoderConfig,
+    /// Side of the square input image in pixels (`force_image_size`); `vision_config.image_size`
+    /// where the file has none.
+    #[serde(rename = "force_image_size", skip_deserializing)]
+    pub image_size: usize,
+    /// Space-to-depth ratio between patches and language tokens, per side.
+    pub downsample_ratio: f64,
+    /// Order of the space-to-depth squares.
+    pub ps_version: PsVersion,
+    /// Which vision layer's output is used: -1 the last, 0 the embeddings.
+    pub select_layer: i64,
+    /// Name of the chat template.
+    pub template: String,
+    /// Rank of the language model's LoRA, 0 for none.
+    #[serde(default)]
+    pub use_llm_lora: usize,
+}
+
+/// Order of the squares in space-to-depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PsVersion {
+    /// Column by column, an early mistake that some weights are trained with.
+    V1,
+    /// Row by row.
+    V2,
+}
+
+/// A `config.json` that cannot be read, or with a value that is missing, of the wrong type, not
+/// supported, or that does not fit the others.
+#[derive(Debug, Error)]
+#[error("{}: {message}", path.display())]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// The key, what was expected and what was found.
+    pub message: String,
+}
+
+/// Keys with the one value that this network computes: another value in a file is refused, and
+/// this one is written.
+fn fixed_values() -> Value {
+    json!({
+        "vision_config": {
+            "architectures": ["InternVisionModel"],
+            "model_type": "intern_vit_6b", // the name of the class, of InternViT-300M's too
+            "norm_type": "layer_norm",
+            "qk_normalization": false,
+            "hidden_act": "gelu",
+        },
+        "llm_config": { "hidden_act": "silu", "tie_word_embeddings": false },
+    })
+}
+
+impl MllmsegConfig {
+    /// Reads `config.json` of a checkpoint folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_dir(dir: &Path) -> Result<Self, ConfigError> {
+        const MAX_BYTES: u64 = 16 << 20;
+        let path = dir.join("config.json");
+        match read_text(&path, MAX_BYTES) {
+            Ok(text) => Self::from_json(&text, &path),
+            Err(error) => {
+                let message = format!(
+                    "{error}; a checkpoint folder holds config.json, tokenizer files and weights"
+                );
+                Err(ConfigError { path, message })
+            }
+        }
+    }
+
+    /// Parses the text of a `config.json`; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_json(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(text).map_err(|message| ConfigError { path: path.to_path_buf(), message })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        check_fixed_values(&file)?;
+        // From the text and not from `file`, so that an error tells the line.
+        let typed = &mut serde_json::Deserializer::from_str(text);
+        let mut config: Self =
+            serde_path_to_error::deserialize(typed).map_err(|error| error.to_string())?;
+        let forced_size = Option::<usize>::deserialize(&file["force_image_size"])
+            .map_err(|error| format!("force_image_size: {error}"))?;
+        config.image_size = forced_size.unwrap_or(config.vision.image_size);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let (vision, decoder) = (&self.vision, &self.mask_decoder);
+        vision.check().map_err(|message| format!("vision_config.{message}"))?;
+        self.language.check().map_err(|message| format!("llm_config.{message}"))?;
+        decoder.check().map_err(|message| format!("mask_decoder_config.{message}"))?;
+        let (key, width) = ("vision_config.hidden_size", vision.hidden_size);
+        multiple(key, width, "mask decoder heads", decoder.num_attention_heads)?;
+        multiple(key, width, "dysample_groups", decoder.dysample_groups)?;
+
+        size("force_image_size", self.image_size, 1 << 14)?;
+        multiple("force_image_size", self.image_size, "patch_size", vision.patch_size)?;
+        let (ratio, per_side) = (self.downsample_ratio, self.tokens_per_side_ratio());
+        let is_one_over =
+            ratio > 0.0 && ratio <= 1.0 && (1.0 / ratio - per_side as f64).abs() < 1e-6;
+        expect(is_one_over, "downsample_ratio", "1 divided by a whole number", ratio)?;
+        let side = self.patches_per_side();
+        multiple("force_image_size / patch_size", side, "1 / downsample_ratio", per_side)?;
+
+        let layers = vision.num_hidden_layers as i64;
+        let of_the_list = (-layers - 1..=layers).contains(&self.select_layer);
+        let expected = format_args!("{} to {layers}", -layers - 1);
+        expect(of_the_list, "select_layer", expected, self.select_layer)?;
+        let (rank, most) = (self.use_llm_lora, self.language.hidden_size);
+        expect(rank <= most, "use_llm_lora", format_args!("at most {most}"), rank)
+    }
+
+    /// The `config.json` of this configuration. Keys of `base` that are not ours are kept.
+    pub fn to_json(&self, base: Option<&Value>) -> Value {
+        let mut whole = base.cloned().unwrap_or_else(|| json!({ "model_type": "internvl_chat" }));
+        merge(&mut whole, fixed_values());
+        merge(&mut whole, json!(self));
+        whole["llm_config"]["model_type"] = self.language.architecture.model_type().into();
+        whole
+    }
+
+    /// Patches per side of the image (32 in published models).
+    pub fn patches_per_side(&self) -> usize {
+        self.image_size / self.vision.patch_size
+    }
+
+    /// Patches per side that make one language token (2 in published models).
+    pub fn tokens_per_side_ratio(&self) -> usize {
+        (1.0 / self.downsample_ratio).round() as usize
+    }
+
+    /// Language tokens per image, `l` (256 in published models).
+    pub fn num_image_tokens(&self) -> usize {
+        (self.patches_per_side() / self.tokens_per_side_ratio()).pow(2)
+    }
+
+    /// Side of a predicted mask in pixels (448 in published models).
+    pub fn mask_size(&self) -> usize {
+        self.patches_per_side() * self.vision.patch_size
+    }
+}
+
+fn check_fixed_values(file: &Value) -> Result<(), String> {
+    // Only refused: nothing to write for a model that has no such attention.
+    let refused = json!({ "llm_config": { "use_sliding_window": false } });
+    for table in [fixed_values(), refused] {
+        for (section, keys) in table.as_object().into_iter().flatten() {
+            for (key, expected) in keys.as_object().into_iter().flatten() {
+                let found = &file[section][key];
+                if !found.is_null() && found != expected {
+                    return Err(format!(
+                        "{section}.{key}: expected {expected}, found {found}; supported are \
+                         InternViT-300M, not InternViT-6B, with InternLM2 or Qwen2"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the keys of `from` over those of `into`, object by object.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Preset;
+
+    #[test]
+    fn written_and_read_again_it_is_the_same() {
+        for preset in Preset::ALL {
+            let config = preset.config();
+            let base = json!({ "llm_config": { "auto_map": "kept" } });
+            let written = config.to_json(Some(&base));
+            assert_eq!(written["llm_config"]["auto_map"], "kept");
+            let read = MllmsegConfig::from_json(&written.to_string(), Path::new("x")).unwrap();
+            assert_eq!(read, config);
+        }
+    }
+
+    /// Every key that decides numbers must be there; the few others have documented defaults.
+    #[test]
+    fn what_decides_numbers_is_read_or_refused() {
+        let read = |file: &Value| MllmsegConfig::from_json(&file.to_string(), Path::new("x"));
+        let whole = Preset::InternVl2_2b.config().to_json(None);
+        let optional = [
+            "force_image_size",
+            "use_llm_lora",
+            "initializer_factor",
+            "bias",
+            "rope_scaling",
+            "model_type",
+            "norm_type",
+            "qk_normalization",
+            "hidden_act",
+            "tie_word_embeddings",
+        ];
+        for section in ["", "/vision_config", "/llm_config"] {
+            for key in whole.pointer(section).unwrap().as_object().unwrap().keys() {
+                let mut file = whole.clone();
+                file.pointer_mut(section).unwrap().as_object_mut().unwrap().remove(key);
+                let is_vision_kind = section == "/vision_config" && key == "architectures";
+                match read(&file) {
+                    Ok(_) => assert!(optional.contains(&key.as_str()) || is_vision_kind, "{key}"),
+                    Err(error) => assert!(error.to_string().contains(key), "{error}"),
+                }
+            }
+        }
+        let refused = [
+            ("/llm_config/tie_word_embeddings", json!(true)),
+            ("/llm_config/hidden_act", json!("gelu")),
+            ("/vision_config/architectures", json!(["SiglipVisionModel"])),
+            ("/force_image_size", json!(0)),
+            ("/downsample_ratio", json!(0.3)),
+            ("/ps_version", json!("v3")),
+        ];
+        for (pointer, value) in refused {
+            let mut file = whole.clone();
+            *file.pointer_mut(pointer).unwrap() = value;
+            let error = read(&file).unwrap_err().to_string();
+            assert!(error.contains(&pointer[1..].replace('/', ".")), "{error}");
+        }
+    }
+}
