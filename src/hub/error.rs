@@ -1,5 +1,7 @@
 //! What can go wrong with a download, and what to do then.
 
+#![allow(missing_docs, reason = "each message shows what its fields are")]
+
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,6 @@ pub enum HubError {
         "{page} is refused (status {status}): if the name is right, the model is private or gated; \
          accept its licence at {page} and set HF_TOKEN to a token that may read it"
     )]
-    #[allow(missing_docs, reason = "the message names each field")]
     Refused { page: String, status: u16 },
     /// The hub has nothing at an address: no such model, revision, or file.
     #[error(
@@ -40,16 +41,13 @@ pub enum HubError {
         "{file}: the transfer broke at {received} bytes, {attempts} times in a row without progress: \
          {source}. What arrived is kept; run the command again to resume"
     )]
-    #[allow(missing_docs, reason = "the message names each field")]
     Interrupted { file: String, received: u64, attempts: u32, source: Box<HubError> },
     /// A file has another size or other contents than the hub announced.
     #[error("{file}: expected {expected}, but the hub sends {found}; it was discarded, try again")]
-    #[allow(missing_docs, reason = "the message names each field")]
     Content { file: String, expected: String, found: String },
     /// A file or folder cannot be read or written. Of the kinds of `source`, `StorageFull` means a
     /// full disk and `WouldBlock` that another download writes the file.
     #[error("{}: {source}", path.display())]
-    #[allow(missing_docs, reason = "the message names each field")]
     Io { path: PathBuf, source: io::Error },
 }
 
