@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
+use burn::tensor::DType;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -37,6 +38,17 @@ pub enum FloatType {
     Bf16,
     /// IEEE half precision, rounded to nearest even.
     F16,
+}
+
+impl FloatType {
+    /// As Burn calls it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
 }
 
 impl FromStr for FloatType {
