@@ -7,12 +7,13 @@ use std::fs;
 use std::net::TcpListener;
 
 use hub_server::*;
+use serde_json::json;
 
 #[test]
 fn a_broken_transfer_is_resumed() {
     let storage = Server::start(|request| match request.earlier {
-        0 => Reply::file(request, &weights()).cut(1_000_000, false),
-        _ => Reply::file(request, &weights()),
+        0 => Reply::file(request, weights()).cut(1_000_000, false),
+        _ => Reply::file(request, weights()),
     });
     let to = format!("{}/signed", storage.address);
     let server = checkpoint_server(move |_| Reply::redirect(&to));
@@ -57,8 +58,8 @@ fn a_broken_transfer_is_resumed() {
 #[test]
 fn the_next_run_resumes_a_stalled_transfer() {
     let server = checkpoint_server(|request| match request.earlier {
-        0 => Reply::file(request, &weights()).cut(123_456, true),
-        _ => Reply::file(request, &weights()),
+        0 => Reply::file(request, weights()).cut(123_456, true),
+        _ => Reply::file(request, weights()),
     });
     let home = tempfile::tempdir().unwrap();
     let error = download(&server.address, home.path(), 1).unwrap_err();
@@ -77,10 +78,12 @@ fn a_server_without_ranges_or_sizes_still_serves() {
     let server = Server::start(|request| {
         let plain = Request { range: None, ..request.clone() };
         match request.path.rsplit('/').next().unwrap() {
-            "main?blobs=true" => listing(&["config.json", WEIGHTS], None),
+            "main?blobs=true" => {
+                listing(json!([{"rfilename": "config.json"}, {"rfilename": WEIGHTS}]))
+            }
             "config.json" => Reply::file(&plain, b"{}"),
-            _ if request.earlier == 0 => Reply::file(&plain, &weights()).cut(1_500_000, false),
-            _ => Reply::file(&plain, &weights()),
+            _ if request.earlier == 0 => Reply::file(&plain, weights()).cut(1_500_000, false),
+            _ => Reply::file(&plain, weights()),
         }
     });
     let home = tempfile::tempdir().unwrap();
@@ -94,7 +97,7 @@ fn only_what_a_checkpoint_needs_is_fetched() {
     let serve = |files: &str| {
         let files = files.to_owned();
         Server::start(move |request| match is_listing(request) {
-            true => listing(&files.split(' ').collect::<Vec<_>>(), Some(2)),
+            true => listing(files.split(' ').map(|n| json!({"rfilename": n, "size": 2})).collect()),
             false => Reply::file(request, b"{}"),
         })
     };
@@ -196,7 +199,7 @@ fn sizes_and_contents_must_be_as_announced() {
 
     // A range from elsewhere must not be appended.
     let shifted = checkpoint_server(|request| match request.range {
-        None => Reply::file(request, &weights()).cut(1_000_000, false),
+        None => Reply::file(request, weights()).cut(1_000_000, false),
         Some(_) => Reply::sized("206 Partial Content\r\nContent-Range: bytes 0-4/3000000", "01234"),
     });
     let parts = ["expected bytes 1000000-2999999/3000000", "sends bytes 0-4/3000000"];
@@ -207,7 +210,7 @@ fn sizes_and_contents_must_be_as_announced() {
 fn a_list_of_files_cannot_lead_elsewhere() {
     for bad in ["../x", "a/../../x.safetensors", "/etc/x", "..\\x", "C:x.json", "a b.safetensors"] {
         let server = Server::start(move |request| match is_listing(request) {
-            true => listing(&["config.json", bad], Some(2)),
+            true => listing(json!([{"rfilename": "config.json"}, {"rfilename": bad}])),
             false => Reply::file(request, b"{}"),
         });
         assert_fails(&server, &[&format!("{bad:?}"), "nothing was downloaded"]);
@@ -232,7 +235,7 @@ fn a_list_of_files_cannot_lead_elsewhere() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_said() {
-    let server = checkpoint_server(|request| Reply::file(request, &weights()));
+    let server = checkpoint_server(|request| Reply::file(request, weights()));
     let home = tempfile::tempdir().unwrap();
     let part = snapshot(home.path()).join("model.safetensors.0123456789ab.part");
     fs::create_dir_all(part.parent().unwrap()).unwrap();
@@ -245,7 +248,7 @@ fn a_full_disk_is_said() {
 /// Two downloads of one file must not write the same partial file.
 #[test]
 fn a_second_download_of_the_same_file_is_refused() {
-    let server = checkpoint_server(|request| Reply::file(request, &weights()));
+    let server = checkpoint_server(|request| Reply::file(request, weights()));
     let home = tempfile::tempdir().unwrap();
     fs::create_dir_all(snapshot(home.path())).unwrap();
     let part = snapshot(home.path()).join("config.json.0123456789ab.part");

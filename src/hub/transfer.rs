@@ -204,14 +204,10 @@ impl Transfer<'_> {
 
 /// Says what to do when the disk is full.
 fn explain(error: io::Error, missing: u64) -> io::Error {
-    match error.kind() {
-        kind @ (ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            let text = format!(
-                "the disk is full, {missing} bytes are still to come; make room and run the command \
-                 again, or choose another disk with --out or HF_HOME"
-            );
-            io::Error::new(kind, text)
-        }
-        _ => error,
+    if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return error;
     }
+    let todo = "make room and run the command again, or choose another disk with --out or HF_HOME";
+    let text = format!("the disk is full, {missing} bytes are still to come; {todo}");
+    io::Error::new(error.kind(), text)
 }

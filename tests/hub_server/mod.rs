@@ -5,12 +5,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mllmseg::hub::{Hub, HubError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "owner/model";
@@ -121,14 +121,14 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Requ
     }
 }
 
-pub fn weights() -> Vec<u8> {
-    (0..3_000_000_u32).map(|i| (i * 7 + i / 256) as u8).collect()
+pub fn weights() -> &'static [u8] {
+    static BYTES: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..3_000_000_u32).map(|i| (i * 7 + i / 256) as u8).collect());
+    &BYTES
 }
 
-/// The hub's list of files, whose sizes it does not tell when `size` is absent.
-pub fn listing(names: &[&str], size: Option<usize>) -> Reply {
-    let file = |name: &&str| json!({"rfilename": name, "size": size});
-    let files: Vec<_> = names.iter().map(file).collect();
+/// The hub's list of files.
+pub fn listing(files: Value) -> Reply {
     Reply::sized("200 OK", json!({"sha": COMMIT, "siblings": files}).to_string())
 }
 
@@ -139,17 +139,14 @@ pub fn is_listing(request: &Request) -> bool {
 /// A hub with one small and one large file, the large one answered by `answer`.
 pub fn checkpoint_server(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request| {
-        let files = json!([
-            {"rfilename": "README.md", "size": 10},
-            {"rfilename": "config.json", "size": 2},
-            {"rfilename": WEIGHTS, "size": 3_000_000, "lfs": {"sha256": WEIGHTS_SHA256}},
-        ]);
         match request.path.strip_prefix(&format!("/{REPO}/resolve/{COMMIT}/")) {
             Some("config.json") => Reply::file(request, b"{}"),
             Some(WEIGHTS) => answer(request),
-            _ if is_listing(request) => {
-                Reply::sized("200 OK", json!({"sha": COMMIT, "siblings": files}).to_string())
-            }
+            _ if is_listing(request) => listing(json!([
+                {"rfilename": "README.md", "size": 10},
+                {"rfilename": "config.json", "size": 2},
+                {"rfilename": WEIGHTS, "size": 3_000_000, "lfs": {"sha256": WEIGHTS_SHA256}},
+            ])),
             _ => Reply::sized("404 Not Found", ""),
         }
     })
@@ -158,7 +155,7 @@ pub fn checkpoint_server(answer: impl Fn(&Request) -> Reply + Send + Sync + 'sta
 /// A hub that allows `attempts` broken transfers and little time.
 pub fn hub(endpoint: &str, home: &Path, attempts: u32) -> Hub {
     let (endpoint, token) = (endpoint.to_owned(), Some("hf_secret".to_owned()));
-    let (timeout, pause) = (Duration::from_millis(500), Duration::from_millis(1));
+    let (timeout, pause) = (Duration::from_secs(1), Duration::from_millis(1));
     Hub { endpoint, cache: home.join("hub"), token, timeout, attempts, pause }
 }
 

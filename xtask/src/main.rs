@@ -162,10 +162,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Chore::Memory(workload) => {
-            memory::run(&workload)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Chore::Memory(workload) => memory::run(&workload).map(|()| ExitCode::SUCCESS),
     }
 }
 

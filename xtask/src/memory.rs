@@ -31,7 +31,7 @@ pub struct Workload {
     /// Sizes
     #[arg(long, default_value = "internvl2_5-1b")]
     pub preset: Preset,
-    /// Depths of the language model to measure
+    /// Depths of the language model to measure; those above its own are left out
     #[arg(long, value_delimiter = ',', default_value = "2,4")]
     pub layers: Vec<usize>,
     /// dtype of vision encoder, projector and language model: f32, bf16 or f16
@@ -65,8 +65,8 @@ pub fn run(workload: &Workload) -> Result<(), Box<dyn std::error::Error>> {
     let Workload { preset, dtype, images, expressions, .. } = workload;
     let config = preset.config();
     let (depth, length) = (config.language.num_hidden_layers, workload.length(&config));
-    println!("{}, base in {:?}, on the CPU", preset.name(), dtype.dtype());
-    println!("{images} conversations of {length} tokens, {expressions} expressions each");
+    println!("{}, base model in {:?}, on the CPU", preset.name(), dtype.dtype());
+    println!("{images} x {length} tokens, {expressions} expressions each");
     println!("gradient checkpointing   layers   GB at most   seconds");
     for (checkpointing, name) in [(false, "no"), (true, "yes")] {
         let mut peaks = Vec::new();
@@ -76,7 +76,7 @@ pub fn run(workload: &Workload) -> Result<(), Box<dyn std::error::Error>> {
             peaks.push((layers as f64, peak as f64));
         }
         if let [.., (x0, y0), (x1, y1)] = peaks[..]
-            && x0 != x1
+            && x0 < x1
             && x1 < depth as f64
         {
             let peak = y1 + (depth as f64 - x1) * (y1 - y0) / (x1 - x0);
@@ -122,12 +122,6 @@ impl Workload {
         TOKENS_BEFORE_IMAGE + config.num_image_tokens() + self.text_tokens
     }
 
-    /// Tokens of each answer: `the mask of` five words `is [SEG],` for each expression and a start
-    /// and an end; no more than half of the text.
-    fn answer_tokens(&self) -> usize {
-        (12 * self.expressions + 6).min(self.text_tokens / 2)
-    }
-
     /// A batch of random images with made-up conversations.
     pub fn batch(
         &self,
@@ -135,7 +129,9 @@ impl Workload {
         device: &Device,
     ) -> Result<TrainBatch, Box<dyn std::error::Error>> {
         let length = self.length(config);
-        let answer = length - self.answer_tokens();
+        // `the mask of` five words `is [SEG],` for each expression and a start and an end, at most
+        // half of the text, is what the model learns to answer.
+        let answer = length - (12 * self.expressions + 6).min(self.text_tokens / 2);
         let ids = (0..length).map(|i| (8 + i % (config.language.vocab_size - 8)) as u32);
         let mut input_ids: Vec<u32> = ids.collect();
         for expression in 0..self.expressions {
