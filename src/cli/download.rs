@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use mllmseg::hub::{Hub, HubError, Progress};
+use mllmseg::hub::{Hub, HubError};
 
 /// Download a checkpoint from the Hugging Face hub; a broken download is resumed.
 ///
@@ -22,15 +22,14 @@ pub struct DownloadArgs {
     out: Option<PathBuf>,
 }
 
-/// Downloads the checkpoint and says where it is and what to type next.
+/// Downloads the checkpoint, and prints where it is and what to type next.
 ///
 /// # Errors
 /// See [`Hub::download`].
 pub fn run(args: DownloadArgs) -> Result<(), HubError> {
-    let mut bars = Bars::default();
     let hub = Hub::from_env()?;
-    let folder =
-        hub.download(&args.repo, args.revision.as_deref(), args.out.as_deref(), &mut bars)?;
+    let (revision, out) = (args.revision.as_deref(), args.out.as_deref());
+    let folder = hub.download(&args.repo, revision, out, &mut progress_bars())?;
     println!("{} is in {}", args.repo, folder.display());
     println!("Next: mllmseg segment --checkpoint {} IMAGE \"words\"", quoted(&folder));
     Ok(())
@@ -45,36 +44,23 @@ fn quoted(path: &Path) -> String {
     }
 }
 
-/// A bar for the file at hand; a line for each whole file where nobody watches.
-#[derive(Default)]
-struct Bars {
-    bar: Option<ProgressBar>,
-}
-
-impl Progress for Bars {
-    fn begin(&mut self, file: &str, size: u64) {
-        let bar = self.bar.get_or_insert_with(|| {
-            let template = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-            let style = ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(size).with_style(style)
+/// A bar for each file; where no one watches, a line for each whole file.
+fn progress_bars() -> impl FnMut(&str, u64, u64) {
+    let template = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let mut current: Option<ProgressBar> = None;
+    move |file, received, size| {
+        let bar = current.get_or_insert_with(|| {
+            ProgressBar::new(size).with_style(style.clone()).with_message(file.to_owned())
         });
-        bar.set_length(size);
-        bar.set_message(file.to_owned());
-    }
-
-    fn position(&mut self, bytes: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(bytes);
-        }
-    }
-
-    fn finish(&mut self, file: &str) {
-        if let Some(bar) = self.bar.take() {
+        bar.set_position(received);
+        if received == size {
             bar.finish();
-        }
-        if !std::io::stderr().is_terminal() {
-            eprintln!("{file}");
+            current = None;
+            if !std::io::stderr().is_terminal() {
+                eprintln!("{file}");
+            }
         }
     }
 }

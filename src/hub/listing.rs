@@ -3,11 +3,14 @@
 //! `GET /api/models/REPO/revision/REVISION?blobs=true` tells the commit and, for each file, its
 //! name, its size and, if it is stored by LFS, its SHA-256.
 
+use std::io::BufReader;
+
 use serde::Deserialize;
 
-use super::{Hub, HubError};
+use super::HubError;
+use super::request::Client;
 
-/// Beside the weights, what a model folder may hold for us; `config.json` it must hold.
+/// What a model folder may hold for us beside the weights. It must hold `config.json`.
 const SIDE_FILES: [&str; 8] = [
     "config.json",
     "tokenizer.model",
@@ -19,11 +22,11 @@ const SIDE_FILES: [&str; 8] = [
     "tokenizer_config.json",
 ];
 
-/// A list longer than this is not read: that of the largest checkpoints has some 100 KB.
+/// A longer list is not read: that of the largest checkpoints has some 100 KB.
 const MAX_LISTING_BYTES: u64 = 32 << 20;
 
 /// What the hub tells about a repository at a revision.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct Listing {
     /// The commit that the revision means now.
     pub sha: String,
@@ -31,7 +34,7 @@ pub struct Listing {
 }
 
 /// What the hub tells about a file; mirrors may leave out all but the name.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct RemoteFile {
     /// The path in the repository.
     #[serde(rename = "rfilename")]
@@ -41,7 +44,7 @@ pub struct RemoteFile {
     lfs: Option<Lfs>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Lfs {
     sha256: Option<String>,
 }
@@ -53,21 +56,17 @@ impl RemoteFile {
     }
 }
 
-/// Refuses what cannot be `OWNER/NAME` or `NAME`: it becomes part of addresses and of paths.
-pub fn check_repo(repo: &str) -> Result<(), HubError> {
-    let parts: Vec<&str> = repo.split('/').collect();
-    match parts.len() <= 2 && parts.iter().all(|part| is_plain_name(part)) {
-        true => Ok(()),
-        false => Err(HubError::RepoName(repo.to_owned())),
+/// Refuses names that the hub cannot have: they become parts of addresses and of paths.
+pub fn check_names(repo: &str, revision: &str) -> Result<(), HubError> {
+    let allowed = "of letters, digits, '.', '_' and '-'";
+    if repo.split('/').count() > 2 || !repo.split('/').all(is_plain_name) {
+        return Err(HubError::Setting(format!("model {repo:?}: expected OWNER/NAME, {allowed}")));
     }
-}
-
-/// Refuses what cannot be a branch, tag or commit: it becomes part of addresses and of paths.
-pub fn check_revision(revision: &str) -> Result<(), HubError> {
-    match revision.split('/').all(is_plain_name) {
-        true => Ok(()),
-        false => Err(HubError::RevisionName(revision.to_owned())),
+    if !revision.split('/').all(is_plain_name) {
+        let expected = format!("a branch, tag or commit, {allowed}, with '/' between parts");
+        return Err(HubError::Setting(format!("revision {revision:?}: expected {expected}")));
     }
+    Ok(())
 }
 
 /// Whether `name` is a file name on every system: no separator, drive, blank or leading dot.
@@ -76,92 +75,63 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 200 && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
-/// Asks the hub for the files of `repo`.
-pub fn fetch(hub: &Hub, repo: &str, revision: &str) -> Result<Listing, HubError> {
-    let endpoint = &hub.endpoint;
-    let escaped = revision.replace('/', "%2F");
-    let url = format!("{endpoint}/api/models/{repo}/revision/{escaped}?blobs=true");
-    let mut response = hub.get(&url, 0).map_err(|source| match source {
-        ureq::Error::TooManyRedirects => HubError::Redirects { url: url.clone() },
-        source => HubError::Unreachable { endpoint: endpoint.clone(), source: Box::new(source) },
-    })?;
-    match response.status().as_u16() {
-        200 => {}
-        status @ (401 | 403) => {
-            let (endpoint, repo) = (endpoint.clone(), repo.to_owned());
-            return Err(HubError::Refused { endpoint, repo, status });
-        }
-        404 => {
-            let (repo, revision) = (repo.to_owned(), revision.to_owned());
-            return Err(HubError::RepoNotFound { endpoint: endpoint.clone(), repo, revision });
-        }
-        status => return Err(HubError::Status { url, status }),
-    }
-    let text = response.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
-    let text = match text {
-        Ok(text) => text,
-        Err(source) => {
-            return Err(HubError::Listing { url, source: source.into() });
-        }
-    };
-    let listing: Listing = serde_json::from_slice(&text)
-        .map_err(|source| HubError::Listing { url: url.clone(), source: source.into() })?;
-    let is_commit = listing.sha.len() >= 12 && listing.sha.bytes().all(|b| b.is_ascii_hexdigit());
-    match is_commit {
-        true => Ok(listing),
-        false => {
-            let source = format!("{:?} is no commit", listing.sha).into();
-            Err(HubError::Listing { url, source })
-        }
-    }
+pub fn is_commit(commit: &str) -> bool {
+    commit.len() >= 12 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The files that make the checkpoint: configuration and tokenizer first, so that a wrong choice
-/// of model shows before the large files come.
+pub fn is_safetensors(name: &str) -> bool {
+    is_plain_name(name) && name.ends_with(".safetensors")
+}
+
+pub fn is_pytorch(name: &str) -> bool {
+    is_plain_name(name) && name.starts_with("pytorch_model") && name.ends_with(".bin")
+}
+
+/// Asks the hub for the files of a model.
+pub fn fetch(client: &Client, revision: &str) -> Result<Listing, HubError> {
+    let revision = revision.replace('/', "%2F");
+    let url = client.url(&format!("api/models/{}/revision/{revision}?blobs=true", client.repo));
+    let mut response = client.get(&url, 0)?;
+    let text = response.body_mut().with_config().limit(MAX_LISTING_BYTES).reader();
+    let problem = match serde_json::from_reader::<_, Listing>(BufReader::new(text)) {
+        Ok(listing) if is_commit(&listing.sha) => return Ok(listing),
+        Ok(listing) => format!("{:?} is not a commit", listing.sha),
+        Err(problem) => problem.to_string(),
+    };
+    Err(HubError::Answer(url, format!("expected the hub's description of a model: {problem}")))
+}
+
+/// The files that make the checkpoint, the weights last, so that a wrong choice of model shows
+/// before the large files come.
 pub fn checkpoint_files<'a>(
     repo: &str,
     listing: &'a Listing,
 ) -> Result<Vec<&'a RemoteFile>, HubError> {
-    for file in &listing.siblings {
-        check_path(repo, &file.name)?;
+    let refuse = |reason: String| Err(HubError::NotACheckpoint(repo.to_owned(), reason));
+    let files = &listing.siblings;
+    if let Some(RemoteFile { name, .. }) = files.iter().find(|file| !is_safe_path(&file.name)) {
+        return refuse(format!("{name:?} is not a safe file name, nothing was downloaded"));
     }
-    let chosen = |wanted: &dyn Fn(&str) -> bool| -> Vec<&'a RemoteFile> {
-        listing.siblings.iter().filter(|file| wanted(&file.name)).collect()
-    };
-    let missing = |missing| HubError::NotACheckpoint { repo: repo.to_owned(), missing };
-
-    let mut files = chosen(&|name| SIDE_FILES.contains(&name));
+    let has_safetensors = files.iter().any(|file| is_safetensors(&file.name));
+    let is_weights = if has_safetensors { is_safetensors } else { is_pytorch };
+    let is_index = |name: &str| name.strip_suffix(".index.json").is_some_and(is_weights);
+    let wanted = |name: &str| SIDE_FILES.contains(&name) || is_index(name) || is_weights(name);
+    let mut files: Vec<_> = files.iter().filter(|file| wanted(&file.name)).collect();
+    files.sort_by_key(|file| is_weights(&file.name));
     if !files.iter().any(|file| file.name == "config.json") {
-        return Err(missing("config.json"));
+        return refuse("it has no config.json".to_owned());
     }
-    let is_safetensors = |name: &str| is_plain_name(name) && name.ends_with(".safetensors");
-    let is_pytorch = |name: &str| {
-        is_plain_name(name) && name.starts_with("pytorch_model") && name.ends_with(".bin")
-    };
-    let safetensors = chosen(&is_safetensors);
-    let pytorch = chosen(&is_pytorch);
-    if !safetensors.is_empty() {
-        files.extend(chosen(&|name| {
-            is_plain_name(name) && name.ends_with(".safetensors.index.json")
-        }));
-        files.extend(safetensors);
-    } else if !pytorch.is_empty() {
-        files.extend(chosen(&|name| name == "pytorch_model.bin.index.json"));
-        files.extend(pytorch);
-    } else {
-        return Err(missing("weights (*.safetensors or pytorch_model*.bin)"));
+    match files.last().is_some_and(|file| is_weights(&file.name)) {
+        true => Ok(files),
+        false => refuse("it has no weights (*.safetensors or pytorch_model*.bin)".to_owned()),
     }
-    Ok(files)
 }
 
-/// Refuses a list with a path that leads elsewhere, and a weight file whose name is not plain.
-/// Files in subfolders are legal on the hub; they are not fetched.
-fn check_path(repo: &str, path: &str) -> Result<(), HubError> {
+/// Whether a path of the list stays inside the folder, and is plain if it may be fetched. Files in
+/// subfolders are legal on the hub; they are not fetched.
+fn is_safe_path(path: &str) -> bool {
     let leaves = path.split(['/', '\\']).any(|part| part.is_empty() || part == "..")
         || path.contains([':', '\0']);
-    let odd_weights = !path.contains('/') && path.contains(".safetensors") && !is_plain_name(path);
-    match leaves || odd_weights {
-        true => Err(HubError::UnsafeName { repo: repo.to_owned(), name: path.to_owned() }),
-        false => Ok(()),
-    }
+    let may_be_fetched = !path.contains('/') && path.contains(".safetensors");
+    !leaves && (!may_be_fetched || is_plain_name(path))
 }

@@ -1,8 +1,9 @@
-//! One file from the hub to the disk: resumed when it breaks, checked, and named when it is whole.
+//! One file from the hub to the disk: resumed when the transfer breaks, checked, and named when it
+//! is whole.
 
-use std::error::Error as StdError;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::error::Error;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -11,306 +12,202 @@ use ureq::Body;
 use ureq::http::Response;
 
 use super::listing::RemoteFile;
-use super::{Hub, HubError, Progress};
+use super::request::Client;
+use super::{HubError, Progress};
 
-/// A transfer that brings this much is not counted among those that failed.
-const WORTHWHILE_BYTES: u64 = 1 << 20;
+/// An attempt that brings this much does not count as failed.
+const PROGRESS_BYTES: u64 = 1 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Where a file comes from. `commit` is what `revision` meant when the list was read, so that all
-/// files belong together.
-pub struct Source<'a> {
-    pub hub: &'a Hub,
-    pub repo: &'a str,
-    pub revision: &'a str,
-    pub commit: &'a str,
-}
-
-/// How an attempt ended short of the whole file.
-enum Failure {
-    /// Worth another attempt.
-    Broken(Box<dyn StdError + Send + Sync>),
-    /// Repeating would not help.
-    Final(HubError),
-}
-
-impl From<HubError> for Failure {
-    fn from(error: HubError) -> Self {
-        Self::Final(error)
-    }
-}
-
-/// Fetches `file` into `folder`, unless it is there. `of_this_commit`: the folder holds files of
-/// this commit only, so that a file of the right size is the right file.
+/// Fetches a file of `commit` into `folder`, unless it is there. `one_commit`: the folder holds
+/// files of this commit only, so that a file of the right size is the right file.
 pub fn fetch(
-    source: &Source,
-    file: &RemoteFile,
+    client: &Client,
+    commit: &str,
+    remote: &RemoteFile,
     folder: &Path,
-    of_this_commit: bool,
-    progress: &mut dyn Progress,
+    one_commit: bool,
+    progress: Progress,
 ) -> Result<(), HubError> {
-    let target = folder.join(&file.name);
-    if is_present(file, &target, of_this_commit)? {
+    let target = folder.join(&remote.name);
+    if is_present(remote, &target, one_commit)? {
         return Ok(());
     }
-    let tag = source.commit.get(..12).unwrap_or(source.commit);
-    let mut transfer = Transfer {
-        source,
-        file,
-        size: file.size,
-        part: Part::open(folder.join(format!("{}.{tag}.part", file.name)))?,
-    };
-    transfer.run(progress)?;
-    transfer.part.verify(file)?;
-    transfer.part.name(&target)?;
-    progress.finish(&file.name);
+    let tag = commit.get(..12).unwrap_or(commit);
+    let path = folder.join(format!("{}.{tag}.part", remote.name));
+    let url = client.url(&format!("{}/resolve/{commit}/{}", client.repo, remote.name));
+    let part = open_locked(&path)?;
+    let received = part.metadata().map_err(HubError::io(&path))?.len();
+    let size = remote.size;
+    let mut transfer = Transfer { client, remote, url, path, part, received, size, progress };
+    transfer.run()?;
+    if let Some(found) = wrong_sha256(remote, &mut transfer.part, &transfer.path)? {
+        let expected = format!("SHA-256 {}", remote.sha256().unwrap_or_default());
+        return Err(transfer.discard(expected, &found));
+    }
+    // On disk first and then under its name, so that a power cut leaves no half file there.
+    transfer.part.sync_all().map_err(HubError::io(&transfer.path))?;
+    fs::rename(&transfer.path, &target).map_err(HubError::io(&target))?;
+    (transfer.progress)(&remote.name, transfer.received, transfer.received);
     Ok(())
 }
 
-fn is_present(file: &RemoteFile, target: &Path, of_this_commit: bool) -> Result<bool, HubError> {
-    let Ok(found) = fs::metadata(target) else {
-        return Ok(false);
-    };
-    if !found.is_file() || file.size.is_some_and(|size| size != found.len()) {
-        return Ok(false);
+fn is_present(remote: &RemoteFile, target: &Path, one_commit: bool) -> Result<bool, HubError> {
+    let Ok(found) = fs::metadata(target) else { return Ok(false) };
+    let has_size = found.is_file() && remote.size.is_none_or(|size| size == found.len());
+    if !has_size || one_commit || remote.sha256().is_none() {
+        return Ok(has_size && one_commit);
     }
-    match file.sha256() {
-        _ if of_this_commit => Ok(true),
-        None => Ok(false),
-        Some(expected) => {
-            let mut contents = File::open(target).map_err(|source| HubError::io(target, source))?;
-            let found = sha256(&mut contents).map_err(|source| HubError::io(target, source))?;
-            Ok(found.eq_ignore_ascii_case(expected))
-        }
-    }
+    let mut file = File::open(target).map_err(HubError::io(target))?;
+    Ok(wrong_sha256(remote, &mut file, target)?.is_none())
 }
 
-fn sha256(contents: &mut File) -> io::Result<String> {
+/// The SHA-256 of the file in hexadecimal, if the hub tells another one.
+fn wrong_sha256(
+    remote: &RemoteFile,
+    file: &mut File,
+    path: &Path,
+) -> Result<Option<String>, HubError> {
+    let Some(expected) = remote.sha256() else { return Ok(None) };
     let mut hasher = Sha256::new();
-    io::copy(contents, &mut hasher)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| io::copy(file, &mut hasher));
+    read.map_err(HubError::io(path))?;
+    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((!found.eq_ignore_ascii_case(expected)).then_some(found))
 }
 
-/// What arrived of a file so far. The lock ends with the value.
-struct Part {
-    path: PathBuf,
-    file: File,
-}
-
-impl Part {
-    fn open(path: PathBuf) -> Result<Self, HubError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|source| HubError::io(&path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path, file }),
-            Err(TryLockError::WouldBlock) => Err(HubError::Busy { path }),
-            Err(TryLockError::Error(source)) => Err(HubError::io(&path, source)),
+/// The file with what arrived so far, for this process alone.
+fn open_locked(path: &Path) -> Result<File, HubError> {
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(path).map_err(HubError::io(path))?;
+    let source = match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::Error(source)) => source,
+        Err(TryLockError::WouldBlock) => {
+            io::Error::new(ErrorKind::WouldBlock, "another download writes it: wait for its end")
         }
-    }
-
-    fn length(&self) -> Result<u64, HubError> {
-        let facts = self.file.metadata().map_err(|source| HubError::io(&self.path, source))?;
-        Ok(facts.len())
-    }
-
-    fn clear(&mut self) -> Result<(), HubError> {
-        self.file.set_len(0).map_err(|source| HubError::io(&self.path, source))
-    }
-
-    /// Without a digest from the hub there is nothing to compare with.
-    fn verify(&mut self, file: &RemoteFile) -> Result<(), HubError> {
-        let Some(expected) = file.sha256() else {
-            return Ok(());
-        };
-        let found = self
-            .file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| sha256(&mut self.file))
-            .map_err(|source| HubError::io(&self.path, source))?;
-        if found.eq_ignore_ascii_case(expected) {
-            return Ok(());
-        }
-        self.clear()?;
-        let (file, expected) = (file.name.clone(), expected.to_owned());
-        Err(HubError::Digest { file, expected, found })
-    }
-
-    /// On disk first and then under its name, so that a power cut leaves no half file there.
-    fn name(&self, target: &Path) -> Result<(), HubError> {
-        self.file.sync_all().map_err(|source| HubError::io(&self.path, source))?;
-        fs::rename(&self.path, target).map_err(|source| HubError::io(target, source))
-    }
+    };
+    Err(HubError::io(path)(source))
 }
 
 struct Transfer<'a> {
-    source: &'a Source<'a>,
-    file: &'a RemoteFile,
-    /// From the list, or else from the first answer.
+    client: &'a Client<'a>,
+    remote: &'a RemoteFile,
+    url: String,
+    path: PathBuf,
+    /// The file at `path`.
+    part: File,
+    /// Bytes of it.
+    received: u64,
+    /// Of the whole file, from the list or else from the first answer.
     size: Option<u64>,
-    part: Part,
+    progress: Progress<'a>,
 }
 
 impl Transfer<'_> {
-    /// Repeats attempts until the file is whole. Each must bring something worthwhile or counts as
-    /// failed, so that the loop ends whatever the server does.
-    fn run(&mut self, progress: &mut dyn Progress) -> Result<(), HubError> {
-        let limits = &self.source.hub.limits;
-        let mut best = self.part.length()?;
-        let mut failed = 0;
-        loop {
-            let source = match self.attempt(progress) {
-                Ok(()) => return Ok(()),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Broken(source)) => source,
+    /// Repeats attempts until the file is whole. An attempt without progress counts as failed, so
+    /// that the loop ends whatever the server does.
+    fn run(&mut self) -> Result<(), HubError> {
+        let hub = self.client.hub;
+        let (mut best, mut failed) = (self.received, 0);
+        while self.size != Some(self.received) {
+            let error = match self.attempt() {
+                Err(error @ HubError::Unreachable(..)) => error,
+                done_or_final => return done_or_final,
             };
-            let received = self.part.length()?;
-            failed = if received >= best + WORTHWHILE_BYTES { 0 } else { failed + 1 };
+            let received = self.received;
+            failed = if received >= best + PROGRESS_BYTES { 0 } else { failed + 1 };
             best = best.max(received);
-            if failed >= limits.attempts {
-                let file = self.file.name.clone();
+            if failed >= hub.attempts {
+                let (file, source) = (self.remote.name.clone(), Box::new(error));
                 return Err(HubError::Interrupted { file, received, attempts: failed, source });
             }
-            thread::sleep(limits.pause * 2_u32.pow(failed.min(5)));
+            thread::sleep(hub.pause * 2_u32.pow(failed.min(5)));
         }
+        Ok(())
     }
 
-    /// One request for what is missing.
-    fn attempt(&mut self, progress: &mut dyn Progress) -> Result<(), Failure> {
-        let mut start = self.part.length()?;
-        if self.size.is_some_and(|size| start > size) {
-            self.part.clear()?;
-            start = 0;
+    /// One request for what is missing. After [`HubError::Unreachable`] another one may help.
+    fn attempt(&mut self) -> Result<(), HubError> {
+        let response = self.client.get(&self.url, self.received)?;
+        if response.status() != 206 && self.received > 0 {
+            self.clear()?; // the server cannot resume: it sends the whole file, or status 416
         }
-        if start > 0 && self.size == Some(start) {
-            return Ok(()); // all had arrived when the last run ended
-        }
-        let url = self.url();
-        let response = self.source.hub.get(&url, start).map_err(|source| match source {
-            ureq::Error::TooManyRedirects => HubError::Redirects { url: url.clone() }.into(),
-            source => Failure::Broken(source.into()),
-        })?;
-        self.check_status(&url, &response)?;
         if response.status() == 416 {
-            self.part.clear()?;
-            return Err(Failure::Broken("the hub cannot go on from where it stopped".into()));
+            return Err(self.broken("the hub cannot resume where the transfer broke"));
         }
-        if response.status() == 200 && start > 0 {
-            self.part.clear()?; // the server knows no ranges and sends it all
-            start = 0;
-        }
-        let size = self.agree_on_size(&url, &response, start)?;
-        progress.begin(&self.file.name, size);
-        self.receive(response.into_body(), start, size, progress)
+        let size = self.agree_on_size(&response)?;
+        self.receive(response.into_body(), size)
     }
 
-    fn url(&self) -> String {
-        let Source { hub, repo, commit, .. } = self.source;
-        format!("{}/{repo}/resolve/{commit}/{}", hub.endpoint, self.file.name)
-    }
-
-    fn check_status(&self, url: &str, response: &Response<Body>) -> Result<(), Failure> {
-        let Source { hub, repo, revision, .. } = self.source;
-        let repo = (*repo).to_owned();
-        Err(match response.status().as_u16() {
-            200 | 206 | 416 => return Ok(()),
-            status @ (401 | 403) => {
-                HubError::Refused { endpoint: hub.endpoint.clone(), repo, status }.into()
-            }
-            404 => {
-                let (revision, file) = ((*revision).to_owned(), self.file.name.clone());
-                HubError::FileNotFound { repo, revision, file }.into()
-            }
-            status @ (408 | 429 | 500..=599) => {
-                Failure::Broken(format!("the hub answered with status {status}").into())
-            }
-            status => HubError::Status { url: url.to_owned(), status }.into(),
-        })
-    }
-
-    /// The size of the whole file; list, range and length of the answer must agree on it.
-    fn agree_on_size(
-        &mut self,
-        url: &str,
-        response: &Response<Body>,
-        start: u64,
-    ) -> Result<u64, HubError> {
-        let by_length = response.body().content_length().map(|length| length.saturating_add(start));
-        let mut announced = by_length;
-        if response.status() == 206 {
-            let range = response.headers().get("Content-Range").and_then(|v| v.to_str().ok());
-            let (first, total) = range.and_then(parse_content_range).unwrap_or((start, None));
-            if first != start {
-                let found = format!("them from byte {first} instead of {start}");
-                return self.wrong_size(self.size.unwrap_or_default(), found);
-            }
-            announced = total.or(by_length);
-        }
-        let Some(size) = self.size.or(announced) else {
-            return Err(HubError::NoSize { url: url.to_owned() });
+    /// The size of the whole file. List, range and length of the answer must agree on it.
+    fn agree_on_size(&mut self, response: &Response<Body>) -> Result<u64, HubError> {
+        let start = self.received;
+        let length = response.body().content_length().map(|length| length.saturating_add(start));
+        let Some(size) = self.size.or(length) else {
+            let text = "the hub does not say how large the file is";
+            return Err(HubError::Answer(self.url.clone(), text.to_owned()));
         };
-        for found in [announced, by_length].into_iter().flatten() {
-            if found != size {
-                return self.wrong_size(size, found.to_string());
-            }
+        let range = response.headers().get("Content-Range").filter(|_| response.status() == 206);
+        let expected = format!("bytes {start}-{}/{size}", size.saturating_sub(1));
+        if let Some(range) = range.and_then(|value| value.to_str().ok())
+            && !expected.starts_with(range.trim_end_matches('*'))
+        {
+            return Err(self.discard(expected, range));
         }
-        self.size = Some(size);
-        Ok(size)
+        match length.filter(|length| *length != size) {
+            Some(length) => Err(self.discard(format!("{size} bytes"), &length.to_string())),
+            None => Ok(*self.size.insert(size)),
+        }
     }
 
-    fn wrong_size<T>(&mut self, expected: u64, found: String) -> Result<T, HubError> {
-        self.part.clear()?;
-        Err(HubError::Size { file: self.file.name.clone(), expected, found })
-    }
-
-    /// Appends the body to the part, which holds `start` bytes.
-    fn receive(
-        &mut self,
-        body: Body,
-        start: u64,
-        size: u64,
-        progress: &mut dyn Progress,
-    ) -> Result<(), Failure> {
-        let path = &self.part.path;
-        self.part.file.seek(SeekFrom::Start(start)).map_err(|e| HubError::io(path, e))?;
-        let mut reader = body.into_reader();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let mut position = start;
-        progress.position(position);
+    /// Appends the body to the part.
+    fn receive(&mut self, body: Body, size: u64) -> Result<(), HubError> {
+        let (mut reader, mut buffer) = (body.into_reader(), vec![0; BUFFER_BYTES]);
+        self.part.seek(SeekFrom::Start(self.received)).map_err(HubError::io(&self.path))?;
         loop {
-            let count = match reader.read(&mut buffer) {
-                Ok(0) if position == size => return Ok(()),
-                Ok(0) => return Err(Failure::Broken("the connection was closed".into())),
-                Ok(count) => count,
-                Err(_) if position == size => return Ok(()),
-                Err(source) => return Err(Failure::Broken(source.into())),
-            };
-            let end = position.saturating_add(count as u64);
-            if end > size {
-                return Ok(self.wrong_size(size, format!("more than {size}"))?);
+            if self.received < size {
+                (self.progress)(&self.remote.name, self.received, size);
             }
-            self.part.file.write_all(&buffer[..count]).map_err(|source| {
-                let path = self.part.path.clone();
-                match source.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        HubError::DiskFull { path, missing: size - position }
-                    }
-                    _ => HubError::Io { path, source },
-                }
-            })?;
-            position = end;
-            progress.position(position);
+            let count = match reader.read(&mut buffer) {
+                Ok(0) | Err(_) if self.received == size => return Ok(()),
+                Ok(0) => return Err(self.broken("the connection was closed")),
+                Ok(count) => count,
+                Err(source) => return Err(self.broken(source)),
+            };
+            let missing = size - self.received;
+            if count as u64 > missing {
+                return Err(self.discard(format!("{size} bytes"), &format!("more than {size}")));
+            }
+            let written = self.part.write_all(&buffer[..count]);
+            written.map_err(|error| HubError::io(&self.path)(explain(error, missing)))?;
+            self.received += count as u64;
         }
+    }
+
+    fn clear(&mut self) -> Result<(), HubError> {
+        self.received = 0;
+        self.part.set_len(0).map_err(HubError::io(&self.path))
+    }
+
+    fn broken(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> HubError {
+        HubError::Unreachable(self.url.clone(), source.into())
+    }
+
+    /// Empties the part, which is not the file that was expected, and says why.
+    fn discard(&mut self, expected: String, found: &str) -> HubError {
+        let (file, found) = (self.remote.name.clone(), found.to_owned());
+        self.clear().err().unwrap_or(HubError::Content { file, expected, found })
     }
 }
 
-/// `bytes FIRST-LAST/TOTAL`; the total may be `*`.
-fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, _) = range.split_once('-')?;
-    Some((first.trim().parse().ok()?, total.trim().parse().ok()))
+/// Says what to do when the disk is full.
+fn explain(error: io::Error, missing: u64) -> io::Error {
+    if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return error;
+    }
+    let todo = "make room and run the command again, or choose another disk with --out or HF_HOME";
+    let text = format!("the disk is full, {missing} bytes are still to come; {todo}");
+    io::Error::new(error.kind(), text)
 }

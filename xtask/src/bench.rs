@@ -12,8 +12,10 @@ use mllmseg::model::mllmseg::{SegToken, token_tensor};
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
 
+use crate::allocator::{in_use, peak_in_use, reset_peak};
+
 /// Tokens of the system text and the header before the image, in InternVL2.5's template.
-const TOKENS_BEFORE_IMAGE: usize = 45;
+pub const TOKENS_BEFORE_IMAGE: usize = 45;
 /// Tokens after `</img>` up to `[SEG]`, for an expression of five words.
 const TOKENS_AFTER_IMAGE: usize = 35;
 
@@ -125,33 +127,22 @@ pub struct LoadCost {
     pub disk: u64,
     /// Bytes of the weights in f32.
     pub model: u64,
-    /// The most memory that the process held, where the system tells.
-    pub peak: Option<u64>,
+    /// The most bytes in use while it loads.
+    pub peak: u64,
 }
 
 /// Loads a checkpoint on the CPU in f32.
 pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
     let mut config = MllmsegConfig::from_dir(checkpoint)?;
-    let start = Instant::now();
     let cpu = device::cpu().device;
+    let before = in_use();
+    reset_peak();
+    let start = Instant::now();
     let (model, report) = load_model(checkpoint, &mut config, LoadOptions::default(), &cpu)?;
     let seconds = start.elapsed().as_secs_f64();
+    let peak = (peak_in_use() - before) as u64;
     let model = 4 * parameter_count(&model) as u64;
-    Ok(LoadCost { seconds, disk: report.bytes as u64, model, peak: peak_memory() })
-}
-
-/// The high-water mark of the resident set, as Linux tells it.
-pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
-/// Lets [`peak_memory`] start anew, where the system can.
-pub fn forget_peak_memory() {
-    // Documented in proc(5); where it is not there, the peak is that of the whole process.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    Ok(LoadCost { seconds, disk: report.bytes as u64, model, peak })
 }
 
 /// Writes a checkpoint of drawn weights.

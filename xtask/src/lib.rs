@@ -1,7 +1,8 @@
 //! The chores behind `cargo xtask`: reference weights, parity with the published implementation,
-//! benchmarks, the tiny model and its ablation.
+//! benchmarks, the memory of a step, the tiny model and its ablation.
 
 pub mod ablation;
+pub mod allocator;
 pub mod bench;
 mod case;
 pub mod memory;

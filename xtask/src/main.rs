@@ -8,13 +8,13 @@ use clap::{Parser, Subcommand};
 use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
-use xtask::memory::command as memory;
-use xtask::memory::counting::CountingAllocator;
+use xtask::allocator::CountingAllocator;
+use xtask::memory;
 use xtask::parity::{Tolerances, compare};
 use xtask::tiny_model::TinyModel;
 use xtask::weights::{CheckpointOptions, parse_dtype, write_checkpoint};
 
-/// What `memory` measures by; of no weight for the others.
+/// `memory` and `bench-load` measure by it.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
@@ -120,8 +120,8 @@ enum Chore {
         #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
         devices: DeviceList,
     },
-    /// Add up the memory of one training step, and measure it where it fits
-    Memory(memory::Options),
+    /// Measure the memory of one training step, with and without gradient checkpointing
+    Memory(memory::Workload),
 }
 
 fn main() -> ExitCode {
@@ -163,7 +163,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Chore::Memory(options) => memory::run(options),
+        Chore::Memory(workload) => memory::run(&workload).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -209,13 +209,8 @@ fn bench_load(checkpoint: &Path) -> Result<ExitCode, Box<dyn std::error::Error>>
     println!("loaded in               {:>10.3} s", cost.seconds);
     println!("weights on disk         {:>10.1} MB", megabytes(cost.disk));
     println!("weights in memory       {:>10.1} MB", megabytes(cost.model));
-    match cost.peak {
-        Some(peak) => {
-            println!("peak of the process     {:>10.1} MB", megabytes(peak));
-            println!("peak / weights          {:>10.3}", peak as f64 / cost.model as f64);
-        }
-        None => println!("this system does not tell the peak of a process"),
-    }
+    println!("most in use             {:>10.1} MB", megabytes(cost.peak));
+    println!("most in use / weights   {:>10.3}", cost.peak as f64 / cost.model as f64);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,59 @@
+//! An allocator that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The system's allocator, counting the bytes in use. On the CPU every tensor lies in memory that
+/// it gave out.
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes in use; 0 where [`CountingAllocator`] is not the program's allocator.
+pub fn in_use() -> usize {
+    IN_USE.load(Relaxed)
+}
+
+/// The most bytes in use since the last [`reset_peak`].
+pub fn peak_in_use() -> usize {
+    PEAK.load(Relaxed)
+}
+
+/// Makes the bytes in use now the peak.
+pub fn reset_peak() {
+    PEAK.store(in_use(), Relaxed);
+}
+
+/// Counts `size` bytes at `place`, unless the system had none to give.
+fn counted(place: *mut u8, size: usize) -> *mut u8 {
+    if !place.is_null() {
+        PEAK.fetch_max(IN_USE.fetch_add(size, Relaxed) + size, Relaxed);
+    }
+    place
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        counted(unsafe { System.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        counted(unsafe { System.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(place, layout) };
+        IN_USE.fetch_sub(layout.size(), Relaxed);
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let moved = counted(unsafe { System.realloc(place, layout, size) }, size);
+        if !moved.is_null() {
+            IN_USE.fetch_sub(layout.size(), Relaxed);
+        }
+        moved
+    }
+}
