@@ -99,9 +99,9 @@ fn of_16_bit_grey_the_upper_byte_is_kept() {
 }
 
 #[test]
-fn what_is_not_a_picture_is_refused_by_name() {
+fn what_is_not_an_image_is_refused_by_name() {
     let text = message(decode_image(b"a caption", "notes.txt"));
-    assert!(text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP picture"), "{text}");
+    assert!(text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP image"), "{text}");
     let empty = message(decode_image(b"", "empty.jpg"));
     assert!(empty.contains("empty.jpg") && empty.contains("an empty file"), "{empty}");
     let gif = message(decode_image(b"GIF89a\x01\0\x01\0\0\0\0", "a.gif"));
@@ -142,7 +142,7 @@ fn bmp_header(width: i32, height: i32) -> Vec<u8> {
 #[test]
 fn too_many_pixels_are_refused_before_any_is_decoded() {
     let wide = message(decode_image(&bmp_header(30_000, 10), "wide.bmp"));
-    assert!(wide.contains("wide.bmp: the picture is 30000 x 10 pixels"), "{wide}");
+    assert!(wide.contains("wide.bmp: the image is 30000 x 10 pixels"), "{wide}");
     assert!(wide.contains("20000 a side") && wide.contains("scale it down"), "{wide}");
     let many = message(decode_image(&bmp_header(20_000, 5_001), "many.bmp"));
     assert!(many.contains("100 million in all"), "{many}");
@@ -158,7 +158,7 @@ fn the_largest_side_is_read() {
 }
 
 #[test]
-fn a_picture_without_pixels_is_refused() {
+fn an_image_without_pixels_is_refused() {
     let error = decode_image(&bmp_header(0, 5), "none.bmp").unwrap_err();
     assert!(error.to_string().starts_with("none.bmp: "), "{error}");
 }
@@ -210,14 +210,14 @@ fn damaged_bytes_never_panic() {
 
 #[test]
 fn recompression_changes_little_at_quality_100_and_more_at_75() {
-    let picture = RgbImage::from_fn(64, 48, |x, y| {
+    let image = RgbImage::from_fn(64, 48, |x, y| {
         image::Rgb([(x * 4) as u8, (y * 5) as u8, ((x * y) % 97) as u8])
     });
     let error = |quality| {
-        let changed = jpeg_recompress(&picture, quality).unwrap();
-        assert_eq!(changed.dimensions(), picture.dimensions());
-        let differences = changed.iter().zip(picture.iter()).map(|(a, b)| a.abs_diff(*b));
-        differences.map(f64::from).sum::<f64>() / picture.len() as f64
+        let changed = jpeg_recompress(&image, quality).unwrap();
+        assert_eq!(changed.dimensions(), image.dimensions());
+        let differences = changed.iter().zip(image.iter()).map(|(a, b)| a.abs_diff(*b));
+        differences.map(f64::from).sum::<f64>() / image.len() as f64
     };
     let (best, worst) = (error(100), error(75));
     assert!(best < 1.0 && worst > best && worst < 8.0, "{best}, {worst}");

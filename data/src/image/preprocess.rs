@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn normalises_black_and_white_as_computed_by_hand() {
-        let picture = RgbImage::from_pixel(1, 1, image::Rgb([0, 255, 0]));
-        let input = preprocess(&picture, 2);
+        let image = RgbImage::from_pixel(1, 1, image::Rgb([0, 255, 0]));
+        let input = preprocess(&image, 2);
         // (0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0 - 0.406) / 0.225
         for (channel, expected) in [-2.117_904, 2.428_571_4, -1.804_444_4].iter().enumerate() {
             for value in &input[channel * 4..][..4] {

@@ -5,7 +5,8 @@
 //! difference from the run two places earlier (the last of the same colour) is written in place of
 //! the length.
 
-use super::{MaskError, Rle};
+use super::error::MaskError;
+use super::rle::Rle;
 
 /// A group's first character: groups are written as printable characters from `'0'` on.
 const FIRST_CHARACTER: u8 = 48;
@@ -30,6 +31,7 @@ impl Rle {
     /// # Errors
     /// [`MaskError::RleString`] for a string that is no encoding, and as [`Rle::new`].
     pub fn from_coco_string(size: [u32; 2], text: &str) -> Result<Self, MaskError> {
+        check_characters(text)?;
         let mut groups = text.bytes().enumerate().peekable();
         let mut counts: Vec<u32> = Vec::new();
         while let Some(&(position, _)) = groups.peek() {
@@ -45,6 +47,15 @@ impl Rle {
         }
         Self::new(size, counts)
     }
+}
+
+/// Whether a text holds only what a compressed string may.
+pub(super) fn check_characters(text: &str) -> Result<(), MaskError> {
+    let odd = text.bytes().enumerate().find(|(_, byte)| !(b'0'..=b'o').contains(byte));
+    odd.map_or(Ok(()), |(position, byte)| {
+        let (expected, found) = ("a character from '0' to 'o'", byte.escape_ascii());
+        Err(MaskError::RleString { position, expected, found: format!("'{found}'") })
+    })
 }
 
 fn push_groups(text: &mut String, mut number: i64) {
@@ -71,12 +82,7 @@ fn read_groups(
             let (expected, found) = ("the rest of a number", "the end of the string".to_owned());
             return Err(MaskError::RleString { position: length, expected, found });
         };
-        let group = byte.wrapping_sub(FIRST_CHARACTER);
-        if group > 63 {
-            let expected = "a character from '0' to 'o'";
-            let found = format!("'{}'", byte.escape_ascii());
-            return Err(MaskError::RleString { position, expected, found });
-        }
+        let group = byte - FIRST_CHARACTER; // the characters have been checked
         number |= i64::from(group & 31) << (5 * place);
         if group & 32 == 0 {
             let sign = if group & 16 == 0 { 0 } else { -1i64 << (5 * (place + 1)) };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::ReferError;
+use super::error::files_in;
 use crate::image::Orientation;
 
 /// A data set of referring expressions.
@@ -97,21 +98,12 @@ impl Dataset {
         } else if json.is_file() {
             Ok(json)
         } else {
-            Err(ReferError::NoRefsFile { pickle, json, found: refs_files_in(&folder) })
+            let is_refs = |name: &str| {
+                name.contains("refs(") && (name.ends_with(".p") || name.ends_with(".json"))
+            };
+            Err(ReferError::NoRefsFile { pickle, json, found: files_in(&folder, is_refs) })
         }
     }
-}
-
-/// The refs files of a folder, for a message.
-fn refs_files_in(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().take(1000);
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.contains("refs(") && (name.ends_with(".p") || name.ends_with(".json")))
-        .take(10)
-        .collect();
-    names.sort();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 impl fmt::Display for Dataset {

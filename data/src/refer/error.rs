@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mllmseg_pickle::Error as PickleError;
 use thiserror::Error;
 
-use super::pickle::PickleError;
+use crate::image::ImageError;
 use crate::mask::MaskError;
 
 /// Why a data set could not be read. Each message names the file, what was expected, and what was
@@ -17,7 +18,7 @@ pub enum ReferError {
     Io {
         /// The file.
         path: PathBuf,
-        /// The operating system's word.
+        /// The operating system's reason.
         source: io::Error,
     },
     /// A data set that is not one of the published ones.
@@ -80,7 +81,7 @@ pub enum ReferError {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where the value that failed begins.
+        /// Where reading stopped: just after what is wrong.
         offset: u64,
         /// Which record this is, such as `annotations[12]`.
         place: String,
@@ -88,16 +89,14 @@ pub enum ReferError {
         detail: String,
     },
     /// A value in the refs that is missing or of another kind than expected.
-    #[error("{}: {place}: {expected} expected, found {found}", path.display())]
+    #[error("{}: {place}: {detail}", path.display())]
     Field {
         /// The file.
         path: PathBuf,
         /// Which value, such as `refs[3].sentences[0].sent_id`.
         place: String,
-        /// What should be there.
-        expected: &'static str,
-        /// What is there.
-        found: String,
+        /// What was expected and what was found.
+        detail: String,
     },
     /// The refs and `instances.json` contradict themselves or each other.
     #[error("{}: {detail}", path.display())]
@@ -172,6 +171,9 @@ pub enum ReferError {
         /// The file and line of own data that name it first.
         named_by: Option<(PathBuf, u64)>,
     },
+    /// An image file that cannot be decoded.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// An image file whose size is not the annotated one.
     #[error(
         "image {image_id} ({file_name}): annotated as {}x{}, but the file is {}x{} (width x height); \
@@ -193,6 +195,19 @@ pub enum ReferError {
 fn named_at(place: &Option<(PathBuf, u64)>) -> String {
     let named = |(path, line): &(PathBuf, u64)| format!(" ({}: line {line})", path.display());
     place.as_ref().map_or(String::new(), named)
+}
+
+/// The files of a folder whose names are wanted, for a message.
+pub(super) fn files_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().take(1000);
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| wanted(name))
+        .map(|name| name.escape_debug().to_string())
+        .take(10)
+        .collect();
+    names.sort();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 impl ReferError {

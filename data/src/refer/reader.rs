@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
+
 use super::{
     Annotation, AnnotationId, Dataset, ImageInfo, Instances, Keep, RefExpressions, ReferError,
     Split, own, read_refs,
@@ -31,7 +33,7 @@ pub struct OpenOptions {
     pub only: Option<Split>,
 }
 
-/// What [`Contradictions::Skip`] passed over.
+/// What [`Contradictions::Skip`] skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// Refs left out.
@@ -90,7 +92,7 @@ impl ReferDataset {
         };
         let instances = Instances::read(&instances_file, &keep)?;
         drop(keep);
-        let checks = Checks {
+        let mut checks = Checks {
             refs_file: &refs_file,
             instances_file: &instances_file,
             instances: &instances,
@@ -99,7 +101,13 @@ impl ReferDataset {
             sent_ids: HashSet::new(),
             skipped: Skipped::default(),
         };
-        let (refs, skipped) = checks.run(refs)?;
+        let mut kept = Vec::with_capacity(refs.len());
+        for entry in refs {
+            if checks.keeps(&entry)? {
+                kept.push(entry);
+            }
+        }
+        let (refs, skipped) = (kept, checks.skipped);
         let images_folder = dataset.images_folder(root);
         Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped })
     }
@@ -146,7 +154,7 @@ impl ReferDataset {
         &self.instances
     }
 
-    /// What was left out of it.
+    /// What was skipped.
     pub fn skipped(&self) -> &Skipped {
         &self.skipped
     }
@@ -190,27 +198,19 @@ impl ReferDataset {
         }
     }
 
-    /// Checks the size of a decoded image, in pixels, against the annotated one.
+    /// The pixels of an image, in the orientation that the annotations have.
     ///
     /// # Errors
-    /// If they differ, for then masks would not fit the image.
-    pub fn check_size(image: &ImageInfo, width: u32, height: u32) -> Result<(), ReferError> {
-        if (image.width, image.height) == (width, height) {
-            return Ok(());
-        }
-        Err(ReferError::ImageSize {
-            image_id: image.id,
-            file_name: image.file_name.to_string(),
-            annotated: (image.width, image.height),
-            found: (width, height),
-        })
+    /// As [`image_path`](Self::image_path) and [`ImageInfo::read`].
+    pub fn read_image(&self, image: &ImageInfo) -> Result<RgbImage, ReferError> {
+        image.read(&self.image_path(image)?, self.dataset.orientation())
     }
 }
 
 /// How many contradictions [`Skipped`] describes.
 const EXAMPLES: usize = 10;
 
-/// The refs seen so far, to hold the next one against.
+/// The refs read so far, which the next one is compared with.
 struct Checks<'c> {
     refs_file: &'c Path,
     instances_file: &'c Path,
@@ -222,27 +222,6 @@ struct Checks<'c> {
 }
 
 impl Checks<'_> {
-    fn run(
-        mut self,
-        mut refs: Vec<RefExpressions>,
-    ) -> Result<(Vec<RefExpressions>, Skipped), ReferError> {
-        let mut failure = None;
-        refs.retain(|entry| {
-            if failure.is_some() {
-                return false;
-            }
-            self.keeps(entry).unwrap_or_else(|error| {
-                failure = Some(error);
-                false
-            })
-        });
-        refs.shrink_to_fit();
-        match failure {
-            Some(error) => Err(error),
-            None => Ok((refs, self.skipped)),
-        }
-    }
-
     /// Whether a ref stays; an error if contradictions are to be refused.
     fn keeps(&mut self, entry: &RefExpressions) -> Result<bool, ReferError> {
         if let Err(detail) = self.check_ref(entry) {

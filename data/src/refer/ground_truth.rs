@@ -1,8 +1,8 @@
-//! What is right: the mask of an expression's targets.
+//! The ground truth: the mask of an expression's targets.
 
-use super::{Annotation, AnnotationId, ImageInfo, RawSegmentation, ReferDataset, ReferError, own};
+use super::{Annotation, AnnotationId, ImageInfo, MaskSource, ReferDataset, ReferError, own};
 use crate::image::read_mask;
-use crate::mask::{Bitmap, Segmentation};
+use crate::mask::Bitmap;
 
 impl ReferDataset {
     /// The mask of `targets` at the image's size, several united; `None` without a target.
@@ -54,20 +54,16 @@ impl ReferDataset {
             self.image_path(image)?; // an image that was missing has no size
         }
         let drawn = match &annotation.segmentation {
-            RawSegmentation::Polygons(parts) => {
-                Segmentation::Polygons(parts.iter().map(|part| part.to_vec()).collect())
+            MaskSource::Inline(segmentation) => {
+                segmentation.to_bitmap(image.height as usize, image.width as usize)
             }
-            RawSegmentation::RunLengths(parts) => {
-                Segmentation::Rles(parts.iter().map(Into::into).collect())
-            }
-            RawSegmentation::Png(file) => {
+            MaskSource::Png(file) => {
                 let mask = read_mask(self.folder().join(&**file), image.width, image.height);
                 return mask.map_err(|error| {
                     own::line_error(self.folder(), annotation, error.to_string())
                 });
             }
         };
-        let drawn = drawn.to_bitmap(image.height as usize, image.width as usize);
         drawn.map_err(|source| match self.is_own() {
             true => own::line_error(self.folder(), annotation, source.to_string()),
             false => ReferError::Annotation {
