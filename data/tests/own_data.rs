@@ -179,7 +179,7 @@ fn lines_become_items_and_splits_are_files() {
     let alone = ReferDataset::open_with(folder.path(), Dataset::Own, only).unwrap();
     assert_eq!(ids(&alone, Split::TestA), test_a);
     let error = alone.items(Split::Val).unwrap_err().to_string();
-    assert!(error.contains("own has no expressions in split `val`"), "{error}");
+    assert!(error.contains("split `val`: own has no expressions in it"), "{error}");
 }
 
 /// What is wrong with a line is said with the file and the line's number.
@@ -356,7 +356,7 @@ fn a_folder_without_splits_says_what_is_there() {
     let error = open(folder.path()).unwrap().items(Split::Val).unwrap_err().to_string();
     assert!(error.contains("no expressions"), "{error}");
     let error = ReferDataset::open(folder.path(), Dataset::Own, Some("unc")).unwrap_err();
-    assert!(matches!(error, ReferError::OwnSplitBy { .. }), "{error}");
+    assert!(matches!(error, ReferError::NoSuch { .. }), "{error}");
     assert!(ReferDataset::open(folder.path(), Dataset::Own, Some("files")).is_ok());
     assert_eq!("own".parse::<Dataset>().unwrap(), Dataset::Own);
     let error = "mine".parse::<Dataset>().unwrap_err().to_string();

@@ -45,11 +45,11 @@ const PICKLE: &str = "grefs(unc).p";
 fn globals_and_calls_are_refused_by_name_and_place() {
     // os.system, as an exploit writes it in protocol 0.
     let error = refusal(b"cos\nsystem\n(S'echo hi'\ntR.");
-    assert!(error.contains("GLOBAL at byte 0") && error.contains("`os.system`"), "{error}");
+    assert!(error.contains("0x63 at byte 0") && error.contains("`os.system`"), "{error}");
     let error = refusal(b"(S'echo hi'\nios\nsystem\n.");
-    assert!(error.contains("INST at byte 12") && error.contains("`os.system`"), "{error}");
+    assert!(error.contains("0x69 at byte 12") && error.contains("`os.system`"), "{error}");
     let error = refusal(b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02hi\x85R.");
-    assert!(error.contains("STACK_GLOBAL at byte 14") && error.contains("`os.system`"), "{error}");
+    assert!(error.contains("0x93 at byte 14") && error.contains("`os.system`"), "{error}");
     let error = refusal(&fixture("protocols/bytes_by_call.pickle"));
     assert!(error.contains("`_codecs.encode`"), "{error}");
     for bytes in
@@ -72,7 +72,7 @@ fn huge_lengths_allocate_nothing() {
     for bytes in pickles {
         assert!(matches!(decode(bytes), Err(PickleError::Truncated { .. })), "{bytes:?}");
     }
-    assert!(matches!(decode(b"Nr\xff\xff\xff\xff."), Err(PickleError::TooLarge { .. })));
+    assert_eq!(decode(b"Nr\xff\xff\xff\xff."), Ok(Json::Null)); // a key of the memo
     assert!(matches!(decode(b"Np99999999999\n."), Err(PickleError::Malformed { .. })));
     let long = [&b"\x8a\x09"[..], &[1; 9], b"."].concat();
     assert!(refusal(&long).contains("at most 8 bytes"));
@@ -84,7 +84,7 @@ fn nests_cycles_and_bombs_are_bounded() {
     // A million lists, each in the next; then marks, then tuples.
     let lists = [vec![b']'; 1_000_000], vec![b'a'; 999_999], b".".to_vec()].concat();
     assert!(refusal(&lists).contains("nested containers"));
-    assert!(refusal(&vec![b'('; 1_000_000]).contains("open marks"));
+    assert!(refusal(&vec![b'('; 1_000_000]).contains("cut short"));
     let tuples = [b"N".to_vec(), vec![0x85; 1_000_000], b".".to_vec()].concat();
     assert!(refusal(&tuples).contains("nested containers"));
     // A container that holds itself nests without end.
@@ -160,7 +160,7 @@ fn cut_short_or_changed_json_never_panics() {
     }
     let read_instances_of = |bytes: &[u8]| {
         fs::write(file.path(), bytes).unwrap();
-        Instances::read(file.path(), &Keep::All)
+        Instances::read(file.path(), None)
     };
     for length in 0..instances.len() {
         assert!(read_instances_of(&instances[..length]).is_err(), "instances cut to {length}");

@@ -23,13 +23,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// The bytes that may be read out of an input.
-    pub(crate) fn max_read_out(&self, input_bytes: usize) -> usize {
-        self.max_expansion.saturating_mul(input_bytes).saturating_add(16 << 20)
-    }
-}
-
 /// Why a pickle was refused. Offsets are in bytes from the start of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -48,14 +41,14 @@ pub enum Error {
     },
     /// The pickle asks for a class, a call or an object from outside.
     #[error(
-        "opcode {opcode} at byte {offset} asks for {name}; only plain containers and scalars are \
-         read, so do not trust this file, or store it again as plain lists and dicts"
+        "opcode 0x{opcode:02x} at byte {offset} asks for {name}; only plain containers and scalars \
+         are read, so do not trust this file, or store it again as plain lists and dicts"
     )]
     Forbidden {
         /// Where the opcode stands.
         offset: usize,
-        /// Its name in Python's `pickletools`.
-        opcode: &'static str,
+        /// The opcode.
+        opcode: u8,
         /// What it wants: `module.name` for a global.
         name: String,
     },
@@ -95,16 +88,6 @@ pub enum Error {
         /// What was expected and what was found.
         detail: String,
     },
-}
-
-impl Error {
-    /// Adds the part of the place that leads to where the error stands.
-    pub(crate) fn within(mut self, part: impl Display) -> Self {
-        if let Self::Value { place, .. } = &mut self {
-            place.insert_str(0, &part.to_string());
-        }
-        self
-    }
 }
 
 impl serde::de::Error for Error {

@@ -2,34 +2,14 @@
 //!
 //! CPython's `pickletools.py` describes every opcode.
 
+use std::collections::HashMap;
+
 use crate::arena::{Arena, Node, NodeId};
 use crate::error::{Error, Limits};
 use crate::text;
 
-/// A place of the memo that was never set.
-const UNSET: NodeId = NodeId::MAX;
-
-/// The opcodes that are refused, with their names and what they ask for.
-const REFUSED: [(u8, &str, &str); 18] = [
-    (b'c', "GLOBAL", ""),
-    (b'i', "INST", ""),
-    (0x93, "STACK_GLOBAL", ""),
-    (b'R', "REDUCE", "a call"),
-    (b'b', "BUILD", "an object's state to be set"),
-    (b'o', "OBJ", "an instance of a class"),
-    (0x81, "NEWOBJ", "an instance of a class"),
-    (0x92, "NEWOBJ_EX", "an instance of a class"),
-    (b'P', "PERSID", "an object from outside the file"),
-    (b'Q', "BINPERSID", "an object from outside the file"),
-    (0x82, "EXT1", "a registered extension"),
-    (0x83, "EXT2", "a registered extension"),
-    (0x84, "EXT4", "a registered extension"),
-    (0x8f, "EMPTY_SET", "a set"),
-    (0x90, "ADDITEMS", "a set"),
-    (0x91, "FROZENSET", "a frozen set"),
-    (0x97, "NEXT_BUFFER", "a buffer from outside the file"),
-    (0x98, "READONLY_BUFFER", "a buffer from outside the file"),
-];
+/// Stands on the stack where a container begins: nothing below it may be taken.
+const MARK: NodeId = NodeId::MAX;
 
 pub(crate) struct Machine<'a> {
     input: &'a [u8],
@@ -39,9 +19,7 @@ pub(crate) struct Machine<'a> {
     opcode_at: usize,
     arena: Arena<'a>,
     stack: Vec<NodeId>,
-    /// Heights of the stack at which a MARK stands: nothing below the last one may be taken.
-    marks: Vec<usize>,
-    memo: Vec<NodeId>,
+    memo: HashMap<u64, NodeId>,
     pushed: u32,
     limits: Limits,
 }
@@ -55,8 +33,7 @@ impl<'a> Machine<'a> {
             opcode_at: 0,
             arena: Arena::default(),
             stack: Vec::new(),
-            marks: Vec::new(),
-            memo: Vec::new(),
+            memo: HashMap::new(),
             pushed: 0,
             limits: *limits,
         }
@@ -163,15 +140,8 @@ impl<'a> Machine<'a> {
     /// The opcodes that move references about; false if this is none of them.
     fn memo_or_stack(&mut self) -> Result<bool, Error> {
         match self.opcode {
-            b'(' => {
-                // A mark is closed by the container it opens, so marks nest no deeper than values.
-                let limit = self.limits.max_depth;
-                if self.marks.len() >= limit {
-                    return Err(self.too_large("open marks", limit as u64));
-                }
-                self.marks.push(self.stack.len());
-            }
-            b'0' if self.marks.last() == Some(&self.stack.len()) => _ = self.marks.pop(),
+            b'(' => self.push(MARK)?,
+            b'0' if self.stack.last() == Some(&MARK) => _ = self.stack.pop(),
             b'0' => _ = self.pop()?,
             b'1' => _ = self.pop_to_mark()?,
             b'2' => {
@@ -179,15 +149,18 @@ impl<'a> Machine<'a> {
                 self.push(top)?;
             }
             b'p' | b'q' | b'r' => {
-                let index = self.memo_index()?;
-                self.remember(index)?;
+                let (index, top) = (self.memo_index()?, self.top()?);
+                self.memo.insert(index, top);
             }
-            0x94 => self.remember(self.memo.len() as u64)?,
+            0x94 => {
+                let (index, top) = (self.memo.len() as u64, self.top()?);
+                self.memo.insert(index, top);
+            }
             b'g' | b'h' | b'j' => {
                 let index = self.memo_index()?;
-                match self.memo.get(index as usize) {
-                    Some(&node) if node != UNSET => self.push(node)?,
-                    _ => return Err(self.malformed(format!("memo {index} was never set"))),
+                match self.memo.get(&index) {
+                    Some(&node) => self.push(node)?,
+                    None => return Err(self.malformed(format!("memo {index} was never set"))),
                 }
             }
             0x80 => {
@@ -206,13 +179,10 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    /// The error for an opcode that is none of the above, with the name of what it asks for.
+    /// The error for an opcode that is none of the above, with what it asks for.
     fn refusal(&mut self) -> Error {
-        let (offset, byte) = (self.opcode_at, self.opcode);
-        let Some((_, opcode, asked)) = REFUSED.iter().find(|(refused, ..)| *refused == byte) else {
-            return Error::UnknownOpcode { offset, byte };
-        };
-        let name = match byte {
+        let (offset, opcode) = (self.opcode_at, self.opcode);
+        let name = match opcode {
             b'c' | b'i' => {
                 let mut part = || self.line().map(printable).unwrap_or_default();
                 format!("`{}.{}`", part(), part())
@@ -225,7 +195,12 @@ impl<'a> Machine<'a> {
                 let name = part();
                 format!("`{}.{name}`", part())
             }
-            _ => (*asked).to_owned(),
+            b'R' => "a call".to_owned(),
+            b'b' | b'o' | 0x81 | 0x92 => "an object of a class".to_owned(),
+            b'P' | b'Q' | 0x97 | 0x98 => "an object from outside the file".to_owned(),
+            0x82..=0x84 => "a registered extension".to_owned(),
+            0x8f..=0x91 => "a set".to_owned(),
+            byte => return Error::UnknownOpcode { offset, byte },
         };
         Error::Forbidden { offset, opcode, name }
     }
@@ -297,19 +272,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn remember(&mut self, index: u64) -> Result<(), Error> {
-        let (top, limit) = (self.top()?, u64::from(self.limits.max_values));
-        if index >= limit {
-            return Err(self.too_large("memo entries", limit));
-        }
-        let index = index as usize;
-        if index >= self.memo.len() {
-            self.memo.resize(index + 1, UNSET);
-        }
-        self.memo[index] = top;
-        Ok(())
-    }
-
     /// Stores the items of a container. There are no more containers than values.
     fn container(&mut self, items: Vec<NodeId>) -> u32 {
         self.arena.containers.push(items);
@@ -328,8 +290,10 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, id: NodeId) -> Result<(), Error> {
-        if self.pushed >= self.limits.max_values {
-            return Err(self.too_large("values", u64::from(self.limits.max_values)));
+        let limit = self.limits.max_values;
+        if self.pushed >= limit {
+            let (offset, limit) = (self.opcode_at, u64::from(limit));
+            return Err(Error::TooLarge { offset, what: "values", limit });
         }
         self.pushed += 1;
         self.stack.push(id);
@@ -337,9 +301,8 @@ impl<'a> Machine<'a> {
     }
 
     fn top(&self) -> Result<NodeId, Error> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        let above = self.stack.get(floor..).and_then(<[NodeId]>::last);
-        above.copied().ok_or_else(|| self.malformed("the stack holds no value for it"))
+        let top = self.stack.last().copied().filter(|&id| id != MARK);
+        top.ok_or_else(|| self.malformed("the stack holds no value for it"))
     }
 
     fn pop(&mut self) -> Result<NodeId, Error> {
@@ -349,16 +312,15 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<NodeId>, Error> {
-        let mark = self.marks.pop().ok_or_else(|| self.malformed("no MARK before it"))?;
-        Ok(self.stack.split_off(mark))
+        let mark = self.stack.iter().rposition(|&id| id == MARK);
+        let mark = mark.ok_or_else(|| self.malformed("no MARK before it"))?;
+        let items = self.stack.split_off(mark + 1);
+        self.stack.pop();
+        Ok(items)
     }
 
     fn malformed(&self, detail: impl Into<String>) -> Error {
         Error::Malformed { offset: self.opcode_at, opcode: self.opcode, detail: detail.into() }
-    }
-
-    fn too_large(&self, what: &'static str, limit: u64) -> Error {
-        Error::TooLarge { offset: self.opcode_at, what, limit }
     }
 }
 

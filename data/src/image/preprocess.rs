@@ -50,17 +50,13 @@ mod tests {
         let tensor = tensors.tensor("pixel_values").unwrap();
         assert_eq!(tensor.shape(), [1, 3, 28, 28]);
         assert_eq!(tensor.dtype(), safetensors::Dtype::F16);
-        tensor.data().as_chunks::<2>().0.iter().map(|&b| f16(u16::from_le_bytes(b))).collect()
-    }
-
-    /// A finite half-precision number.
-    fn f16(bits: u16) -> f32 {
-        let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-        let size = match exponent {
-            0 => fraction * 2f32.powi(-24),
-            _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
-        };
-        if bits >> 15 == 1 { -size } else { size }
+        tensor
+            .data()
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&b| half::f16::from_le_bytes(b).to_f32())
+            .collect()
     }
 
     #[test]

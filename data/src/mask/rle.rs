@@ -91,20 +91,8 @@ impl Rle {
 
     /// COCO's box `[x, y, width, height]` in pixels; all 0 for an empty mask.
     pub fn coco_box(&self) -> [u32; 4] {
-        let height = self.size[0];
-        let mut corners: Option<[u32; 4]> = None;
-        for (start, end) in self.foreground() {
-            let (left, right) = (start / height, (end - 1) / height);
-            // A run that continues in the next column holds the bottom of one and the top of the
-            // other.
-            let (top, bottom) =
-                if left == right { (start % height, (end - 1) % height) } else { (0, height - 1) };
-            corners = Some(match corners {
-                None => [left, top, right, bottom],
-                Some([l, t, r, b]) => [l.min(left), t.min(top), r.max(right), b.max(bottom)],
-            });
-        }
-        corners.map_or([0; 4], |[l, t, r, b]| [l, t, r - l + 1, b - t + 1])
+        let corners = self.to_bitmap().bounding_box();
+        corners.map_or([0; 4], |[left, top, right, bottom]| [left, top, right - left, bottom - top])
     }
 
     fn image_size(&self) -> [usize; 2] {

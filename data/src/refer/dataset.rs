@@ -83,11 +83,13 @@ impl Dataset {
     /// error lists those that do). Own data have no refs file.
     pub fn refs_file(self, root: &Path, split_by: &str) -> Result<PathBuf, ReferError> {
         if self == Self::Own {
-            return Err(ReferError::OwnSplitBy { name: split_by.escape_debug().to_string() });
+            let detail = "own data are split by their files (train.jsonl, val.jsonl, …)";
+            return Err(ReferError::no_such("split_by", split_by, detail));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if split_by.is_empty() || !split_by.chars().all(plain) {
-            return Err(ReferError::BadSplitBy { name: split_by.escape_debug().to_string() });
+            let detail = "letters, digits, _ and - expected, such as unc, umd or google";
+            return Err(ReferError::no_such("split_by", split_by, detail));
         }
         let folder = root.join(self.name());
         let stem = if self == Self::GRefCoco { "grefs" } else { "refs" };
@@ -119,7 +121,7 @@ impl FromStr for Dataset {
         let known = || Self::ALL.into_iter().chain([Self::Own]);
         known().find(|dataset| dataset.name() == name).ok_or_else(|| {
             let known: Vec<_> = known().map(Self::name).collect();
-            ReferError::UnknownDataset { name: name.to_owned(), known: known.join(", ") }
+            ReferError::no_such("data set", name, format!("known are {}", known.join(", ")))
         })
     }
 }

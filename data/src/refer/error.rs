@@ -21,39 +21,15 @@ pub enum ReferError {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// A data set that is not one of the published ones.
-    #[error("unknown data set `{name}`; known are {known}")]
-    UnknownDataset {
-        /// The name given.
+    /// A data set, split or `split_by` that there is not.
+    #[error("{what} `{name}`: {detail}")]
+    NoSuch {
+        /// What was asked for.
+        what: &'static str,
+        /// The name given, with control characters escaped.
         name: String,
-        /// The names that are known.
-        known: String,
-    },
-    /// A split that no published data set has.
-    #[error("unknown split `{name}`; known are {known}")]
-    UnknownSplit {
-        /// The name given.
-        name: String,
-        /// The names that are known.
-        known: String,
-    },
-    /// A split that this data set has no expressions for.
-    #[error("{dataset} has no expressions in split `{split}`; its refs are split as {available}")]
-    EmptySplit {
-        /// The data set.
-        dataset: String,
-        /// The split asked for.
-        split: String,
-        /// The split names found, with the number of refs in each.
-        available: String,
-    },
-    /// A `split_by` that cannot be part of a file name.
-    #[error(
-        "split_by `{name}` is no name of a split (such as unc, umd, google): letters, digits, _ and - only"
-    )]
-    BadSplitBy {
-        /// The name given.
-        name: String,
+        /// Which ones there are.
+        detail: String,
     },
     /// Neither the pickle nor the JSON of the refs is there.
     #[error(
@@ -142,12 +118,6 @@ pub enum ReferError {
         /// The files of JSON lines that are there, or "none".
         found: String,
     },
-    /// A `split_by` for own data.
-    #[error("own data are split by their files (train.jsonl, val.jsonl, …), not by `{name}`")]
-    OwnSplitBy {
-        /// The name given.
-        name: String,
-    },
     /// An annotation that is no mask of its image.
     #[error("annotation {annotation} of image {image_id}: {source}")]
     Annotation {
@@ -214,6 +184,10 @@ impl ReferError {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
+    }
+
+    pub(super) fn no_such(what: &'static str, name: &str, detail: impl Into<String>) -> Self {
+        Self::NoSuch { what, name: name.escape_debug().to_string(), detail: detail.into() }
     }
 
     pub(super) fn inconsistent(path: &Path, detail: String) -> Self {

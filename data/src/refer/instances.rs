@@ -43,35 +43,13 @@ impl ImageInfo {
     }
 }
 
-/// Which records of `instances.json` to keep. Skipped ones cost no memory.
+/// Which records of `instances.json` to keep: those that the refs name. The others cost no memory.
 #[derive(Debug, Clone, Default)]
-pub enum Keep {
-    /// All of them.
-    #[default]
-    All,
-    /// Those that the refs name.
-    Named {
-        /// The images to keep.
-        images: HashSet<i64>,
-        /// The annotations to keep.
-        annotations: HashSet<AnnotationId>,
-    },
-}
-
-impl Keep {
-    fn image(&self, id: i64) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named { images, .. } => images.contains(&id),
-        }
-    }
-
-    fn annotation(&self, id: &AnnotationId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named { annotations, .. } => annotations.contains(id),
-        }
-    }
+pub struct Keep {
+    /// The images to keep.
+    pub images: HashSet<i64>,
+    /// The annotations to keep.
+    pub annotations: HashSet<AnnotationId>,
 }
 
 /// The contents of an `instances.json`.
@@ -83,13 +61,13 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Reads the file, keeping what `keep` says, and of that only the fields above. The file is
-    /// never in memory as a whole.
+    /// Reads the file, keeping what `keep` names (everything without it), and of that only the
+    /// fields above. The file is never in memory as a whole.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a
     /// path that leads out of the images folder, or gives one id to two different records.
-    pub fn read(path: &Path, keep: &Keep) -> Result<Self, ReferError> {
+    pub fn read(path: &Path, keep: Option<&Keep>) -> Result<Self, ReferError> {
         let meter = Meter::default();
         let mut read = parse(path, &meter, Lists { keep, meter: &meter })?;
         sort_unique(path, "images", &mut read.images, |image| &image.id)?;
@@ -133,7 +111,7 @@ impl Instances {
 
 /// The dict at the top of the file. Of its lists, only what is to be kept outlives its record.
 struct Lists<'f> {
-    keep: &'f Keep,
+    keep: Option<&'f Keep>,
     meter: &'f Meter,
 }
 
@@ -160,15 +138,17 @@ impl<'de> Visitor<'de> for Lists<'_> {
             meter.between("the file");
             let Some(key) = map.next_key::<String>()? else { break };
             match &*key {
-                "images" => map.next_value_seed(Records::new(meter, "images", |image| {
-                    read.images
-                        .extend(Some(image).filter(|image: &ImageInfo| keep.image(image.id)));
-                    Ok(())
-                }))?,
+                "images" => {
+                    map.next_value_seed(Records::new(meter, "images", |image: ImageInfo| {
+                        if keep.is_none_or(|keep| keep.images.contains(&image.id)) {
+                            read.images.push(image);
+                        }
+                        Ok(())
+                    }))?
+                }
                 "annotations" => {
-                    map.next_value_seed(Records::new(meter, "annotations", |one| {
-                        let one: Annotation = one;
-                        if keep.annotation(&one.id) {
+                    map.next_value_seed(Records::new(meter, "annotations", |one: Annotation| {
+                        if keep.is_none_or(|keep| keep.annotations.contains(&one.id)) {
                             if let MaskSource::Inline(segmentation) = &one.segmentation {
                                 segmentation.check().map_err(|error| error.to_string())?;
                             }
@@ -177,11 +157,12 @@ impl<'de> Visitor<'de> for Lists<'_> {
                         Ok(())
                     }))?
                 }
-                "categories" => map.next_value_seed(Records::new(meter, "categories", |one| {
-                    let Category { id, name } = one;
-                    read.categories.insert(id, name);
-                    Ok(())
-                }))?,
+                "categories" => {
+                    map.next_value_seed(Records::new(meter, "categories", |one: Category| {
+                        read.categories.insert(one.id, one.name);
+                        Ok(())
+                    }))?
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

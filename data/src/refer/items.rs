@@ -92,13 +92,14 @@ impl ReferDataset {
         }
         if items.is_empty() {
             let counts = self.split_counts();
-            let counts: Vec<_> =
-                counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-            return Err(ReferError::EmptySplit {
-                dataset: self.dataset().to_string(),
-                split: split.to_string(),
-                available: if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") },
-            });
+            let counts = counts.iter().map(|(name, count)| format!("{name} ({count})"));
+            let available = counts.collect::<Vec<_>>().join(", ");
+            let detail = format!(
+                "{} has no expressions in it; its refs are split as {}",
+                self.dataset(),
+                if available.is_empty() { "nothing" } else { &available }
+            );
+            return Err(ReferError::no_such("split", split.name(), detail));
         }
         Ok(items)
     }

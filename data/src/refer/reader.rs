@@ -79,55 +79,18 @@ impl ReferDataset {
         dataset: Dataset,
         options: OpenOptions,
     ) -> Result<Self, ReferError> {
-        if dataset == Dataset::Own {
-            return Self::open_own(root, &options);
-        }
         let split_by = options.split_by.as_deref().unwrap_or(dataset.default_split_by());
-        let refs_file = dataset.refs_file(root, split_by)?;
         let instances_file = dataset.instances_file(root);
-        let refs = read_refs(&refs_file)?;
-        let keep = Keep::Named {
-            images: refs.iter().map(|entry| entry.image_id).collect(),
-            annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
-        };
-        let instances = Instances::read(&instances_file, &keep)?;
-        drop(keep);
-        let mut checks = Checks {
-            refs_file: &refs_file,
-            instances_file: &instances_file,
-            instances: &instances,
-            policy: options.contradictions,
-            ref_ids: HashSet::with_capacity(refs.len()),
-            sent_ids: HashSet::new(),
-            skipped: Skipped::default(),
-        };
-        let mut kept = Vec::with_capacity(refs.len());
-        for entry in refs {
-            if checks.keeps(&entry)? {
-                kept.push(entry);
-            }
-        }
-        let (refs, skipped) = (kept, checks.skipped);
+        let (refs, instances, skipped) =
+            if dataset == Dataset::Own && split_by == dataset.default_split_by() {
+                let (refs, instances) = own::read(root, options.only)?;
+                (refs, instances, Skipped::default())
+            } else {
+                let refs_file = dataset.refs_file(root, split_by)?;
+                read_published(&refs_file, &instances_file, options.contradictions)?
+            };
         let images_folder = dataset.images_folder(root);
         Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped })
-    }
-
-    fn open_own(root: &Path, options: &OpenOptions) -> Result<Self, ReferError> {
-        let dataset = Dataset::Own;
-        if let Some(name) =
-            options.split_by.as_deref().filter(|&by| by != dataset.default_split_by())
-        {
-            return Err(ReferError::OwnSplitBy { name: name.escape_debug().to_string() });
-        }
-        let (refs, instances) = own::read(root, options.only)?;
-        Ok(Self {
-            dataset,
-            images_folder: dataset.images_folder(root),
-            instances_file: dataset.instances_file(root),
-            refs,
-            instances,
-            skipped: Skipped::default(),
-        })
     }
 
     /// Which data set this is.
@@ -209,6 +172,38 @@ impl ReferDataset {
 
 /// How many contradictions [`Skipped`] describes.
 const EXAMPLES: usize = 10;
+
+/// Reads the refs, what they name of `instances.json`, and what contradicts it.
+fn read_published(
+    refs_file: &Path,
+    instances_file: &Path,
+    policy: Contradictions,
+) -> Result<(Vec<RefExpressions>, Instances, Skipped), ReferError> {
+    let refs = read_refs(refs_file)?;
+    let keep = Keep {
+        images: refs.iter().map(|entry| entry.image_id).collect(),
+        annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
+    };
+    let instances = Instances::read(instances_file, Some(&keep))?;
+    drop(keep);
+    let mut checks = Checks {
+        refs_file,
+        instances_file,
+        instances: &instances,
+        policy,
+        ref_ids: HashSet::with_capacity(refs.len()),
+        sent_ids: HashSet::new(),
+        skipped: Skipped::default(),
+    };
+    let mut kept = Vec::with_capacity(refs.len());
+    for entry in refs {
+        if checks.keeps(&entry)? {
+            kept.push(entry);
+        }
+    }
+    let skipped = checks.skipped;
+    Ok((kept, instances, skipped))
+}
 
 /// The refs read so far, which the next one is compared with.
 struct Checks<'c> {

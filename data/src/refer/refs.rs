@@ -78,7 +78,9 @@ fn read_pickle(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     let path = path.to_owned();
     mllmseg_pickle::from_slice(&bytes, &limits).map_err(|error| match error {
         PickleError::Value { place, detail } => {
-            ReferError::Field { path, place: format!("refs{place}"), detail }
+            // `.` is the list itself.
+            let place = format!("refs{}", place.trim_end_matches('.'));
+            ReferError::Field { path, place, detail }
         }
         error => ReferError::Pickle { path, error },
     })
