@@ -1,4 +1,4 @@
-//! Data of one's own: every kind of mask, and clear words for everything that can be wrong.
+//! Own data: every kind of mask, and a clear error for everything that can be wrong.
 //! `tests/oracle/own_masks.py` wrote the PNGs and the pixels that Pillow reads from them.
 
 use std::fs;

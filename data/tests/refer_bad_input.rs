@@ -270,6 +270,8 @@ fn odd_values_are_named_with_their_place() {
     let error = fails(format!("{ANNOTATION}, {}", ANNOTATION.replace("1, 1]", "1, 2]")));
     assert!(error.contains("two different records with id 5"), "{error}");
     open((JSON, refs.as_bytes()), &instances_of(&format!("{ANNOTATION}, {ANNOTATION}"))).unwrap();
+    let unneeded = r#"{"id": 6, "segmentation": "none", "bbox": []}"#;
+    open((JSON, refs.as_bytes()), &instances_of(&format!("{unneeded}, {ANNOTATION}"))).unwrap();
     for id in ["\"1\"", "1.0", "1"] {
         let refs = format!("[{}]", one_ref(1, id, "\"5\"", 1));
         assert_eq!(open((JSON, refs.as_bytes()), &good).unwrap().all_refs()[0].image_id, 1);

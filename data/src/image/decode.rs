@@ -16,7 +16,7 @@ const MAX_DECODER_BYTES: u64 = 1 << 30;
 /// Which way up a decoded image is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Orientation {
-    /// Turned and mirrored as the EXIF data say: what people see in any viewer, and expect of a mask.
+    /// Turned and mirrored by the EXIF data: what people see in any viewer, and expect of a mask.
     ///
     /// MLLMSeg's published evaluation ignores EXIF; images without an EXIF orientation are the same either way.
     #[default]
@@ -33,7 +33,7 @@ pub fn read_image(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
     read_image_with(path, Orientation::Upright)
 }
 
-/// Reads the image at `path` as RGB, in the orientation asked for; see [`decode_image`].
+/// Reads the image at `path` as RGB, in the given orientation; see [`decode_image`].
 ///
 /// # Errors
 /// As [`read_image`].
@@ -44,7 +44,7 @@ pub fn read_image_with(
     let path = path.as_ref();
     let name = path.display().to_string();
     let bytes = File::open(path).and_then(read_bounded).map_err(error::unreadable(&name))?;
-    decode_image_with(&bytes, &name, orientation)
+    decode_image(&bytes, &name, orientation)
 }
 
 /// The bytes of a file, or one byte more than [`MAX_FILE_BYTES`] of a longer one.
@@ -54,7 +54,8 @@ pub(super) fn read_bounded(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Decodes a JPEG, PNG, WebP or BMP file held in memory to upright RGB; `name` is for error messages.
+/// Decodes a JPEG, PNG, WebP or BMP file held in memory to RGB, in the given orientation;
+/// `name` is for error messages.
 ///
 /// The result is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")` (JPEG and lossy WebP: to a few
 /// grey levels, decoders differ): grey is repeated, palettes are looked up, alpha is dropped and not blended, so what a
@@ -65,15 +66,7 @@ pub(super) fn read_bounded(file: File) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Any [`ImageError`] but `Unreadable` and `Recompress`: too large a file ([`MAX_FILE_BYTES`]) or image
 /// ([`MAX_SIDE`], [`MAX_PIXELS`]), another format, no pixels, or a damaged or incomplete file.
-pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage, ImageError> {
-    decode_image_with(bytes, name, Orientation::Upright)
-}
-
-/// Decodes as [`decode_image`] does, in the orientation asked for.
-///
-/// # Errors
-/// As [`decode_image`].
-pub fn decode_image_with(
+pub fn decode_image(
     bytes: &[u8],
     name: &str,
     orientation: Orientation,
@@ -81,7 +74,7 @@ pub fn decode_image_with(
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name: name.into() });
     }
-    let (format, format_name) = recognise(bytes, name)?;
+    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
     let damaged = |reason: String| error::damaged(name, format_name, reason);
     let complete = match format {
         ImageFormat::Jpeg => jpeg::is_complete(bytes),
@@ -117,23 +110,16 @@ pub(super) fn decoder<'r>(
     reader.into_decoder().map_err(|error| error.to_string())
 }
 
-/// The format, from the first bytes of a file.
-pub(super) fn recognise(
-    bytes: &[u8],
-    name: &str,
-) -> Result<(ImageFormat, &'static str), ImageError> {
-    let unknown =
-        |found: &str| ImageError::UnknownFormat { name: name.into(), found: found.into() };
-    if bytes.is_empty() {
-        return Err(unknown("an empty file"));
-    }
+/// The format and its name, from the first bytes of a file; or what they look like instead.
+pub(super) fn recognise(bytes: &[u8]) -> Result<(ImageFormat, &'static str), String> {
     match image::guess_format(bytes) {
         Ok(format @ ImageFormat::Jpeg) => Ok((format, "JPEG")),
         Ok(format @ ImageFormat::Png) => Ok((format, "PNG")),
         Ok(format @ ImageFormat::WebP) => Ok((format, "WebP")),
         Ok(format @ ImageFormat::Bmp) => Ok((format, "BMP")),
-        Ok(other) => Err(unknown(&format!("{other:?}"))),
-        Err(_) => Err(unknown("none of the known formats")),
+        Ok(other) => Err(format!("{other:?}")),
+        Err(_) if bytes.is_empty() => Err("an empty file".into()),
+        Err(_) => Err("none of the known formats".into()),
     }
 }
 

@@ -113,6 +113,10 @@ pub(super) fn unreadable(name: &str) -> impl Fn(std::io::Error) -> ImageError {
     move |source| ImageError::Unreadable { name: name.into(), source }
 }
 
+pub(super) fn unknown(name: &str) -> impl Fn(String) -> ImageError {
+    move |found| ImageError::UnknownFormat { name: name.into(), found }
+}
+
 pub(super) fn damaged(name: &str, format: &'static str, reason: String) -> ImageError {
     ImageError::Damaged { name: name.into(), format, reason }
 }

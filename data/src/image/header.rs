@@ -15,7 +15,7 @@ const JPEG_HEADERS: [u64; 3] = [64 << 10, 1 << 20, MAX_FILE_BYTES];
 /// Bytes that tell the formats apart.
 const SIGNATURE_BYTES: usize = 16;
 
-/// Width and height of the image at `path` in the orientation asked for, in pixels.
+/// Width and height of the image at `path` in the given orientation, in pixels.
 ///
 /// Only the header is read, so a damaged or incomplete image may still have a size.
 ///
@@ -30,7 +30,7 @@ pub fn read_size(
     let mut file = BufReader::new(open_regular(path, &name)?);
     let signature = file.fill_buf().map_err(error::unreadable(&name))?;
     let signature = &signature[..signature.len().min(SIGNATURE_BYTES)];
-    let (format, format_name) = decode::recognise(signature, &name)?;
+    let (format, format_name) = decode::recognise(signature).map_err(error::unknown(&name))?;
     if format != ImageFormat::Jpeg {
         return size_of(file, format, orientation)
             .map_err(|reason| error::damaged(&name, format_name, reason))
@@ -71,14 +71,11 @@ fn size_of(
         Orientation::Upright => decode::exif_turn(&mut decoder),
         Orientation::Stored => Turn::NoTransforms,
     };
-    Ok(match turn {
-        Turn::Rotate90 | Turn::Rotate270 | Turn::Rotate90FlipH | Turn::Rotate270FlipH => {
-            (height, width)
-        }
-        Turn::NoTransforms | Turn::Rotate180 | Turn::FlipHorizontal | Turn::FlipVertical => {
-            (width, height)
-        }
-    })
+    let on_its_side = matches!(
+        turn,
+        Turn::Rotate90 | Turn::Rotate270 | Turn::Rotate90FlipH | Turn::Rotate270FlipH
+    );
+    Ok(if on_its_side { (height, width) } else { (width, height) })
 }
 
 fn checked(size: (u32, u32), name: &str) -> Result<(u32, u32), ImageError> {

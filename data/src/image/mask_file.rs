@@ -30,13 +30,8 @@ pub fn read_mask(path: impl AsRef<Path>, width: u32, height: u32) -> Result<Bitm
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name });
     }
-    let found = match decode::recognise(&bytes, &name) {
-        Ok((ImageFormat::Png, _)) => None,
-        Ok((_, other)) => Some(other.to_owned()),
-        Err(ImageError::UnknownFormat { found, .. }) => Some(found),
-        Err(other) => return Err(other),
-    };
-    if let Some(found) = found {
+    let found = decode::recognise(&bytes).map_or_else(|found| found, |(_, name)| name.into());
+    if found != "PNG" {
         return Err(ImageError::NotPng { name, found });
     }
     let damaged = |reason: String| error::damaged(&name, "PNG", reason);

@@ -11,7 +11,7 @@ mod mask_file;
 mod preprocess;
 mod resample;
 
-pub use decode::{Orientation, decode_image, decode_image_with, read_image, read_image_with};
+pub use decode::{Orientation, decode_image, read_image, read_image_with};
 pub use error::{ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
 pub use header::read_size;
 pub use jpeg::jpeg_recompress;

@@ -22,9 +22,9 @@ pub enum MaskError {
         MAX_PIXELS
     )]
     ImageSize {
-        /// Rows asked for.
+        /// Rows.
         height: usize,
-        /// Columns asked for.
+        /// Columns.
         width: usize,
     },
     /// A buffer whose length is not height x width.

@@ -1,8 +1,7 @@
 //! Masks: bitmaps, COCO run-length encodings, polygons, and probabilities made into masks.
 //!
 //! Masks are `height x width`, and a pixel's place is `(row, column)`. Everything here is exact:
-//! two programs that agree on the annotation agree on every pixel ([`polygon`] says how that is
-//! known). Nothing a file can contain makes this module panic or take memory beyond what
+//! two programs that agree on the annotation agree on every pixel ([`polygon`] describes the test). Nothing a file can contain makes this module panic or take memory beyond what
 //! [`MAX_PIXELS`] allows.
 
 mod bitmap;

@@ -62,8 +62,12 @@ impl Rle {
     pub(super) fn paint(&self, bitmap: &mut Bitmap) {
         let [height, width] = self.image_size();
         debug_assert_eq!(bitmap.size(), [height, width]);
-        for (start, end) in self.foreground() {
-            let (mut place, end) = (start as usize, end as usize);
+        let mut place = 0;
+        for (index, &run) in self.counts.iter().enumerate() {
+            let end = place + run as usize; // the sum is at most MAX_PIXELS
+            if index % 2 == 0 {
+                place = end; // background
+            }
             while place < end {
                 let (column, top) = (place / height, place % height);
                 let length = (end - place).min(height - top);
@@ -97,16 +101,6 @@ impl Rle {
 
     fn image_size(&self) -> [usize; 2] {
         self.size.map(|side| side as usize)
-    }
-
-    /// The foreground runs that are not empty, as half-open ranges of column-major places.
-    fn foreground(&self) -> impl Iterator<Item = (u32, u32)> {
-        let mut end = 0u32;
-        self.counts.iter().enumerate().filter_map(move |(i, &run)| {
-            let start = end;
-            end += run; // The sum is at most MAX_PIXELS.
-            (i % 2 == 1 && run > 0).then_some((start, end))
-        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::protocol::Protocol;
 
 /// The mean of numbers from 0 to 1, independent of their order.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Mean {
+struct Mean {
     /// Their sum in units of 2^-53: an f64 from 0 to 1 loses less than one unit.
     units: u128,
     n: u64,
@@ -32,48 +32,35 @@ impl Mean {
 
 /// The mean IoU: over expressions, or within each image and then over the images.
 #[derive(Debug, Clone)]
-pub(super) enum MeanIou {
-    OverExpressions(Mean),
-    OverImages(BTreeMap<u64, Mean>),
+pub(super) struct MeanIou {
+    by_image: bool,
+    /// One mean for each image, or a single one under `None`.
+    means: BTreeMap<Option<u64>, Mean>,
 }
 
 impl MeanIou {
     pub(super) fn new(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Standard => Self::OverExpressions(Mean::default()),
-            Protocol::Released => Self::OverImages(BTreeMap::new()),
-        }
+        Self { by_image: protocol == Protocol::Released, means: BTreeMap::new() }
     }
 
     pub(super) fn add(&mut self, image: u64, iou: f64) {
-        match self {
-            Self::OverExpressions(mean) => mean.add(iou),
-            Self::OverImages(images) => images.entry(image).or_default().add(iou),
-        }
+        self.means.entry(self.by_image.then_some(image)).or_default().add(iou);
     }
 
+    /// Adds another one of the same protocol.
     pub(super) fn merge(&mut self, other: &Self) {
-        match (self, other) {
-            (Self::OverExpressions(mean), Self::OverExpressions(more)) => mean.merge(*more),
-            (Self::OverImages(images), Self::OverImages(more)) => {
-                for (&image, &mean) in more {
-                    images.entry(image).or_default().merge(mean);
-                }
-            }
-            // `merge` is only called for accumulators of one protocol.
-            _ => {}
+        for (&image, &mean) in &other.means {
+            self.means.entry(image).or_default().merge(mean);
         }
     }
 
     pub(super) fn value(&self) -> Option<f64> {
-        match self {
-            Self::OverExpressions(mean) => mean.value(),
-            Self::OverImages(images) => {
-                let mut over_images = Mean::default();
-                images.values().filter_map(|image| image.value()).for_each(|v| over_images.add(v));
-                over_images.value()
-            }
+        if !self.by_image {
+            return self.means.get(&None)?.value();
         }
+        let mut over_images = Mean::default();
+        self.means.values().filter_map(|mean| mean.value()).for_each(|iou| over_images.add(iou));
+        over_images.value()
     }
 }
 

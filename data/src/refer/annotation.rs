@@ -25,7 +25,7 @@ pub struct Annotation {
     /// Whether it marks a crowd rather than one object; false where the file does not say.
     #[serde(rename = "iscrowd", default, deserialize_with = "flag")]
     pub is_crowd: bool,
-    /// Its shape. Of published data it is always in the file itself.
+    /// Its shape. Published data always have it in the file itself.
     #[serde(deserialize_with = "written_out")]
     pub segmentation: MaskSource,
 }

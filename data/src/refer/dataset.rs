@@ -13,7 +13,7 @@ use crate::image::Orientation;
 pub enum Dataset {
     /// `refcoco`.
     RefCoco,
-    /// `refcoco+`: no words of place.
+    /// `refcoco+`: expressions without words for a position.
     RefCocoPlus,
     /// `refcocog`: longer expressions.
     RefCocoG,
@@ -52,9 +52,9 @@ impl Dataset {
         }
     }
 
-    /// How the annotations lie on the images. The published ones are on the pixels as they are
-    /// stored; own ones were drawn on what people see, so a photograph is turned as its EXIF data
-    /// say.
+    /// The orientation of the images that the annotations belong to. Published annotations belong to
+    /// the pixels as stored; own ones were drawn on what people see, so a photograph is turned by its
+    /// EXIF data.
     pub fn orientation(self) -> Orientation {
         if self == Self::Own { Orientation::Upright } else { Orientation::Stored }
     }
@@ -93,18 +93,15 @@ impl Dataset {
         }
         let folder = root.join(self.name());
         let stem = if self == Self::GRefCoco { "grefs" } else { "refs" };
-        let pickle = folder.join(format!("{stem}({split_by}).p"));
-        let json = folder.join(format!("{stem}({split_by}).json"));
-        if pickle.is_file() {
-            Ok(pickle)
-        } else if json.is_file() {
-            Ok(json)
-        } else {
+        let names = ["p", "json"].map(|extension| format!("{stem}({split_by}).{extension}"));
+        let mut files = names.iter().map(|name| folder.join(name));
+        files.find(|file| file.is_file()).ok_or_else(|| {
             let is_refs = |name: &str| {
                 name.contains("refs(") && (name.ends_with(".p") || name.ends_with(".json"))
             };
-            Err(ReferError::NoRefsFile { pickle, json, found: files_in(&folder, is_refs) })
-        }
+            let (expected, found) = (names.join(" or "), files_in(&folder, is_refs));
+            ReferError::NoFiles { folder, expected, found }
+        })
     }
 }
 

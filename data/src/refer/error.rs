@@ -31,17 +31,14 @@ pub enum ReferError {
         /// Which ones there are.
         detail: String,
     },
-    /// Neither the pickle nor the JSON of the refs is there.
-    #[error(
-        "no refs file: neither {} nor {} exists; files of other splits here: {found}",
-        pickle.display(), json.display()
-    )]
-    NoRefsFile {
-        /// The pickle looked for first.
-        pickle: PathBuf,
-        /// The JSON looked for next.
-        json: PathBuf,
-        /// The refs files that are in the folder, or "none".
+    /// A folder without the files that hold the expressions.
+    #[error("{}: expected {expected}, found {found}", folder.display())]
+    NoFiles {
+        /// The folder.
+        folder: PathBuf,
+        /// The names looked for.
+        expected: String,
+        /// The files of this kind that are there, or "none".
         found: String,
     },
     /// A pickle that is damaged, malicious or not a pickle.
@@ -52,24 +49,12 @@ pub enum ReferError {
         /// What is wrong with it.
         error: PickleError,
     },
-    /// JSON that is damaged, or does not hold what it should.
-    #[error("{}: at byte {offset}, in {place}: {detail}", path.display())]
-    Json {
+    /// A file that is damaged, or a record that does not hold what it should.
+    #[error("{}: in {place}: {detail}", path.display())]
+    Record {
         /// The file.
         path: PathBuf,
-        /// Where reading stopped: just after what is wrong.
-        offset: u64,
-        /// Which record this is, such as `annotations[12]`.
-        place: String,
-        /// What was expected and what was found.
-        detail: String,
-    },
-    /// A value in the refs that is missing or of another kind than expected.
-    #[error("{}: {place}: {detail}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// Which value, such as `refs[3].sentences[0].sent_id`.
+        /// Which record or value, such as `annotations[12]` or `refs[3].sentences[0].sent_id`.
         place: String,
         /// What was expected and what was found.
         detail: String,
@@ -104,19 +89,6 @@ pub enum ReferError {
         line: u64,
         /// What was expected and what was found.
         detail: String,
-    },
-    /// A folder of own data without the files asked for.
-    #[error(
-        "{}: own data need a file of JSON lines for each split: expected {expected}, found {found}",
-        folder.display()
-    )]
-    NoLines {
-        /// The folder.
-        folder: PathBuf,
-        /// The names looked for.
-        expected: String,
-        /// The files of JSON lines that are there, or "none".
-        found: String,
     },
     /// An annotation that is no mask of its image.
     #[error("annotation {annotation} of image {image_id}: {source}")]

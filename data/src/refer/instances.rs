@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use image::RgbImage;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::ids::integer;
 use super::json_records::{Meter, Records, parse};
@@ -146,13 +147,12 @@ impl<'de> Visitor<'de> for Lists<'_> {
                         Ok(())
                     }))?
                 }
+                // Records that nobody needs may hold anything, as long as they have an id.
                 "annotations" => {
-                    map.next_value_seed(Records::new(meter, "annotations", |one: Annotation| {
-                        if keep.is_none_or(|keep| keep.annotations.contains(&one.id)) {
-                            if let MaskSource::Inline(segmentation) = &one.segmentation {
-                                segmentation.check().map_err(|error| error.to_string())?;
-                            }
-                            read.annotations.push(one);
+                    map.next_value_seed(Records::new(meter, "annotations", |record: Value| {
+                        let id = AnnotationId::deserialize(&record["id"]).map_err(text)?;
+                        if keep.is_none_or(|keep| keep.annotations.contains(&id)) {
+                            read.annotations.push(checked(record)?);
                         }
                         Ok(())
                     }))?
@@ -179,6 +179,18 @@ impl<'de> Visitor<'de> for Lists<'_> {
         }
         Ok(read)
     }
+}
+
+fn checked(record: Value) -> Result<Annotation, String> {
+    let annotation: Annotation = serde_json::from_value(record).map_err(text)?;
+    if let MaskSource::Inline(segmentation) = &annotation.segmentation {
+        segmentation.check().map_err(text)?;
+    }
+    Ok(annotation)
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
 }
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use super::ReferError;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 /// The longest record; the longest published one is far below 1 MB.
-const MAX_RECORD: u64 = 64 << 20;
+const MAX_RECORD: u64 = 16 << 20;
 /// The longest value between records: `serde_json` keeps a byte for each open bracket of a value
 /// that it skips.
 const MAX_SKIPPED: u64 = 256 << 20;
@@ -26,8 +26,8 @@ const MAX_SKIPPED: u64 = 256 << 20;
 /// Calls `visit` with each record of a file that is one JSON list; `list` is what messages call it.
 ///
 /// # Errors
-/// If the file cannot be read, is cut short or is no list, if a record is no `T`, and what `visit`
-/// says is wrong with one: [`ReferError::Json`] with its place.
+/// [`ReferError::Io`], or [`ReferError::Record`] if the file is cut short or no list, if a record is
+/// no `T`, or if `visit` returns an error.
 pub fn for_each_record<T: DeserializeOwned>(
     path: &Path,
     list: &'static str,
@@ -65,7 +65,7 @@ pub(super) fn message(error: &serde_json::Error) -> String {
 pub(super) struct Meter {
     read: Cell<u64>,
     place: Cell<(&'static str, Option<u64>)>,
-    /// Where the value must have ended, and the limit that put it there.
+    /// The byte at which the value must have ended, and the limit of its length.
     end: Cell<(u64, u64)>,
 }
 
@@ -75,7 +75,7 @@ impl Meter {
         self.end.set((self.read.get() + limit, limit));
     }
 
-    /// Says that no record comes next.
+    /// To be called before what is no record of a list.
     pub(super) fn between(&self, place: &'static str) {
         self.start(place, None, MAX_SKIPPED);
     }
@@ -94,7 +94,8 @@ impl Meter {
             (list, Some(index)) => format!("{list}[{index}]"),
             (place, None) => place.to_owned(),
         };
-        ReferError::Json { path: path.to_owned(), offset: self.read.get(), place, detail }
+        let detail = format!("{detail} (byte {})", self.read.get());
+        ReferError::Record { path: path.to_owned(), place, detail }
     }
 }
 

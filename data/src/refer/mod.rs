@@ -8,7 +8,7 @@
 //! images/     mscoco/images/train2014/   saiapr_tc-12/ (refclef)
 //! ```
 //!
-//! Data of one's own are opened in the same way ([`Dataset::Own`]): a folder with images and, for
+//! Own data are opened in the same way ([`Dataset::Own`]): a folder with images and, for
 //! each split, a file of JSON lines such as `train.jsonl`. `docs/own-data.md` describes them.
 //!
 //! A *ref* is one target with all expressions that people gave it. Refs are read first, then of

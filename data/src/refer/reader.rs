@@ -29,7 +29,7 @@ pub struct OpenOptions {
     pub split_by: Option<String>,
     /// What to do with contradictory refs.
     pub contradictions: Contradictions,
-    /// Of own data, read the file of this split only; of published data it changes nothing.
+    /// Read the file of this split only. Own data alone have a file for each split.
     pub only: Option<Split>,
 }
 
@@ -57,9 +57,8 @@ pub struct ReferDataset {
 
 impl ReferDataset {
     /// Opens a data set under `root` (see the [module](super) for the layout), refusing
-    /// contradictions.
-    /// `split_by` of `None` is the published split. No image is touched; of own data the headers are
-    /// read.
+    /// contradictions. `split_by` of `None` is the published split. No image is decoded; the headers
+    /// of own images are read.
     ///
     /// # Errors
     /// If a file is missing, damaged or refused, or if a ref names an image or annotation that
@@ -70,7 +69,7 @@ impl ReferDataset {
         Self::open_with(root, dataset, OpenOptions { split_by, ..OpenOptions::default() })
     }
 
-    /// Opens a data set under `root`, as `options` say.
+    /// Opens a data set under `root` with `options`.
     ///
     /// # Errors
     /// As [`open`](Self::open); contradictions between refs only if they are to be refused.
@@ -102,7 +101,7 @@ impl ReferDataset {
         self.dataset == Dataset::Own
     }
 
-    /// What the file names of images are relative to, and of own masks.
+    /// The folder that the file names of images, and of own masks, are relative to.
     pub(super) fn folder(&self) -> &Path {
         &self.images_folder
     }

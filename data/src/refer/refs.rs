@@ -47,7 +47,7 @@ pub struct Sentence {
     pub sent_id: i64,
     /// As it was typed.
     pub raw: Box<str>,
-    /// As the published models are asked it: lower case, without punctuation.
+    /// As the published models receive it: lower case, without punctuation.
     pub sent: Box<str>,
 }
 
@@ -80,7 +80,7 @@ fn read_pickle(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
         PickleError::Value { place, detail } => {
             // `.` is the list itself.
             let place = format!("refs{}", place.trim_end_matches('.'));
-            ReferError::Field { path, place, detail }
+            ReferError::Record { path, place, detail }
         }
         error => ReferError::Pickle { path, error },
     })

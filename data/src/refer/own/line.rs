@@ -11,7 +11,7 @@ use crate::tokenizer::{IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG};
 
 /// The longest expression, in characters.
 const MAX_EXPRESSION: usize = 1000;
-/// Words that mean something else to the model.
+/// Tokens that have their own meaning for the model.
 const RESERVED: [&str; 7] = [IMAGE, IMG_START, IMG_END, IMG_CONTEXT, SEG, REJ, "<|im_"];
 /// The coordinates of three points: fewer enclose nothing.
 const MIN_NUMBERS: usize = 6;
@@ -21,7 +21,7 @@ pub(super) struct Line {
     pub image: Box<str>,
     /// As it was typed.
     pub raw: Box<str>,
-    /// As the model is asked it.
+    /// As the model receives it.
     pub sent: Box<str>,
     /// `None` without a target.
     pub mask: Option<MaskSource>,
@@ -32,7 +32,7 @@ impl Line {
         let record: Record = serde_json::from_slice(bytes)
             .map_err(|error| format!("{} (column {})", message(&error), error.column()))?;
         check_path("image", &record.image)?;
-        let sent = asked(&record.expression);
+        let sent = normalized(&record.expression);
         check_expression(&record.expression, &sent)?;
         record.mask.as_ref().map_or(Ok(()), check_mask)?;
         let Record { image, expression, mask } = record;
@@ -49,16 +49,19 @@ struct Record {
     mask: Option<MaskSource>,
 }
 
-/// An expression as the published sets write them for the model, and as training asks them: lower
-/// case, single spaces, no full stop at the end. Other punctuation stays.
-fn asked(expression: &str) -> String {
+/// An expression as the published sets write it for the model, and as training uses it: lower case,
+/// single spaces, no full stop at the end. Other punctuation stays.
+fn normalized(expression: &str) -> String {
     let words: Vec<&str> = expression.split_whitespace().collect();
     words.join(" ").to_lowercase().trim_matches(['.', ' ']).to_owned()
 }
 
-fn check_expression(expression: &str, asked: &str) -> Result<(), String> {
-    if asked.is_empty() {
-        return Err("`expression` has no words: say what the mask shows, as \"the red cup\"".into());
+fn check_expression(expression: &str, normalized: &str) -> Result<(), String> {
+    if normalized.is_empty() {
+        return Err(
+            "`expression` has no words: describe what the mask shows, such as \"the red cup\""
+                .into(),
+        );
     }
     let found = expression.chars().count();
     if found > MAX_EXPRESSION {
@@ -66,7 +69,7 @@ fn check_expression(expression: &str, asked: &str) -> Result<(), String> {
             "`expression` of at most {MAX_EXPRESSION} characters expected, found {found}"
         ));
     }
-    match RESERVED.iter().find(|word| expression.contains(**word) || asked.contains(**word)) {
+    match RESERVED.iter().find(|word| expression.contains(**word) || normalized.contains(**word)) {
         Some(word) => Err(format!("`expression` has `{word}`, which is reserved; remove it")),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! A file of lines, one at a time: memory is one line, whatever the size of the file.
+//! A file of lines, one at a time: only one line is in memory.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +16,7 @@ const MAX_LINES: u64 = 100_000_000;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Calls `visit` with the number (from 1) of each line that is not blank, and its bytes without the
-/// end. What `visit` says is wrong with one is reported with its number.
+/// end. An error of `visit` is reported with the number of its line.
 pub(super) fn for_each(
     path: &Path,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,

@@ -1,4 +1,4 @@
-//! Data of one's own: a folder with images, and a file of JSON lines for each split.
+//! Own data: a folder with images, and a file of JSON lines for each split.
 //!
 //! ```text
 //! FOLDER/   train.jsonl  val.jsonl  testA.jsonl …   photos/a.jpg …   masks/a.png …
@@ -46,10 +46,11 @@ pub(super) fn read(
     let splits: Vec<Split> = Split::ALL.into_iter().filter(wanted).filter(there).collect();
     if splits.is_empty() {
         std::fs::read_dir(folder).map_err(ReferError::io(folder))?; // there may be no folder at all
-        let expected = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
+        let names = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
+        let expected = format!("{names} (a file of JSON lines for each split)");
         let found = files_in(folder, |name| name.to_lowercase().ends_with(EXTENSION));
         let folder = folder.to_owned();
-        return Err(ReferError::NoLines { folder, expected, found });
+        return Err(ReferError::NoFiles { folder, expected, found });
     }
     let mut data = OwnData::default();
     for split in splits {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Annotation, AnnotationId, ReferError, Split};
 
-/// What a split's identifiers begin at, times its index.
+/// The identifiers of a split begin at this times its index.
 pub(super) const SPLIT_STEP: i64 = 1_000_000_000;
-/// What the files of own data end in.
+/// The extension of the files of own data.
 pub(super) const EXTENSION: &str = "jsonl";
 
 /// The file and line that an identifier stands for.
@@ -16,7 +16,7 @@ pub(in super::super) fn place(folder: &Path, id: i64) -> (PathBuf, u64) {
     (file, (id % SPLIT_STEP).unsigned_abs())
 }
 
-/// What is wrong with an annotation, by the file and line that it comes from.
+/// An error in an annotation, with the file and line that it comes from.
 pub(in super::super) fn line_error(
     folder: &Path,
     annotation: &Annotation,
