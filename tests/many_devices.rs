@@ -173,7 +173,8 @@ fn a_gpu_learns_together_with_the_cpu() {
     for gpu in gpus {
         let main = SET.prepare(model.valid().fork(&gpu.device), TrainingMode::AS_EVALUATION);
         let list = format!("{},cpu,{0}", gpu.id);
-        let mut replicas = Replicas::start(&main, SET, false, &devices(&list)).unwrap();
+        let mut replicas =
+            Replicas::start(&main, SET, TrainingMode::AS_EVALUATION, &devices(&list)).unwrap();
         let start = Instant::now();
         let found = on_replicas(main, &mut replicas);
         let difference = largest_difference(&found, &expected);
@@ -207,7 +208,7 @@ fn mistakes_in_a_step_leave_the_replicas_working() {
     assert!(matches!(error, ReplicaError::Model { .. }), "{error}");
     assert!(error.to_string().contains("they differ at"), "{error}");
     assert_eq!(
-        Replicas::start(&other, SET, false, &[]).map(drop).unwrap_err(),
+        Replicas::start(&other, SET, TrainingMode::AS_EVALUATION, &[]).map(drop).unwrap_err(),
         ReplicaError::NoDevices
     );
 }

@@ -2,8 +2,7 @@
 
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
 use mllmseg_data::image::{
-    ImageError, MAX_SIDE, Orientation, decode_image, decode_image_with, jpeg_recompress,
-    read_image, read_size,
+    ImageError, MAX_SIDE, Orientation, decode_image, jpeg_recompress, read_image, read_size,
 };
 
 /// One case of `decode.json`, written by `tests/oracle/image_decode.py` with Pillow.
@@ -35,6 +34,10 @@ fn file(name: &str) -> Vec<u8> {
     bytes(&cases().into_iter().find(|case| case.name == name).unwrap().file)
 }
 
+fn upright(bytes: &[u8], name: &str) -> Result<RgbImage, ImageError> {
+    decode_image(bytes, name, Orientation::Upright)
+}
+
 fn message(result: Result<RgbImage, ImageError>) -> String {
     result.expect_err("an error").to_string()
 }
@@ -45,14 +48,14 @@ fn every_kind_of_file_reads_as_pillow_reads_it() {
     assert_eq!(cases.len(), 36);
     let mut failures = Vec::new();
     for case in cases {
-        let decoded = decode_image(&bytes(&case.file), &case.name).unwrap();
+        let decoded = upright(&bytes(&case.file), &case.name).unwrap();
         assert_eq!(decoded.dimensions(), case.size, "{}", case.name);
         let expected = bytes(&case.rgb);
         let worst = decoded.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         if worst > case.tolerance {
             failures.push(format!("{}: off by {worst}", case.name));
         }
-        let stored = decode_image_with(&bytes(&case.file), &case.name, Orientation::Stored);
+        let stored = decode_image(&bytes(&case.file), &case.name, Orientation::Stored);
         assert_eq!(stored.unwrap().dimensions(), case.stored_size, "{}", case.name);
     }
     assert!(failures.is_empty(), "{failures:#?}");
@@ -93,18 +96,18 @@ fn of_16_bit_grey_the_upper_byte_is_kept() {
     let mut png = Vec::new();
     let encoder = PngEncoder::new(&mut png);
     encoder.write_image(&native, 6, 1, ExtendedColorType::L16).unwrap();
-    let rgb = decode_image(&png, "grey").unwrap();
+    let rgb = upright(&png, "grey").unwrap();
     let expected: Vec<u8> = [0, 0, 1, 127, 128, 255].into_iter().flat_map(|v| [v; 3]).collect();
     assert_eq!(rgb.into_raw(), expected);
 }
 
 #[test]
-fn what_is_not_a_picture_is_refused_by_name() {
-    let text = message(decode_image(b"a caption", "notes.txt"));
-    assert!(text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP picture"), "{text}");
-    let empty = message(decode_image(b"", "empty.jpg"));
+fn what_is_not_an_image_is_refused_by_name() {
+    let text = message(upright(b"a caption", "notes.txt"));
+    assert!(text.starts_with("notes.txt: expected a JPEG, PNG, WebP or BMP image"), "{text}");
+    let empty = message(upright(b"", "empty.jpg"));
     assert!(empty.contains("empty.jpg") && empty.contains("an empty file"), "{empty}");
-    let gif = message(decode_image(b"GIF89a\x01\0\x01\0\0\0\0", "a.gif"));
+    let gif = message(upright(b"GIF89a\x01\0\x01\0\0\0\0", "a.gif"));
     assert!(gif.contains("found Gif"), "{gif}");
 }
 
@@ -141,10 +144,10 @@ fn bmp_header(width: i32, height: i32) -> Vec<u8> {
 
 #[test]
 fn too_many_pixels_are_refused_before_any_is_decoded() {
-    let wide = message(decode_image(&bmp_header(30_000, 10), "wide.bmp"));
-    assert!(wide.contains("wide.bmp: the picture is 30000 x 10 pixels"), "{wide}");
+    let wide = message(upright(&bmp_header(30_000, 10), "wide.bmp"));
+    assert!(wide.contains("wide.bmp: the image is 30000 x 10 pixels"), "{wide}");
     assert!(wide.contains("20000 a side") && wide.contains("scale it down"), "{wide}");
-    let many = message(decode_image(&bmp_header(20_000, 5_001), "many.bmp"));
+    let many = message(upright(&bmp_header(20_000, 5_001), "many.bmp"));
     assert!(many.contains("100 million in all"), "{many}");
 }
 
@@ -154,12 +157,12 @@ fn the_largest_side_is_read() {
     let grey = vec![7u8; MAX_SIDE as usize];
     let encoder = PngEncoder::new(&mut png);
     encoder.write_image(&grey, MAX_SIDE, 1, ExtendedColorType::L8).unwrap();
-    assert_eq!(decode_image(&png, "long.png").unwrap().dimensions(), (MAX_SIDE, 1));
+    assert_eq!(upright(&png, "long.png").unwrap().dimensions(), (MAX_SIDE, 1));
 }
 
 #[test]
-fn a_picture_without_pixels_is_refused() {
-    let error = decode_image(&bmp_header(0, 5), "none.bmp").unwrap_err();
+fn an_image_without_pixels_is_refused() {
+    let error = upright(&bmp_header(0, 5), "none.bmp").unwrap_err();
     assert!(error.to_string().starts_with("none.bmp: "), "{error}");
 }
 
@@ -178,7 +181,7 @@ fn a_file_that_breaks_off_is_refused_wherever_it_does() {
     for (name, idle) in kinds {
         let whole = file(name);
         for length in 0..whole.len() - idle {
-            let result = decode_image(&whole[..length], name);
+            let result = upright(&whole[..length], name);
             assert!(result.is_err(), "{name}: read {length} bytes of {}", whole.len());
             let text = message(result);
             assert!(text.starts_with(name), "{text}");
@@ -203,21 +206,21 @@ fn damaged_bytes_never_panic() {
                 let at = next() % broken.len();
                 broken[at] = next() as u8;
             }
-            let _ = decode_image(&broken, &case.name);
+            let _ = upright(&broken, &case.name);
         }
     }
 }
 
 #[test]
 fn recompression_changes_little_at_quality_100_and_more_at_75() {
-    let picture = RgbImage::from_fn(64, 48, |x, y| {
+    let image = RgbImage::from_fn(64, 48, |x, y| {
         image::Rgb([(x * 4) as u8, (y * 5) as u8, ((x * y) % 97) as u8])
     });
     let error = |quality| {
-        let changed = jpeg_recompress(&picture, quality).unwrap();
-        assert_eq!(changed.dimensions(), picture.dimensions());
-        let differences = changed.iter().zip(picture.iter()).map(|(a, b)| a.abs_diff(*b));
-        differences.map(f64::from).sum::<f64>() / picture.len() as f64
+        let changed = jpeg_recompress(&image, quality).unwrap();
+        assert_eq!(changed.dimensions(), image.dimensions());
+        let differences = changed.iter().zip(image.iter()).map(|(a, b)| a.abs_diff(*b));
+        differences.map(f64::from).sum::<f64>() / image.len() as f64
     };
     let (best, worst) = (error(100), error(75));
     assert!(best < 1.0 && worst > best && worst < 8.0, "{best}, {worst}");

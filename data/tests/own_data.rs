@@ -1,4 +1,4 @@
-//! Data of one's own: every kind of mask, and clear words for everything that can be wrong.
+//! Own data: every kind of mask, and a clear error for everything that can be wrong.
 //! `tests/oracle/own_masks.py` wrote the PNGs and the pixels that Pillow reads from them.
 
 use std::fs;
@@ -126,7 +126,7 @@ fn every_kind_of_png_has_the_pixels_that_pillow_shows() {
             assert!(read_mask(&path, width, height).is_err(), "{} cut to {cut}", case.name);
         }
     }
-    // 100 million pixels that are not there: neither a panic nor a picture.
+    // 100 million pixels that are not there: neither a panic nor an image.
     fs::write(&path, bytes(&fixture.bomb)).unwrap();
     assert!(read_mask(&path, 20000, 5000).is_err());
 }
@@ -179,7 +179,7 @@ fn lines_become_items_and_splits_are_files() {
     let alone = ReferDataset::open_with(folder.path(), Dataset::Own, only).unwrap();
     assert_eq!(ids(&alone, Split::TestA), test_a);
     let error = alone.items(Split::Val).unwrap_err().to_string();
-    assert!(error.contains("own has no expressions in split `val`"), "{error}");
+    assert!(error.contains("split `val`: own has no expressions in it"), "{error}");
 }
 
 /// What is wrong with a line is said with the file and the line's number.
@@ -221,24 +221,30 @@ fn bad_lines_are_named() {
         (mask("[]"), "`mask` encloses nothing"),
         (mask("[0, 0, 2, 2]"), "`mask` encloses nothing"),
         (mask("[[0, 0, 2, 2], []]"), "`mask` encloses nothing"),
-        (mask("[0, 0, 2, 2, 4]"), "x, y pairs expected, found 5 numbers"),
-        (mask("[0, 0, 2, 2, 4, [1, 2]]"), "side by side"),
-        (mask("[0, 0, 2, 2, 4, \"1\"]"), "expected a coordinate, a polygon"),
-        (mask("[0, 0, 2, 2, 4, 1e9]"), "the coordinate 1000000000: at most 1000000 expected"),
+        (mask("[0, 0, 2, 2, 4]"), "even number of coordinates (x0, y0, x1, y1, ...), found 5"),
+        (mask("[0, 0, 2, 2, 4, [1, 2]]"), "several of them in one list"),
+        (mask("[0, 0, 2, 2, 4, \"1\"]"), "expected in a segmentation's list: a polygon"),
+        (mask("[0, 0, 2, 2, 4, 1e9]"), "expected coordinate 5 within +-1000000, found 1000000000"),
         (mask("[0, 0, 2, 2, 4, 1e999]"), "out of range"),
         (
             mask("[[0, 0, 2, 0, 2, 2], {\"size\": [3, 4], \"counts\": [12]}]"),
-            "polygons and run lengths",
+            "several of them in one list",
         ),
         (mask("{\"size\": [4, 3], \"counts\": [12]}"), "`mask` is 3x4, but its image"),
-        (mask("{\"size\": [3, 4], \"counts\": [5, 6]}"), "= 12 pixels expected, found 11"),
+        (
+            mask("{\"size\": [3, 4], \"counts\": [5, 6]}"),
+            "sum to 12 (3 x 4, height x width), found a sum of 11",
+        ),
         (mask("{\"size\": [3, 4], \"counts\": \"11\"}"), "sum to 12"),
-        (mask("{\"size\": [3, 4], \"counts\": \"é\"}"), "expected, found 'é'"),
-        (mask("{\"size\": [4000000000, 4000000000], \"counts\": [1]}"), "expected, found 1"),
+        (
+            mask("{\"size\": [3, 4], \"counts\": \"é\"}"),
+            "a character from '0' to 'o', found '\\xc3'",
+        ),
+        (mask("{\"size\": [4000000000, 4000000000], \"counts\": [1]}"), "1 to 100000000 pixels"),
         (mask("{\"size\": [4000000000, 4000000000], \"counts\": \"11\"}"), "1 to 100000000 pixels"),
         (
             mask("{\"size\": [100000, 100000], \"counts\": [4000000000, 4000000000, 2000000000]}"),
-            "`mask` is 100000x100000",
+            "1 to 100000000 pixels",
         ),
         (mask("{\"size\": [3, 4]}"), "missing field `counts`"),
         (mask(&"[".repeat(100_000)), "invalid type: sequence"),
@@ -350,7 +356,7 @@ fn a_folder_without_splits_says_what_is_there() {
     let error = open(folder.path()).unwrap().items(Split::Val).unwrap_err().to_string();
     assert!(error.contains("no expressions"), "{error}");
     let error = ReferDataset::open(folder.path(), Dataset::Own, Some("unc")).unwrap_err();
-    assert!(matches!(error, ReferError::OwnSplitBy { .. }), "{error}");
+    assert!(matches!(error, ReferError::NoSuch { .. }), "{error}");
     assert!(ReferDataset::open(folder.path(), Dataset::Own, Some("files")).is_ok());
     assert_eq!("own".parse::<Dataset>().unwrap(), Dataset::Own);
     let error = "mine".parse::<Dataset>().unwrap_err().to_string();

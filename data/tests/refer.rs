@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mllmseg_data::refer::pickle::{Pickle, PickleLimits, Value};
+use image::RgbImage;
+use mllmseg_data::mask::{EncodedRle, RleCounts, Segmentation};
 use mllmseg_data::refer::*;
 use serde_json::Value as Json;
 
@@ -31,6 +32,10 @@ fn as_json(entry: &RefExpressions) -> Json {
         "ref_id": entry.ref_id, "image_id": entry.image_id, "split": &*entry.split,
         "file_name": &*entry.file_name, "ann_ids": ann_ids, "sentences": sentences,
     })
+}
+
+fn run_lengths(size: [u32; 2], counts: RleCounts) -> MaskSource {
+    MaskSource::Inline(Segmentation::Rles(vec![EncodedRle { size, counts }]))
 }
 
 #[test]
@@ -67,24 +72,25 @@ fn instances_hold_every_kind_of_segmentation() {
     assert_eq!(read.instances().annotations().len(), 5, "31 is named by no ref");
     assert_eq!(read.instances().images().len(), 3);
     let square = vec![1.5, 1.5, 4.5, 1.5, 4.5, 4.5, 1.5, 4.5].into_boxed_slice();
+    let polygons = |parts| MaskSource::Inline(Segmentation::Polygons(parts));
     let by_id = |id: i64| read.annotations(&[id.into()]).unwrap()[0];
     let dog = by_id(1719310);
     assert_eq!((dog.image_id, dog.category_id, dog.is_crowd), (581857, 18, false));
     assert_eq!(dog.bbox, [1.0, 2.5, 3.0, 4.25]);
-    assert_eq!(dog.segmentation, RawSegmentation::Polygons(vec![square.clone()]));
+    assert_eq!(dog.segmentation, polygons(vec![square.clone()]));
     assert_eq!(read.instances().category(18), Some("dog"));
     assert_eq!(read.instances().category(3), Some("cár"));
     assert!(by_id(77).is_crowd);
-    let runs = |counts| RawSegmentation::RunLengths(vec![RawRunLengths { size: [6, 8], counts }]);
-    assert_eq!(by_id(77).segmentation, runs(RawCounts::List([10, 5, 33].into())));
-    assert_eq!(by_id(78).segmentation, runs(RawCounts::Text("R1<0".into())));
+    let runs = |counts| run_lengths([6, 8], counts);
+    assert_eq!(by_id(77).segmentation, runs(RleCounts::Runs([10, 5, 33].into())));
+    assert_eq!(by_id(78).segmentation, runs(RleCounts::Compressed("R1<0".into())));
     let parts = vec![square, vec![0.0, 0.0, 9.0, 9.0].into()];
-    assert_eq!(by_id(79).segmentation, RawSegmentation::Polygons(parts));
-    assert_eq!(by_id(900100006700).segmentation, RawSegmentation::Polygons(Vec::new()));
+    assert_eq!(by_id(79).segmentation, polygons(parts));
+    assert_eq!(by_id(900100006700).segmentation, polygons(Vec::new()));
     let dog_image = read.image(581857).unwrap();
     assert_eq!(&*dog_image.file_name, "COCO_train2014_000000581857.jpg");
     assert_eq!((dog_image.width, dog_image.height), (640, 427));
-    let all = Instances::read(&fixtures().join("refcoco/instances.json"), &Keep::All).unwrap();
+    let all = Instances::read(&fixtures().join("refcoco/instances.json"), None).unwrap();
     assert_eq!((all.images().len(), all.annotations().len()), (4, 6));
 }
 
@@ -94,11 +100,8 @@ fn refclef_ids_are_text_and_run_lengths_come_in_a_list() {
     let target = &read.all_refs()[0].ann_ids;
     assert_eq!(target, &[AnnotationId::Name("8756_2".into())]);
     let annotation = read.annotations(target).unwrap()[0];
-    let counts = RawCounts::Text("014".into());
-    assert_eq!(
-        annotation.segmentation,
-        RawSegmentation::RunLengths(vec![RawRunLengths { size: [3, 4], counts }])
-    );
+    let expected = run_lengths([3, 4], RleCounts::Compressed("014".into()));
+    assert_eq!(annotation.segmentation, expected);
     assert_eq!(&*read.image(112).unwrap().file_name, "00/112.jpg");
 }
 
@@ -134,30 +137,14 @@ fn every_pickle_protocol_decodes_alike() {
     let expected = expected("protocols/expected.json");
     for protocol in 0..=5 {
         let bytes = fs::read(fixtures().join(format!("protocols/p{protocol}.pickle"))).unwrap();
-        let pickle = Pickle::decode(&bytes, &PickleLimits::default()).unwrap();
-        assert_eq!(to_json(pickle.root()), expected, "protocol {protocol}");
+        assert_eq!(unpickled(&bytes), expected, "protocol {protocol}");
     }
     let bytes = fs::read(fixtures().join("protocols/bytes3.pickle")).unwrap();
-    let pickle = Pickle::decode(&bytes, &PickleLimits::default()).unwrap();
-    assert_eq!(to_json(pickle.root()), serde_json::json!(["café", "z".repeat(300), "x"]));
+    assert_eq!(unpickled(&bytes), serde_json::json!(["café", "z".repeat(300), "x"]));
 }
 
-fn to_json(value: Value<'_>) -> Json {
-    if let Some(items) = value.items() {
-        items.map(to_json).collect()
-    } else if let Some(entries) = value.entries() {
-        entries.map(|(key, item)| (key.as_str().unwrap().to_owned(), to_json(item))).collect()
-    } else if let Some(flag) = value.as_bool() {
-        flag.into()
-    } else if let Some(number) = value.as_int() {
-        number.into()
-    } else if let Some(number) = value.as_float() {
-        number.into()
-    } else if value.is_none() {
-        Json::Null
-    } else {
-        value.as_str().unwrap().into()
-    }
+fn unpickled(bytes: &[u8]) -> Json {
+    mllmseg_pickle::from_slice(bytes, &mllmseg_pickle::Limits::default()).unwrap()
 }
 
 #[test]
@@ -180,7 +167,7 @@ fn a_missing_refs_file_lists_those_that_are_there() {
     let error = google.unwrap_err().to_string();
     assert!(error.contains("refs(google).p") && error.contains("refs(unc).p"), "{error}");
     let escape = ReferDataset::open(&fixtures(), Dataset::RefCoco, Some("../../x"));
-    assert!(matches!(escape, Err(ReferError::BadSplitBy { .. })));
+    assert!(matches!(escape, Err(ReferError::NoSuch { .. })));
 }
 
 #[test]
@@ -205,7 +192,12 @@ fn missing_images_are_named_or_skipped_and_counted() {
     assert_eq!(items.len(), 1);
     assert!(read.image_path(items[0].image).is_ok());
     let image = items[0].image;
-    assert!(ReferDataset::check_size(image, 8, 6).is_ok());
-    let error = ReferDataset::check_size(image, 6, 8).unwrap_err().to_string();
+    let path = read.image_path(image).unwrap();
+    RgbImage::new(8, 6).save(&path).unwrap();
+    assert_eq!(read.read_image(image).unwrap().dimensions(), (8, 6));
+    RgbImage::new(6, 8).save(&path).unwrap();
+    let error = read.read_image(image).unwrap_err().to_string();
     assert!(error.contains("annotated as 8x6, but the file is 6x8"), "{error}");
+    fs::write(&path, b"").unwrap();
+    assert!(matches!(read.read_image(image), Err(ReferError::Image(_))));
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use mllmseg_data::image::read_image;
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::refer::{Dataset, ReferDataset, Split};
 use mllmseg_data::scenes::checker::check;
@@ -229,8 +228,7 @@ fn check_split(read: &ReferDataset, split: Split, part: Part, options: &SynthOpt
     let mut count = 0;
     for (number, item) in (0..).zip(&items) {
         let scene = generate(&options.world, options.seed, part.index(number));
-        let picture = read_image(read.image_path(item.image).unwrap()).unwrap();
-        ReferDataset::check_size(item.image, picture.width(), picture.height()).unwrap();
+        let picture = read.read_image(item.image).unwrap();
         if options.format == PictureFormat::Png {
             assert_eq!(picture, scene.draw());
         }

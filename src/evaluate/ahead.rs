@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use image::RgbImage;
-use mllmseg_data::image::{ImageError, Orientation, read_image_with};
-use mllmseg_data::refer::{ImageInfo, ReferDataset};
+use mllmseg_data::image::{ImageError, Orientation};
+use mllmseg_data::refer::ImageInfo;
 
 use super::EvalError;
 
@@ -63,9 +63,7 @@ pub(super) fn read(
     info: &ImageInfo,
     orientation: Orientation,
 ) -> Result<RgbImage, EvalError> {
-    let image = read_image_with(path, orientation)?;
-    ReferDataset::check_size(info, image.width(), image.height())?;
-    Ok(image)
+    Ok(info.read(path, orientation)?)
 }
 
 fn decoder_failed(path: &Path) -> EvalError {

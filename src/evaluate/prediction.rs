@@ -91,8 +91,7 @@ pub fn read_predictions(
     mut visit: impl FnMut(Prediction) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
     let mut failure = None;
-    let read = for_each_record(path, "predictions", |record| {
-        let entry = serde_json::from_slice(record).map_err(|error| error.to_string())?;
+    let read = for_each_record(path, "predictions", |entry| {
         visit(entry).map_err(|error| {
             failure = Some(error);
             String::new()

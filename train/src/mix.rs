@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess, read_image_with};
+use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{
     ANSWER_STYLES, PromptError, QUESTIONS, Template, evaluation_answer, evaluation_question,
@@ -159,8 +159,7 @@ impl DataMix {
             .collect();
         let image = set.data.image(item.image_id)?;
         let path = set.data.image_path(image)?;
-        let mut pixels = read_image_with(&path, set.data.dataset().orientation())?;
-        ReferDataset::check_size(image, pixels.width(), pixels.height())?;
+        let mut pixels = set.data.read_image(image)?;
         if let [least, most] = data.jpeg_quality[..] {
             let quality = least + draw.below(usize::from(most - least) + 1) as u8;
             pixels = jpeg_recompress(&pixels, quality)?;

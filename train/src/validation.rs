@@ -1,7 +1,7 @@
 //! Masks of a validation split in the middle of a training, scored by the standard protocol.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use mllmseg_data::image::{preprocess, read_image_with};
+use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::mask::probability::mask_from_probabilities;
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
@@ -104,8 +104,7 @@ impl ValidationSet {
         let Pass { image_id, expressions } = &self.passes[index];
         let image = self.data.image(*image_id)?;
         let path = self.data.image_path(image)?;
-        let picture = read_image_with(&path, self.data.dataset().orientation())?;
-        ReferDataset::check_size(image, picture.width(), picture.height())?;
+        let picture = self.data.read_image(image)?;
         let Conversation { tokenizer, template, num_image_tokens, image_size } = &self.conversation;
         let prompts = expressions.iter().map(|(text, _)| {
             let question = evaluation_question(&[text]);

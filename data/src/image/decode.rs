@@ -1,36 +1,31 @@
 //! From the bytes of a JPEG, PNG, WebP or BMP file to RGB pixels.
 
 use std::fs::File;
-use std::io::{BufRead, Cursor, Read, Seek};
+use std::io::{self, BufRead, Cursor, Read, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation as Turn;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::{ImageError, error, jpeg};
+use super::error::{self, ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
+use super::jpeg;
 
-/// Largest file that is read, in bytes.
-pub const MAX_FILE_BYTES: u64 = 256 << 20;
-/// Largest width or height that is decoded, in pixels.
-pub const MAX_SIDE: u32 = 20_000;
-/// Most pixels that are decoded: at 16 bits and four channels they take 800 MB before the conversion to RGB.
-pub const MAX_PIXELS: u64 = 100_000_000;
 /// Memory the decoders may take for themselves, in bytes.
 const MAX_DECODER_BYTES: u64 = 1 << 30;
 
-/// Which way up a decoded picture is.
+/// Which way up a decoded image is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Orientation {
-    /// Turned and mirrored as the EXIF data say: what people see in any viewer, and expect of a mask.
+    /// Turned and mirrored by the EXIF data: what people see in any viewer, and expect of a mask.
     ///
-    /// MLLMSeg's published evaluation ignores EXIF; pictures without an EXIF orientation are the same either way.
+    /// MLLMSeg's published evaluation ignores EXIF; images without an EXIF orientation are the same either way.
     #[default]
     Upright,
     /// As the pixels are stored. COCO's annotations, and so those of the RefCOCO family, are in this orientation.
     Stored,
 }
 
-/// Reads the picture at `path` as upright RGB; see [`decode_image`].
+/// Reads the image at `path` as upright RGB; see [`decode_image`].
 ///
 /// # Errors
 /// As [`decode_image`], and [`ImageError::Unreadable`] if the file cannot be opened or read.
@@ -38,7 +33,7 @@ pub fn read_image(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
     read_image_with(path, Orientation::Upright)
 }
 
-/// Reads the picture at `path` as RGB, in the orientation asked for; see [`decode_image`].
+/// Reads the image at `path` as RGB, in the given orientation; see [`decode_image`].
 ///
 /// # Errors
 /// As [`read_image`].
@@ -48,33 +43,30 @@ pub fn read_image_with(
 ) -> Result<RgbImage, ImageError> {
     let path = path.as_ref();
     let name = path.display().to_string();
-    let file = File::open(path).map_err(error::unreadable(&name))?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a longer file is told from one of exactly this size.
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error::unreadable(&name))?;
-    decode_image_with(&bytes, &name, orientation)
+    let bytes = File::open(path).and_then(read_bounded).map_err(error::unreadable(&name))?;
+    decode_image(&bytes, &name, orientation)
 }
 
-/// Decodes a JPEG, PNG, WebP or BMP file held in memory to upright RGB; `name` is for error messages.
+/// The bytes of a file, or one byte more than [`MAX_FILE_BYTES`] of a longer one.
+pub(super) fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Decodes a JPEG, PNG, WebP or BMP file held in memory to RGB, in the given orientation;
+/// `name` is for error messages.
 ///
 /// The result is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")` (JPEG and lossy WebP: to a few
 /// grey levels, decoders differ): grey is repeated, palettes are looked up, alpha is dropped and not blended, so what a
 /// transparent pixel hides shows. Of 16-bit values the upper byte is kept; Pillow does so for colour, but clips 16-bit
-/// grey at 255, which turns nearly any such picture white and is not repeated here. Of an animation the
+/// grey at 255, which turns nearly any such image white and is not repeated here. Of an animation the
 /// first frame is taken. Colour profiles are ignored.
 ///
 /// # Errors
-/// Any [`ImageError`] but `Unreadable` and `Recompress`: too large a file ([`MAX_FILE_BYTES`]) or picture
+/// Any [`ImageError`] but `Unreadable` and `Recompress`: too large a file ([`MAX_FILE_BYTES`]) or image
 /// ([`MAX_SIDE`], [`MAX_PIXELS`]), another format, no pixels, or a damaged or incomplete file.
-pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage, ImageError> {
-    decode_image_with(bytes, name, Orientation::Upright)
-}
-
-/// Decodes as [`decode_image`] does, in the orientation asked for.
-///
-/// # Errors
-/// As [`decode_image`].
-pub fn decode_image_with(
+pub fn decode_image(
     bytes: &[u8],
     name: &str,
     orientation: Orientation,
@@ -82,7 +74,7 @@ pub fn decode_image_with(
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name: name.into() });
     }
-    let (format, format_name) = recognise(bytes, name)?;
+    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
     let damaged = |reason: String| error::damaged(name, format_name, reason);
     let complete = match format {
         ImageFormat::Jpeg => jpeg::is_complete(bytes),
@@ -91,7 +83,7 @@ pub fn decode_image_with(
         _ => true,
     };
     if !complete {
-        return Err(damaged("the file ends before the picture does".into()));
+        return Err(damaged("the file ends before the image does".into()));
     }
     let mut decoder = decoder(Cursor::new(bytes), format).map_err(damaged)?;
     check_size(decoder.dimensions(), name)?;
@@ -118,23 +110,16 @@ pub(super) fn decoder<'r>(
     reader.into_decoder().map_err(|error| error.to_string())
 }
 
-/// The format, from the first bytes of a file.
-pub(super) fn recognise(
-    bytes: &[u8],
-    name: &str,
-) -> Result<(ImageFormat, &'static str), ImageError> {
-    let unknown =
-        |found: &str| ImageError::UnknownFormat { name: name.into(), found: found.into() };
-    if bytes.is_empty() {
-        return Err(unknown("an empty file"));
-    }
+/// The format and its name, from the first bytes of a file; or what they look like instead.
+pub(super) fn recognise(bytes: &[u8]) -> Result<(ImageFormat, &'static str), String> {
     match image::guess_format(bytes) {
         Ok(format @ ImageFormat::Jpeg) => Ok((format, "JPEG")),
         Ok(format @ ImageFormat::Png) => Ok((format, "PNG")),
         Ok(format @ ImageFormat::WebP) => Ok((format, "WebP")),
         Ok(format @ ImageFormat::Bmp) => Ok((format, "BMP")),
-        Ok(other) => Err(unknown(&format!("{other:?}"))),
-        Err(_) => Err(unknown("none of the known formats")),
+        Ok(other) => Err(format!("{other:?}")),
+        Err(_) if bytes.is_empty() => Err("an empty file".into()),
+        Err(_) => Err("none of the known formats".into()),
     }
 }
 
@@ -163,7 +148,7 @@ pub(super) fn check_size((width, height): (u32, u32), name: &str) -> Result<(), 
     }
 }
 
-/// The turn that makes the picture upright; damaged EXIF data count as none, since the pixels may well be sound.
+/// The turn that makes the image upright; damaged EXIF data count as none, since the pixels may well be sound.
 pub(super) fn exif_turn(decoder: &mut impl ImageDecoder) -> Turn {
     let Ok(Some(exif)) = decoder.exif_metadata() else {
         return Turn::NoTransforms;

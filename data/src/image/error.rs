@@ -1,8 +1,12 @@
-//! What can be wrong with a picture.
+//! What can be wrong with an image.
 
-use super::decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
-
-/// Why a picture could not be read or recompressed. Every message names the picture and the next step.
+/// Largest file that is read, in bytes.
+pub const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Largest width or height that is decoded, in pixels.
+pub const MAX_SIDE: u32 = 20_000;
+/// Most pixels that are decoded: at 16 bits and four channels they take 800 MB before the conversion to RGB.
+pub const MAX_PIXELS: u64 = 100_000_000;
+/// Why an image could not be read or recompressed. Every message names the image and the next step.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -25,7 +29,7 @@ pub enum ImageError {
     },
     /// The first bytes are not those of a format that is read here.
     #[error(
-        "{name}: expected a JPEG, PNG, WebP or BMP picture, found {found}; convert it to one of these"
+        "{name}: expected a JPEG, PNG, WebP or BMP image, found {found}; convert it to one of these"
     )]
     UnknownFormat {
         /// The file.
@@ -35,7 +39,7 @@ pub enum ImageError {
     },
     /// More pixels than [`MAX_SIDE`] or [`MAX_PIXELS`] allow.
     #[error(
-        "{name}: the picture is {width} x {height} pixels, but at most {MAX_SIDE} a side and {} million in all are \
+        "{name}: the image is {width} x {height} pixels, but at most {MAX_SIDE} a side and {} million in all are \
          read; scale it down (the model sees 448 x 448) and try again",
         MAX_PIXELS / 1_000_000
     )]
@@ -48,7 +52,7 @@ pub enum ImageError {
         height: u32,
     },
     /// A width or height of zero.
-    #[error("{name}: the picture is {width} x {height}, so it has no pixels; replace the file")]
+    #[error("{name}: the image is {width} x {height}, so it has no pixels; replace the file")]
     NoPixels {
         /// The file.
         name: String,
@@ -91,9 +95,9 @@ pub enum ImageError {
         /// Width and height of the mask, in pixels.
         found: (u32, u32),
     },
-    /// The picture could not be written as a JPEG.
+    /// The image could not be written as a JPEG.
     #[error(
-        "a {width} x {height} picture cannot be stored as JPEG ({reason}); each side must be 1 to 65535"
+        "a {width} x {height} image cannot be stored as JPEG ({reason}); each side must be 1 to 65535"
     )]
     Recompress {
         /// Width in pixels.
@@ -107,6 +111,10 @@ pub enum ImageError {
 
 pub(super) fn unreadable(name: &str) -> impl Fn(std::io::Error) -> ImageError {
     move |source| ImageError::Unreadable { name: name.into(), source }
+}
+
+pub(super) fn unknown(name: &str) -> impl Fn(String) -> ImageError {
+    move |found| ImageError::UnknownFormat { name: name.into(), found }
 }
 
 pub(super) fn damaged(name: &str, format: &'static str, reason: String) -> ImageError {

@@ -1,4 +1,4 @@
-//! The size of a picture from the first bytes of its file: no pixel is decoded.
+//! The size of an image from the first bytes of its file: no pixel is decoded.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
@@ -7,17 +7,17 @@ use std::path::Path;
 use image::metadata::Orientation as Turn;
 use image::{ImageDecoder, ImageFormat};
 
-use super::decode::{self, MAX_FILE_BYTES, Orientation};
-use super::{ImageError, error};
+use super::decode::{self, Orientation};
+use super::error::{self, ImageError, MAX_FILE_BYTES};
 
 /// The bytes of a JPEG that are read at first, and if its header is longer: the decoder would take the whole file.
 const JPEG_HEADERS: [u64; 3] = [64 << 10, 1 << 20, MAX_FILE_BYTES];
 /// Bytes that tell the formats apart.
 const SIGNATURE_BYTES: usize = 16;
 
-/// Width and height of the picture at `path` in the orientation asked for, in pixels.
+/// Width and height of the image at `path` in the given orientation, in pixels.
 ///
-/// Only the header is read, so a damaged or incomplete picture may still have a size.
+/// Only the header is read, so a damaged or incomplete image may still have a size.
 ///
 /// # Errors
 /// As [`read_image`](super::read_image), as far as the header shows; also for what is no regular file.
@@ -30,7 +30,7 @@ pub fn read_size(
     let mut file = BufReader::new(open_regular(path, &name)?);
     let signature = file.fill_buf().map_err(error::unreadable(&name))?;
     let signature = &signature[..signature.len().min(SIGNATURE_BYTES)];
-    let (format, format_name) = decode::recognise(signature, &name)?;
+    let (format, format_name) = decode::recognise(signature).map_err(error::unknown(&name))?;
     if format != ImageFormat::Jpeg {
         return size_of(file, format, orientation)
             .map_err(|reason| error::damaged(&name, format_name, reason))
@@ -71,14 +71,11 @@ fn size_of(
         Orientation::Upright => decode::exif_turn(&mut decoder),
         Orientation::Stored => Turn::NoTransforms,
     };
-    Ok(match turn {
-        Turn::Rotate90 | Turn::Rotate270 | Turn::Rotate90FlipH | Turn::Rotate270FlipH => {
-            (height, width)
-        }
-        Turn::NoTransforms | Turn::Rotate180 | Turn::FlipHorizontal | Turn::FlipVertical => {
-            (width, height)
-        }
-    })
+    let on_its_side = matches!(
+        turn,
+        Turn::Rotate90 | Turn::Rotate270 | Turn::Rotate90FlipH | Turn::Rotate270FlipH
+    );
+    Ok(if on_its_side { (height, width) } else { (width, height) })
 }
 
 fn checked(size: (u32, u32), name: &str) -> Result<(u32, u32), ImageError> {

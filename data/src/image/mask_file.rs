@@ -1,12 +1,12 @@
-//! Masks that are kept as pictures.
+//! Masks that are kept as images.
 
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat};
 
-use super::decode::{self, MAX_FILE_BYTES};
-use super::{ImageError, error, header};
+use super::error::{self, ImageError, MAX_FILE_BYTES};
+use super::{decode, header};
 use crate::mask::Bitmap;
 
 /// Reads the mask of a `width` x `height` image from a PNG.
@@ -26,18 +26,12 @@ pub fn read_mask(path: impl AsRef<Path>, width: u32, height: u32) -> Result<Bitm
     let path = path.as_ref();
     let name = path.display().to_string();
     let file = header::open_regular(path, &name)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error::unreadable(&name))?;
+    let bytes = decode::read_bounded(file).map_err(error::unreadable(&name))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name });
     }
-    let found = match decode::recognise(&bytes, &name) {
-        Ok((ImageFormat::Png, _)) => None,
-        Ok((_, other)) => Some(other.to_owned()),
-        Err(ImageError::UnknownFormat { found, .. }) => Some(found),
-        Err(other) => return Err(other),
-    };
-    if let Some(found) = found {
+    let found = decode::recognise(&bytes).map_or_else(|found| found, |(_, name)| name.into());
+    if found != "PNG" {
         return Err(ImageError::NotPng { name, found });
     }
     let damaged = |reason: String| error::damaged(&name, "PNG", reason);
@@ -47,15 +41,14 @@ pub fn read_mask(path: impl AsRef<Path>, width: u32, height: u32) -> Result<Bitm
         return Err(ImageError::MaskSize { name, expected: (width, height), found: size });
     }
     decode::check_size(size, &name)?;
-    let picture =
-        DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
-    Bitmap::from_pixels(height as usize, width as usize, foreground(&picture))
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    Bitmap::from_pixels(height as usize, width as usize, foreground(&image))
         .map_err(|error| damaged(error.to_string()))
 }
 
 /// Which pixels are neither black nor fully transparent, row by row.
-fn foreground(picture: &DynamicImage) -> Vec<bool> {
-    let colour = picture.color();
+fn foreground(image: &DynamicImage) -> Vec<bool> {
+    let colour = image.color();
     let pixel_bytes = usize::from(colour.bytes_per_pixel()).max(1);
     let alpha_bytes = match colour.has_alpha() {
         true => pixel_bytes / usize::from(colour.channel_count()).max(1),
@@ -66,5 +59,5 @@ fn foreground(picture: &DynamicImage) -> Vec<bool> {
         let set = |byte: &u8| *byte != 0;
         colour.iter().any(set) && (alpha.is_empty() || alpha.iter().any(set))
     };
-    picture.as_bytes().chunks_exact(pixel_bytes).map(shows).collect()
+    image.as_bytes().chunks_exact(pixel_bytes).map(shows).collect()
 }

@@ -1,4 +1,4 @@
-//! Pictures: from a file to upright RGB pixels, and from those to what the vision encoder reads.
+//! Images: from a file to upright RGB pixels, and from those to what the vision encoder reads.
 //!
 //! [`read_image`] decodes, [`preprocess`] resizes and normalises, [`jpeg_recompress`] is the training augmentation.
 //! [`read_mask`] reads a mask that was drawn by hand.
@@ -11,11 +11,8 @@ mod mask_file;
 mod preprocess;
 mod resample;
 
-pub use decode::{
-    MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Orientation, decode_image, decode_image_with, read_image,
-    read_image_with,
-};
-pub use error::ImageError;
+pub use decode::{Orientation, decode_image, read_image, read_image_with};
+pub use error::{ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
 pub use header::read_size;
 pub use jpeg::jpeg_recompress;
 pub use mask_file::read_mask;

@@ -50,17 +50,13 @@ mod tests {
         let tensor = tensors.tensor("pixel_values").unwrap();
         assert_eq!(tensor.shape(), [1, 3, 28, 28]);
         assert_eq!(tensor.dtype(), safetensors::Dtype::F16);
-        tensor.data().as_chunks::<2>().0.iter().map(|&b| f16(u16::from_le_bytes(b))).collect()
-    }
-
-    /// A finite half-precision number.
-    fn f16(bits: u16) -> f32 {
-        let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-        let size = match exponent {
-            0 => fraction * 2f32.powi(-24),
-            _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
-        };
-        if bits >> 15 == 1 { -size } else { size }
+        tensor
+            .data()
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&b| half::f16::from_le_bytes(b).to_f32())
+            .collect()
     }
 
     #[test]
@@ -84,8 +80,8 @@ mod tests {
 
     #[test]
     fn normalises_black_and_white_as_computed_by_hand() {
-        let picture = RgbImage::from_pixel(1, 1, image::Rgb([0, 255, 0]));
-        let input = preprocess(&picture, 2);
+        let image = RgbImage::from_pixel(1, 1, image::Rgb([0, 255, 0]));
+        let input = preprocess(&image, 2);
         // (0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0 - 0.406) / 0.225
         for (channel, expected) in [-2.117_904, 2.428_571_4, -1.804_444_4].iter().enumerate() {
             for value in &input[channel * 4..][..4] {

@@ -1,10 +1,10 @@
 //! Pillow's antialiased bicubic resampling of 8-bit RGB, bit for bit.
 //!
-//! MLLMSeg was trained on pictures stretched by `PIL.Image.resize(..., BICUBIC)`. Resamplers that look alike differ from
+//! MLLMSeg was trained on images stretched by `PIL.Image.resize(..., BICUBIC)`. Resamplers that look alike differ from
 //! it by a grey level in a few per cent of the values, so this one repeats its arithmetic: Keys' cubic with `a = -0.5`,
 //! widened by the scale when shrinking; weights in fixed point with 22 fractional bits; columns first, then rows, each
-//! pass rounded to 8 bits. Rows first (as `fast_image_resize` does, and Pillow 13 for pictures that shrink mostly in
-//! height) changes three values in ten of a noisy picture.
+//! pass rounded to 8 bits. Rows first (as `fast_image_resize` does, and Pillow 13 for images that shrink mostly in
+//! height) changes three values in ten of a noisy image.
 
 use image::RgbImage;
 
@@ -18,7 +18,7 @@ const CHANNELS: usize = 3;
 
 /// Resizes `image` to `width` x `height`, stretching it if the shapes differ.
 ///
-/// Every byte equals `image.resize((width, height), PIL.Image.BICUBIC)` of Pillow before version 13 (checked with 11.3 and 12.0). A picture without pixels gives
+/// Every byte equals `image.resize((width, height), PIL.Image.BICUBIC)` of Pillow before version 13 (checked with 11.3 and 12.0). An image without pixels gives
 /// a black one.
 pub fn resize_rgb(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     let (from_width, from_height) = image.dimensions();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     /// The same formula as the Python script's.
-    fn picture(pattern: &str, width: u32, height: u32) -> RgbImage {
+    fn test_image(pattern: &str, width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             image::Rgb([0u32, 1, 2].map(|c| match pattern {
                 "noise" => {
@@ -161,14 +161,6 @@ mod tests {
         })
     }
 
-    fn crc32(bytes: &[u8]) -> u32 {
-        !bytes.iter().fold(!0, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-                if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
-            })
-        })
-    }
-
     #[test]
     fn equals_pillow_in_every_byte() {
         let text = include_str!("../../tests/fixtures/image/resize.json");
@@ -176,18 +168,18 @@ mod tests {
         assert_eq!(cases.len(), 19);
         for case in cases {
             let what = format!("{} {:?} -> {:?}", case.pattern, case.from, case.to);
-            let source = picture(&case.pattern, case.from.0, case.from.1);
-            assert_eq!(crc32(&source), case.source_crc32, "the formula of {what}");
+            let source = test_image(&case.pattern, case.from.0, case.from.1);
+            assert_eq!(crc32fast::hash(&source), case.source_crc32, "the formula of {what}");
             let resized = resize_rgb(&source, case.to.0, case.to.1);
             for (x, y, r, g, b) in case.pixels {
                 assert_eq!(resized.get_pixel(x, y).0, [r, g, b], "{what} at {x}, {y}");
             }
-            assert_eq!(crc32(&resized), case.crc32, "{what}");
+            assert_eq!(crc32fast::hash(&resized), case.crc32, "{what}");
         }
     }
 
     #[test]
-    fn a_picture_without_pixels_becomes_black_not_a_panic() {
+    fn an_image_without_pixels_becomes_black_not_a_panic() {
         let black = resize_rgb(&RgbImage::new(0, 7), 2, 2);
         assert_eq!(black.into_raw(), [0; 12]);
         assert!(resize_rgb(&RgbImage::new(5, 5), 0, 3).is_empty());

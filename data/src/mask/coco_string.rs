@@ -5,12 +5,13 @@
 //! difference from the run two places earlier (the last of the same colour) is written in place of
 //! the length.
 
-use super::{MaskError, Rle};
+use super::error::MaskError;
+use super::rle::Rle;
 
 /// A group's first character: groups are written as printable characters from `'0'` on.
 const FIRST_CHARACTER: u8 = 48;
 /// A length below 2^32 and its sign fit seven groups of five bits.
-const MAX_GROUPS: u32 = 7;
+const MAX_GROUPS: usize = 7;
 /// The first run that is written as a difference.
 const FIRST_DIFFERENCE: usize = 3;
 
@@ -30,21 +31,48 @@ impl Rle {
     /// # Errors
     /// [`MaskError::RleString`] for a string that is no encoding, and as [`Rle::new`].
     pub fn from_coco_string(size: [u32; 2], text: &str) -> Result<Self, MaskError> {
-        let mut groups = text.bytes().enumerate().peekable();
+        check_characters(text)?;
+        let error = |position, expected, found: &str| {
+            Err(MaskError::RleString { position, expected, found: found.to_owned() })
+        };
         let mut counts: Vec<u32> = Vec::new();
-        while let Some(&(position, _)) = groups.peek() {
-            let number = read_groups(&mut groups, text.len())?;
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let position = text.len() - rest.len();
+            let last = |byte: &u8| (byte - FIRST_CHARACTER) & 32 == 0;
+            let Some(end) = rest.iter().take(MAX_GROUPS).position(last) else {
+                if rest.len() < MAX_GROUPS {
+                    return error(text.len(), "the rest of a number", "the end of the string");
+                }
+                let longest = position + MAX_GROUPS - 1;
+                return error(longest, "a number of at most 7 characters", "a longer one");
+            };
+            let (groups, after) = rest.split_at(end + 1);
+            rest = after;
+            let groups = groups.iter().map(|byte| i64::from(byte - FIRST_CHARACTER));
+            let negative = groups.clone().next_back().is_some_and(|highest| highest & 16 != 0);
+            let sign = if negative { -1 } else { 0 };
+            let number = groups.rev().fold(sign, |number, group| number << 5 | group & 31);
             let i = counts.len();
             let before = if i < FIRST_DIFFERENCE { 0 } else { i64::from(counts[i - 2]) };
             let run = number + before;
-            counts.push(u32::try_from(run).map_err(|_| MaskError::RleString {
-                position,
-                expected: "a run of 0 to 4294967295 pixels",
-                found: format!("a run of {run}"),
-            })?);
+            let Ok(run) = u32::try_from(run) else {
+                let expected = "a run of 0 to 4294967295 pixels";
+                return error(position, expected, &format!("a run of {run}"));
+            };
+            counts.push(run);
         }
         Self::new(size, counts)
     }
+}
+
+/// Whether a text holds only what a compressed string may.
+pub(super) fn check_characters(text: &str) -> Result<(), MaskError> {
+    let odd = text.bytes().enumerate().find(|(_, byte)| !(b'0'..=b'o').contains(byte));
+    odd.map_or(Ok(()), |(position, byte)| {
+        let (expected, found) = ("a character from '0' to 'o'", byte.escape_ascii());
+        Err(MaskError::RleString { position, expected, found: format!("'{found}'") })
+    })
 }
 
 fn push_groups(text: &mut String, mut number: i64) {
@@ -58,34 +86,6 @@ fn push_groups(text: &mut String, mut number: i64) {
             return;
         }
     }
-}
-
-fn read_groups(
-    bytes: &mut impl Iterator<Item = (usize, u8)>,
-    length: usize,
-) -> Result<i64, MaskError> {
-    let mut number = 0i64;
-    let mut last = length;
-    for place in 0..MAX_GROUPS {
-        let Some((position, byte)) = bytes.next() else {
-            let (expected, found) = ("the rest of a number", "the end of the string".to_owned());
-            return Err(MaskError::RleString { position: length, expected, found });
-        };
-        let group = byte.wrapping_sub(FIRST_CHARACTER);
-        if group > 63 {
-            let expected = "a character from '0' to 'o'";
-            let found = format!("'{}'", byte.escape_ascii());
-            return Err(MaskError::RleString { position, expected, found });
-        }
-        number |= i64::from(group & 31) << (5 * place);
-        if group & 32 == 0 {
-            let sign = if group & 16 == 0 { 0 } else { -1i64 << (5 * (place + 1)) };
-            return Ok(number | sign);
-        }
-        last = position;
-    }
-    let expected = "a number of at most 7 characters";
-    Err(MaskError::RleString { position: last, expected, found: "a longer one".to_owned() })
 }
 
 #[cfg(test)]

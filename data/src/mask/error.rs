@@ -2,22 +2,29 @@
 
 use thiserror::Error;
 
+/// The largest image a mask may have, in pixels: 100 megapixels, far above any photograph in the
+/// RefCOCO family (640 x 640) and far below what would exhaust a computer's memory.
+pub const MAX_PIXELS: usize = 100_000_000;
+
+/// The largest magnitude of a polygon's coordinate, in pixels.
+pub const MAX_COORDINATE: f64 = 1e6;
+
 /// A mask, a run-length encoding or a polygon that cannot be used.
 ///
 /// The error knows no file: whoever reads the file adds its name and the annotation's.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum MaskError {
-    /// An image without pixels, or with more of them than [`super::MAX_PIXELS`].
+    /// An image without pixels, or with more of them than [`MAX_PIXELS`].
     #[error(
         "expected an image of 1 to {} pixels, found {height} x {width} (height x width); \
          check the size given for the image",
-        super::MAX_PIXELS
+        MAX_PIXELS
     )]
     ImageSize {
-        /// Rows asked for.
+        /// Rows.
         height: usize,
-        /// Columns asked for.
+        /// Columns.
         width: usize,
     },
     /// A buffer whose length is not height x width.
@@ -49,7 +56,7 @@ pub enum MaskError {
     },
     /// A polygon whose list of numbers does not pair up into points.
     #[error(
-        "polygon {part}: expected an even number of coordinates (x1, y1, x2, y2, ...), \
+        "polygon {part}: expected an even number of coordinates (x0, y0, x1, y1, ...), \
          found {found}; correct the annotation"
     )]
     OddCoordinates {
@@ -58,11 +65,11 @@ pub enum MaskError {
         /// How many numbers it has.
         found: usize,
     },
-    /// A coordinate that is no number, or lies absurdly far outside any image.
+    /// A coordinate that is NaN, infinite, or far outside any image.
     #[error(
         "polygon {part}: expected coordinate {index} within +-{}, found {value}; \
          correct the annotation (coordinates are pixels)",
-        super::MAX_COORDINATE
+        MAX_COORDINATE
     )]
     Coordinate {
         /// Which polygon of the segmentation, from 0.

@@ -21,7 +21,8 @@
 //! belong in this file. `tests/masks.rs` compares 12,000 shapes with pycocotools 2.0.11, pixel for
 //! pixel.
 
-use super::{Bitmap, MAX_COORDINATE, MaskError};
+use super::bitmap::Bitmap;
+use super::error::{MAX_COORDINATE, MaskError};
 
 /// Fine steps per pixel.
 const SCALE: i64 = 5;
@@ -65,7 +66,7 @@ pub fn rasterize(
     Ok(mask)
 }
 
-fn check_coordinates(part: usize, coordinates: &[f64]) -> Result<(), MaskError> {
+pub(super) fn check_coordinates(part: usize, coordinates: &[f64]) -> Result<(), MaskError> {
     if !coordinates.len().is_multiple_of(2) {
         return Err(MaskError::OddCoordinates { part, found: coordinates.len() });
     }

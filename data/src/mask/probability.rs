@@ -8,7 +8,8 @@
 
 use rayon::prelude::*;
 
-use super::{Bitmap, MaskError, check_buffer, checked_pixel_count};
+use super::bitmap::{Bitmap, check_buffer, checked_pixel_count};
+use super::error::MaskError;
 
 /// A pixel is foreground from this probability on.
 pub const THRESHOLD: f32 = 0.5;
@@ -16,26 +17,14 @@ pub const THRESHOLD: f32 = 0.5;
 /// Output rows that one task makes at a time, sharing the source rows it has stretched.
 const ROWS_PER_TASK: usize = 32;
 
-/// Probabilities `[height, width]` of `from`, row by row, stretched to the size `to`, row by row.
-///
-/// # Errors
-/// [`MaskError::ImageSize`] for a size no mask may have, [`MaskError::PixelCount`] for a buffer
-/// that is not of the size `from`.
-pub fn resize_bilinear(
-    probabilities: &[f32],
-    from: (usize, usize),
-    to: (usize, usize),
-) -> Result<Vec<f32>, MaskError> {
-    resize_map(probabilities, from, to, |probability| probability)
-}
-
 /// The mask of the original image's size `to` from the model's probabilities `[height, width]` of
 /// `from`.
 ///
 /// Resizes bilinearly and takes what is at least [`THRESHOLD`], in one pass; NaN is background.
 ///
 /// # Errors
-/// As [`resize_bilinear`].
+/// [`MaskError::ImageSize`] for a size no mask may have, [`MaskError::PixelCount`] for a buffer
+/// that is not of the size `from`.
 pub fn mask_from_probabilities(
     probabilities: &[f32],
     from: (usize, usize),
@@ -128,16 +117,57 @@ impl Stretched {
 }
 
 #[cfg(test)]
+#[path = "../../tests/shapes/mod.rs"]
+mod shapes;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resize(source: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
+        resize_map(source, from, to, |probability| probability).unwrap()
+    }
+
+    /// (from, to) as in `tests/oracle/mask_oracle.py`, which wrote torch's values.
+    const RESIZES: [((usize, usize), (usize, usize)); 9] = [
+        ((7, 5), (13, 9)),
+        ((4, 4), (4, 4)),
+        ((14, 14), (31, 20)),
+        ((32, 32), (10, 17)),
+        ((1, 1), (5, 3)),
+        ((1, 8), (4, 3)),
+        ((9, 2), (3, 40)),
+        ((33, 21), (100, 64)),
+        ((448, 448), (480, 640)),
+    ];
+    /// Of the largest map, the oracle kept every value at a multiple of this.
+    const LARGE_STEP: usize = 97;
+
+    #[test]
+    fn probabilities_are_stretched_as_by_torch() {
+        let expected = include_bytes!("../../tests/fixtures/mask/resize.bin");
+        let mut expected = expected.as_chunks().0.iter();
+        for (index, (from, to)) in RESIZES.into_iter().enumerate() {
+            let mut random = shapes::Random::new(2_000_000 + index as u64);
+            let source: Vec<_> = (0..from.0 * from.1).map(|_| random.uniform() as f32).collect();
+            let resized = resize(&source, from, to);
+            let step = if resized.len() > 100_000 { LARGE_STEP } else { 1 };
+            for (place, &found) in resized.iter().enumerate().step_by(step) {
+                let expected = f32::from_le_bytes(*expected.next().unwrap());
+                assert_eq!(found, expected, "{from:?} -> {to:?}, value {place}");
+            }
+            let mask = mask_from_probabilities(&source, from, to).unwrap();
+            let thresholded: Vec<_> = resized.iter().map(|&value| value >= 0.5).collect();
+            assert_eq!(mask.pixels(), thresholded);
+        }
+        assert!(expected.next().is_none());
+    }
 
     /// By hand: places 0, 0.25, 0.75, 1 between 0 and 1.
     #[test]
     fn doubling_a_row() {
-        let wide = resize_bilinear(&[0.0, 1.0], (1, 2), (1, 4)).unwrap();
-        assert_eq!(wide, [0.0, 0.25, 0.75, 1.0]);
-        let tall = resize_bilinear(&[0.0, 1.0], (2, 1), (4, 1)).unwrap();
-        assert_eq!(tall, [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(resize(&[0.0, 1.0], (1, 2), (1, 4)), [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(resize(&[0.0, 1.0], (2, 1), (4, 1)), [0.0, 0.25, 0.75, 1.0]);
     }
 
     #[test]
@@ -150,7 +180,7 @@ mod tests {
 
     #[test]
     fn sizes_are_checked() {
-        let short = resize_bilinear(&[0.0; 3], (2, 2), (4, 4));
+        let short = mask_from_probabilities(&[0.0; 3], (2, 2), (4, 4));
         assert!(matches!(short, Err(MaskError::PixelCount { expected: 4, found: 3, .. })));
         for to in [(0, 4), (usize::MAX, usize::MAX), (20_000, 20_000)] {
             let found = mask_from_probabilities(&[0.0; 4], (2, 2), to);

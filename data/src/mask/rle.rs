@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::segmentation::EncodedRle;
-use super::{Bitmap, MaskError, Overlap, check_same_size, checked_pixel_count};
+use super::bitmap::{Bitmap, checked_pixel_count};
+use super::error::MaskError;
 
 /// A mask as alternating runs of background and foreground in column-major order.
 ///
@@ -35,14 +35,19 @@ impl Rle {
 
     /// The encoding of a bitmap; no run but the first is ever 0 long.
     pub fn from_bitmap(bitmap: &Bitmap) -> Self {
-        let mut runs = RunWriter::default();
+        let (mut counts, mut value, mut length) = (Vec::new(), false, 0);
         for x in 0..bitmap.width() {
             for &pixel in bitmap.pixels().iter().skip(x).step_by(bitmap.width()) {
-                runs.push(pixel, 1);
+                if pixel != value {
+                    counts.push(std::mem::take(&mut length));
+                    value = pixel;
+                }
+                length += 1;
             }
         }
+        counts.push(length);
         // A bitmap's sides never exceed MAX_PIXELS.
-        Self { size: bitmap.size().map(|side| side as u32), counts: runs.finish() }
+        Self { size: bitmap.size().map(|side| side as u32), counts }
     }
 
     /// The pixels.
@@ -57,8 +62,12 @@ impl Rle {
     pub(super) fn paint(&self, bitmap: &mut Bitmap) {
         let [height, width] = self.image_size();
         debug_assert_eq!(bitmap.size(), [height, width]);
-        for (start, end) in self.foreground() {
-            let (mut place, end) = (start as usize, end as usize);
+        let mut place = 0;
+        for (index, &run) in self.counts.iter().enumerate() {
+            let end = place + run as usize; // the sum is at most MAX_PIXELS
+            if index % 2 == 0 {
+                place = end; // background
+            }
             while place < end {
                 let (column, top) = (place / height, place % height);
                 let length = (end - place).min(height - top);
@@ -86,113 +95,61 @@ impl Rle {
 
     /// COCO's box `[x, y, width, height]` in pixels; all 0 for an empty mask.
     pub fn coco_box(&self) -> [u32; 4] {
-        let height = self.size[0];
-        let mut corners: Option<[u32; 4]> = None;
-        for (start, end) in self.foreground() {
-            let (left, right) = (start / height, (end - 1) / height);
-            // A run that goes on into the next column holds the bottom of one and the top of the
-            // other.
-            let (top, bottom) =
-                if left == right { (start % height, (end - 1) % height) } else { (0, height - 1) };
-            corners = Some(match corners {
-                None => [left, top, right, bottom],
-                Some([l, t, r, b]) => [l.min(left), t.min(top), r.max(right), b.max(bottom)],
-            });
-        }
-        corners.map_or([0; 4], |[l, t, r, b]| [l, t, r - l + 1, b - t + 1])
-    }
-
-    /// The pixels in either mask.
-    ///
-    /// # Errors
-    /// [`MaskError::SizeMismatch`] unless both have the same size.
-    pub fn union(&self, other: &Self) -> Result<Self, MaskError> {
-        self.combine(other, |a, b| a | b)
-    }
-
-    /// The pixels in both masks.
-    ///
-    /// # Errors
-    /// [`MaskError::SizeMismatch`] unless both have the same size.
-    pub fn intersection(&self, other: &Self) -> Result<Self, MaskError> {
-        self.combine(other, |a, b| a & b)
-    }
-
-    /// Intersection and union of two masks, in pixels, without decoding them.
-    ///
-    /// # Errors
-    /// [`MaskError::SizeMismatch`] unless both have the same size.
-    pub fn overlap(&self, other: &Self) -> Result<Overlap, MaskError> {
-        check_same_size(self.image_size(), other.image_size())?;
-        let mut overlap = Overlap::default();
-        self.walk_together(other, |a, b, length| {
-            overlap.intersection += u64::from(length) * u64::from(a & b);
-            overlap.union += u64::from(length) * u64::from(a | b);
-        });
-        Ok(overlap)
+        let corners = self.to_bitmap().bounding_box();
+        corners.map_or([0; 4], |[left, top, right, bottom]| [left, top, right - left, bottom - top])
     }
 
     fn image_size(&self) -> [usize; 2] {
         self.size.map(|side| side as usize)
     }
+}
 
-    /// The foreground runs that are not empty, as half-open ranges of column-major places.
-    fn foreground(&self) -> impl Iterator<Item = (u32, u32)> {
-        let mut end = 0u32;
-        self.counts.iter().enumerate().filter_map(move |(i, &run)| {
-            let start = end;
-            end += run; // The sum is at most MAX_PIXELS.
-            (i % 2 == 1 && run > 0).then_some((start, end))
-        })
-    }
+/// A run-length encoding as a file has it, not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodedRle {
+    /// `[height, width]` in pixels.
+    pub size: [u32; 2],
+    /// The runs.
+    pub counts: RleCounts,
+}
 
-    /// The runs that are not empty, with their values.
-    fn runs(&self) -> impl Iterator<Item = (bool, u32)> {
-        let runs = self.counts.iter().enumerate().map(|(i, &run)| (i % 2 == 1, run));
-        runs.filter(|&(_, run)| run > 0)
-    }
+/// The two ways to write runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`counts` as a list of run lengths or as a compressed RLE string expected"
+)]
+pub enum RleCounts {
+    /// The lengths themselves, background first (COCO's crowd regions).
+    Runs(Box<[u32]>),
+    /// COCO's compressed string.
+    Compressed(Box<str>),
+}
 
-    fn combine(&self, other: &Self, of: impl Fn(bool, bool) -> bool) -> Result<Self, MaskError> {
-        check_same_size(self.image_size(), other.image_size())?;
-        let mut runs = RunWriter::default();
-        self.walk_together(other, |a, b, length| runs.push(of(a, b), length));
-        Ok(Self { size: self.size, counts: runs.finish() })
-    }
-
-    /// Visits the stretches over which neither mask changes: both values, and the length.
-    fn walk_together(&self, other: &Self, mut visit: impl FnMut(bool, bool, u32)) {
-        let (mut of_a, mut of_b) = (self.runs(), other.runs());
-        let (mut a, mut b) = (of_a.next(), of_b.next());
-        while let (Some((value_a, left_a)), Some((value_b, left_b))) = (a, b) {
-            let length = left_a.min(left_b);
-            visit(value_a, value_b, length);
-            a = if left_a > length { Some((value_a, left_a - length)) } else { of_a.next() };
-            b = if left_b > length { Some((value_b, left_b - length)) } else { of_b.next() };
+impl EncodedRle {
+    /// The encoding, checked.
+    ///
+    /// # Errors
+    /// As [`Rle::new`] and [`Rle::from_coco_string`].
+    pub fn decode(&self) -> Result<Rle, MaskError> {
+        match &self.counts {
+            RleCounts::Runs(counts) => Rle::new(self.size, counts.to_vec()),
+            RleCounts::Compressed(text) => Rle::from_coco_string(self.size, text),
         }
     }
 }
 
-/// Joins pieces of equal value into runs.
-#[derive(Default)]
-struct RunWriter {
-    counts: Vec<u32>,
-    value: bool,
-    length: u32,
+impl TryFrom<EncodedRle> for Rle {
+    type Error = MaskError;
+
+    fn try_from(encoded: EncodedRle) -> Result<Self, MaskError> {
+        encoded.decode()
+    }
 }
 
-impl RunWriter {
-    fn push(&mut self, value: bool, length: u32) {
-        if value != self.value {
-            self.counts.push(self.length);
-            self.value = value;
-            self.length = 0;
-        }
-        self.length += length;
-    }
-
-    fn finish(mut self) -> Vec<u32> {
-        self.counts.push(self.length);
-        self.counts
+impl From<Rle> for EncodedRle {
+    fn from(rle: Rle) -> Self {
+        Self { size: rle.size, counts: RleCounts::Compressed(rle.to_coco_string().into()) }
     }
 }
 
@@ -209,8 +166,6 @@ mod tests {
         assert_eq!(padded.coco_box(), [1, 0, 2, 2]);
         let plain = Rle::from_bitmap(&padded.to_bitmap());
         assert_eq!(plain.counts(), [3, 2, 1]);
-        assert_eq!(padded.union(&padded).unwrap(), plain);
-        assert_eq!(padded.overlap(&plain).unwrap(), Overlap { intersection: 2, union: 2 });
     }
 
     /// `Xo0h0` is what pycocotools 2.0.11 writes for these runs.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MeanIou, Protocol, ProtocolMismatch, check_same_protocol, percent};
+use super::mean::{MeanIou, percent};
+use super::protocol::{Protocol, ProtocolMismatch, check_same_protocol};
 use crate::mask::{Bitmap, MaskError, Overlap};
 
 /// What the model says of one expression.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MeanIou, Protocol, ProtocolMismatch, check_same_protocol, percent};
+use super::mean::{MeanIou, percent};
+use super::protocol::{Protocol, ProtocolMismatch, check_same_protocol};
 use crate::mask::{Bitmap, MaskError, Overlap};
 
 /// An expression is found at one of these thresholds when its mask's IoU is at least as large.
@@ -145,7 +146,7 @@ fn predicted_box(mask: &Bitmap, protocol: Protocol) -> Option<[f64; 4]> {
     })
 }
 
-/// IoU of two boxes given by their corners; 0 when the union is empty or no number.
+/// IoU of two boxes given by their corners; 0 when the union is empty, NaN or infinite.
 fn box_iou(a: [f64; 4], b: [f64; 4]) -> f64 {
     let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1).max(0.0) * (y2 - y1).max(0.0);
     let shared = [a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])];
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_that_are_no_boxes_are_not_found() {
+    fn invalid_boxes_are_not_found() {
         let good = [0.0, 0.0, 2.0, 2.0];
         for bad in [[f64::NAN; 4], [2.0, 2.0, 0.0, 0.0], [f64::INFINITY; 4], [0.0; 4]] {
             assert!(box_iou(good, bad) <= BOX_THRESHOLD);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::ReferError;
+use super::error::files_in;
 use crate::image::Orientation;
 
 /// A data set of referring expressions.
@@ -12,7 +13,7 @@ use crate::image::Orientation;
 pub enum Dataset {
     /// `refcoco`.
     RefCoco,
-    /// `refcoco+`: no words of place.
+    /// `refcoco+`: expressions without words for a position.
     RefCocoPlus,
     /// `refcocog`: longer expressions.
     RefCocoG,
@@ -51,9 +52,9 @@ impl Dataset {
         }
     }
 
-    /// How the annotations lie on the images. The published ones are on the pixels as they are
-    /// stored; own ones were drawn on what people see, so a photograph is turned as its EXIF data
-    /// say.
+    /// The orientation of the images that the annotations belong to. Published annotations belong to
+    /// the pixels as stored; own ones were drawn on what people see, so a photograph is turned by its
+    /// EXIF data.
     pub fn orientation(self) -> Orientation {
         if self == Self::Own { Orientation::Upright } else { Orientation::Stored }
     }
@@ -82,36 +83,26 @@ impl Dataset {
     /// error lists those that do). Own data have no refs file.
     pub fn refs_file(self, root: &Path, split_by: &str) -> Result<PathBuf, ReferError> {
         if self == Self::Own {
-            return Err(ReferError::OwnSplitBy { name: split_by.escape_debug().to_string() });
+            let detail = "own data are split by their files (train.jsonl, val.jsonl, …)";
+            return Err(ReferError::no_such("split_by", split_by, detail));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if split_by.is_empty() || !split_by.chars().all(plain) {
-            return Err(ReferError::BadSplitBy { name: split_by.escape_debug().to_string() });
+            let detail = "letters, digits, _ and - expected, such as unc, umd or google";
+            return Err(ReferError::no_such("split_by", split_by, detail));
         }
         let folder = root.join(self.name());
         let stem = if self == Self::GRefCoco { "grefs" } else { "refs" };
-        let pickle = folder.join(format!("{stem}({split_by}).p"));
-        let json = folder.join(format!("{stem}({split_by}).json"));
-        if pickle.is_file() {
-            Ok(pickle)
-        } else if json.is_file() {
-            Ok(json)
-        } else {
-            Err(ReferError::NoRefsFile { pickle, json, found: refs_files_in(&folder) })
-        }
+        let names = ["p", "json"].map(|extension| format!("{stem}({split_by}).{extension}"));
+        let mut files = names.iter().map(|name| folder.join(name));
+        files.find(|file| file.is_file()).ok_or_else(|| {
+            let is_refs = |name: &str| {
+                name.contains("refs(") && (name.ends_with(".p") || name.ends_with(".json"))
+            };
+            let (expected, found) = (names.join(" or "), files_in(&folder, is_refs));
+            ReferError::NoFiles { folder, expected, found }
+        })
     }
-}
-
-/// The refs files of a folder, for a message.
-fn refs_files_in(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().take(1000);
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.contains("refs(") && (name.ends_with(".p") || name.ends_with(".json")))
-        .take(10)
-        .collect();
-    names.sort();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 impl fmt::Display for Dataset {
@@ -127,7 +118,7 @@ impl FromStr for Dataset {
         let known = || Self::ALL.into_iter().chain([Self::Own]);
         known().find(|dataset| dataset.name() == name).ok_or_else(|| {
             let known: Vec<_> = known().map(Self::name).collect();
-            ReferError::UnknownDataset { name: name.to_owned(), known: known.join(", ") }
+            ReferError::no_such("data set", name, format!("known are {}", known.join(", ")))
         })
     }
 }

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mllmseg_pickle::Error as PickleError;
 use thiserror::Error;
 
-use super::pickle::PickleError;
+use crate::image::ImageError;
 use crate::mask::MaskError;
 
 /// Why a data set could not be read. Each message names the file, what was expected, and what was
@@ -17,54 +18,27 @@ pub enum ReferError {
     Io {
         /// The file.
         path: PathBuf,
-        /// The operating system's word.
+        /// The operating system's reason.
         source: io::Error,
     },
-    /// A data set that is not one of the published ones.
-    #[error("unknown data set `{name}`; known are {known}")]
-    UnknownDataset {
-        /// The name given.
+    /// A data set, split or `split_by` that there is not.
+    #[error("{what} `{name}`: {detail}")]
+    NoSuch {
+        /// What was asked for.
+        what: &'static str,
+        /// The name given, with control characters escaped.
         name: String,
-        /// The names that are known.
-        known: String,
+        /// Which ones there are.
+        detail: String,
     },
-    /// A split that no published data set has.
-    #[error("unknown split `{name}`; known are {known}")]
-    UnknownSplit {
-        /// The name given.
-        name: String,
-        /// The names that are known.
-        known: String,
-    },
-    /// A split that this data set has no expressions for.
-    #[error("{dataset} has no expressions in split `{split}`; its refs are split as {available}")]
-    EmptySplit {
-        /// The data set.
-        dataset: String,
-        /// The split asked for.
-        split: String,
-        /// The split names found, with the number of refs in each.
-        available: String,
-    },
-    /// A `split_by` that cannot be part of a file name.
-    #[error(
-        "split_by `{name}` is no name of a split (such as unc, umd, google): letters, digits, _ and - only"
-    )]
-    BadSplitBy {
-        /// The name given.
-        name: String,
-    },
-    /// Neither the pickle nor the JSON of the refs is there.
-    #[error(
-        "no refs file: neither {} nor {} exists; files of other splits here: {found}",
-        pickle.display(), json.display()
-    )]
-    NoRefsFile {
-        /// The pickle looked for first.
-        pickle: PathBuf,
-        /// The JSON looked for next.
-        json: PathBuf,
-        /// The refs files that are in the folder, or "none".
+    /// A folder without the files that hold the expressions.
+    #[error("{}: expected {expected}, found {found}", folder.display())]
+    NoFiles {
+        /// The folder.
+        folder: PathBuf,
+        /// The names looked for.
+        expected: String,
+        /// The files of this kind that are there, or "none".
         found: String,
     },
     /// A pickle that is damaged, malicious or not a pickle.
@@ -75,29 +49,15 @@ pub enum ReferError {
         /// What is wrong with it.
         error: PickleError,
     },
-    /// JSON that is damaged, or does not hold what it should.
-    #[error("{}: at byte {offset}, in {place}: {detail}", path.display())]
-    Json {
+    /// A file that is damaged, or a record that does not hold what it should.
+    #[error("{}: in {place}: {detail}", path.display())]
+    Record {
         /// The file.
         path: PathBuf,
-        /// Where the value that failed begins.
-        offset: u64,
-        /// Which record this is, such as `annotations[12]`.
+        /// Which record or value, such as `annotations[12]` or `refs[3].sentences[0].sent_id`.
         place: String,
         /// What was expected and what was found.
         detail: String,
-    },
-    /// A value in the refs that is missing or of another kind than expected.
-    #[error("{}: {place}: {expected} expected, found {found}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// Which value, such as `refs[3].sentences[0].sent_id`.
-        place: String,
-        /// What should be there.
-        expected: &'static str,
-        /// What is there.
-        found: String,
     },
     /// The refs and `instances.json` contradict themselves or each other.
     #[error("{}: {detail}", path.display())]
@@ -130,25 +90,6 @@ pub enum ReferError {
         /// What was expected and what was found.
         detail: String,
     },
-    /// A folder of own data without the files asked for.
-    #[error(
-        "{}: own data need a file of JSON lines for each split: expected {expected}, found {found}",
-        folder.display()
-    )]
-    NoLines {
-        /// The folder.
-        folder: PathBuf,
-        /// The names looked for.
-        expected: String,
-        /// The files of JSON lines that are there, or "none".
-        found: String,
-    },
-    /// A `split_by` for own data.
-    #[error("own data are split by their files (train.jsonl, val.jsonl, …), not by `{name}`")]
-    OwnSplitBy {
-        /// The name given.
-        name: String,
-    },
     /// An annotation that is no mask of its image.
     #[error("annotation {annotation} of image {image_id}: {source}")]
     Annotation {
@@ -172,6 +113,9 @@ pub enum ReferError {
         /// The file and line of own data that name it first.
         named_by: Option<(PathBuf, u64)>,
     },
+    /// An image file that cannot be decoded.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// An image file whose size is not the annotated one.
     #[error(
         "image {image_id} ({file_name}): annotated as {}x{}, but the file is {}x{} (width x height); \
@@ -195,10 +139,27 @@ fn named_at(place: &Option<(PathBuf, u64)>) -> String {
     place.as_ref().map_or(String::new(), named)
 }
 
+/// The files of a folder whose names are wanted, for a message.
+pub(super) fn files_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().take(1000);
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| wanted(name))
+        .map(|name| name.escape_debug().to_string())
+        .take(10)
+        .collect();
+    names.sort();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 impl ReferError {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
+    }
+
+    pub(super) fn no_such(what: &'static str, name: &str, detail: impl Into<String>) -> Self {
+        Self::NoSuch { what, name: name.escape_debug().to_string(), detail: detail.into() }
     }
 
     pub(super) fn inconsistent(path: &Path, detail: String) -> Self {

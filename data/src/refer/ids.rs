@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 
 /// The identifier of an annotation: a number in the data sets on COCO images, text such as `8756_2`
 /// in refclef.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// A file may write a number as an integer, as an integral float such as `42.0`, or as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(try_from = "WrittenId")]
 pub enum AnnotationId {
     /// A number.
     Number(i64),
@@ -14,15 +17,44 @@ pub enum AnnotationId {
     Name(Box<str>),
 }
 
+#[derive(serde::Deserialize)]
+#[serde(untagged, expecting = "an identifier expected: an integer of at most 64 bits, or text")]
+enum WrittenId {
+    Integer(i64),
+    Float(f64),
+    Text(Box<str>),
+}
+
+impl TryFrom<WrittenId> for AnnotationId {
+    type Error = String;
+
+    fn try_from(written: WrittenId) -> Result<Self, String> {
+        const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+        match written {
+            WrittenId::Integer(number) => Ok(Self::Number(number)),
+            WrittenId::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => {
+                Ok(Self::Number(number as i64))
+            }
+            WrittenId::Float(number) => {
+                Err(format!("an integer of at most 64 bits expected, found {number}"))
+            }
+            WrittenId::Text(text) => Ok(match text.parse::<i64>() {
+                Ok(number) if *number.to_string() == *text => Self::Number(number),
+                _ => Self::Name(text),
+            }),
+        }
+    }
+}
+
 impl AnnotationId {
     /// What gRefCOCO writes for "no target".
     pub(super) const NO_TARGET: Self = Self::Number(-1);
 
-    /// From text: a number written as text is that number.
-    pub(super) fn from_text(text: &str) -> Self {
-        match text.parse::<i64>() {
-            Ok(number) if number.to_string() == text => Self::Number(number),
-            _ => Self::Name(text.into()),
+    /// The number, where only a number will do.
+    pub(super) fn number(self) -> Result<i64, String> {
+        match self {
+            Self::Number(number) => Ok(number),
+            Self::Name(_) => Err(format!("an integer expected, found the text {self}")),
         }
     }
 }
@@ -42,113 +74,34 @@ impl fmt::Display for AnnotationId {
     }
 }
 
-/// The integer that a float stands for, if it stands for one exactly.
-pub(super) fn whole(float: f64) -> Option<i64> {
-    const EXACT: f64 = (1_u64 << 53) as f64;
-    (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
+/// Reads an integer that is written as an [`AnnotationId`] may be.
+pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    AnnotationId::deserialize(deserializer)?.number().map_err(D::Error::custom)
 }
 
-/// A JSON integer, an integral float such as `42.0`, or an integer as text.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Whole(pub i64);
-
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_any(IdVisitor)? {
-            AnnotationId::Number(number) => Ok(Self(number)),
-            AnnotationId::Name(name) => {
-                Err(de::Error::invalid_value(de::Unexpected::Str(&name), &"an integer"))
-            }
-        }
-    }
+/// Reads a flag that is written as an integer or left out.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let flag: Option<AnnotationId> = Deserialize::deserialize(deserializer)?;
+    let number = flag.map(AnnotationId::number).transpose().map_err(D::Error::custom)?;
+    Ok(number.is_some_and(|number| number != 0))
 }
 
-impl<'de> Deserialize<'de> for AnnotationId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IdVisitor)
-    }
-}
-
-struct IdVisitor;
-
-impl Visitor<'_> for IdVisitor {
-    type Value = AnnotationId;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an identifier: an integer of at most 64 bits, or text")
+/// Reads one identifier, a list of them, or null: `ann_id` and `category_id` are written in all
+/// three ways.
+pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<AnnotationId>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "an identifier, a list of them, or null expected")]
+    enum Written {
+        One(AnnotationId),
+        Many(Vec<AnnotationId>),
+        Nothing(()),
     }
 
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<AnnotationId, E> {
-        Ok(AnnotationId::Number(number))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<AnnotationId, E> {
-        i64::try_from(number)
-            .map(AnnotationId::Number)
-            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<AnnotationId, E> {
-        whole(number)
-            .map(AnnotationId::Number)
-            .ok_or_else(|| E::invalid_value(de::Unexpected::Float(number), &self))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<AnnotationId, E> {
-        Ok(AnnotationId::from_text(text))
-    }
-}
-
-/// One value, a list of them, or nothing: `ann_id` and `category_id` are written in all three ways.
-#[derive(Debug)]
-pub(super) struct OneOrMany<T>(pub Vec<T>);
-
-impl<T> Default for OneOrMany<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items<T>(std::marker::PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an identifier, a list of them, or null")
-            }
-
-            fn visit_unit<E: de::Error>(self) -> Result<Vec<T>, E> {
-                Ok(Vec::new())
-            }
-
-            fn visit_i64<E: de::Error>(self, id: i64) -> Result<Vec<T>, E> {
-                T::deserialize(de::value::I64Deserializer::new(id)).map(|id| vec![id])
-            }
-
-            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Vec<T>, E> {
-                T::deserialize(de::value::U64Deserializer::new(id)).map(|id| vec![id])
-            }
-
-            fn visit_f64<E: de::Error>(self, id: f64) -> Result<Vec<T>, E> {
-                T::deserialize(de::value::F64Deserializer::new(id)).map(|id| vec![id])
-            }
-
-            fn visit_str<E: de::Error>(self, id: &str) -> Result<Vec<T>, E> {
-                T::deserialize(de::value::StrDeserializer::new(id)).map(|id| vec![id])
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut ids: A) -> Result<Vec<T>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(id) = ids.next_element()? {
-                    list.push(id);
-                }
-                Ok(list)
-            }
-        }
-
-        deserializer.deserialize_any(Items(std::marker::PhantomData)).map(Self)
-    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::One(id) => vec![id],
+        Written::Many(ids) => ids,
+        Written::Nothing(()) => Vec::new(),
+    })
 }

@@ -1,20 +1,24 @@
 //! `instances.json`: the images, annotations and categories that the expressions refer to.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::{Component, Path, PathBuf};
 
+use image::RgbImage;
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
-use super::ids::Whole;
-use super::json_records::JsonRecords;
-use super::{AnnotationId, RawSegmentation, ReferError};
+use super::ids::integer;
+use super::json_records::{Meter, Records, parse};
+use super::{Annotation, AnnotationId, MaskSource, ReferError};
+use crate::image::{Orientation, read_image_with};
 
 /// An image of a data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ImageInfo {
     /// Its identifier.
+    #[serde(deserialize_with = "integer")]
     pub id: i64,
     /// Its file, relative to the images folder, which it does not lead out of.
     pub file_name: Box<str>,
@@ -24,56 +28,33 @@ pub struct ImageInfo {
     pub height: u32,
 }
 
-/// An annotated object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Annotation {
-    /// Its identifier.
-    pub id: AnnotationId,
-    /// The image that it is in.
-    pub image_id: i64,
-    /// Its category.
-    pub category_id: i64,
-    /// Its box: left, top, width and height, in pixels. Own data give none: zeros.
-    pub bbox: [f64; 4],
-    /// Whether it marks a crowd rather than one object; false where the file does not say.
-    pub is_crowd: bool,
-    /// Its shape.
-    pub segmentation: RawSegmentation,
+impl ImageInfo {
+    /// The pixels of the file at `path`, which must be as large as annotated.
+    ///
+    /// # Errors
+    /// [`ReferError::Image`], or [`ReferError::ImageSize`], for then masks would not fit the image.
+    pub fn read(&self, path: &Path, orientation: Orientation) -> Result<RgbImage, ReferError> {
+        let image = read_image_with(path, orientation)?;
+        let (annotated, found) = ((self.width, self.height), image.dimensions());
+        if annotated == found {
+            return Ok(image);
+        }
+        let (image_id, file_name) = (self.id, self.file_name.to_string());
+        Err(ReferError::ImageSize { image_id, file_name, annotated, found })
+    }
 }
 
-/// Which records of `instances.json` to keep. Skipped ones cost no memory.
+/// Which records of `instances.json` to keep: those that the refs name. The others cost no memory.
 #[derive(Debug, Clone, Default)]
-pub enum Keep {
-    /// All of them.
-    #[default]
-    All,
-    /// Those that the refs name.
-    Named {
-        /// The images to keep.
-        images: HashSet<i64>,
-        /// The annotations to keep.
-        annotations: HashSet<AnnotationId>,
-    },
-}
-
-impl Keep {
-    fn image(&self, id: i64) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named { images, .. } => images.contains(&id),
-        }
-    }
-
-    fn annotation(&self, id: &AnnotationId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named { annotations, .. } => annotations.contains(id),
-        }
-    }
+pub struct Keep {
+    /// The images to keep.
+    pub images: HashSet<i64>,
+    /// The annotations to keep.
+    pub annotations: HashSet<AnnotationId>,
 }
 
 /// The contents of an `instances.json`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Instances {
     images: Vec<ImageInfo>,
     annotations: Vec<Annotation>,
@@ -81,39 +62,19 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Reads the file, keeping what `keep` says, and of that only the fields above. The file is
-    /// never in memory as a whole.
+    /// Reads the file, keeping what `keep` names (everything without it), and of that only the
+    /// fields above. The file is never in memory as a whole.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a
     /// path that leads out of the images folder, or gives one id to two different records.
-    pub fn read(path: &Path, keep: &Keep) -> Result<Self, ReferError> {
-        let mut images: Option<Vec<ImageInfo>> = None;
-        let mut annotations: Option<Vec<Annotation>> = None;
-        let mut categories: Option<BTreeMap<i64, Box<str>>> = None;
-        JsonRecords::open(path)?.for_each_key(|file, key| match key {
-            "images" => fill(path, file, &mut images, key, |list, record| {
-                list.extend(read_image(record, keep)?);
-                Ok(())
-            }),
-            "annotations" => fill(path, file, &mut annotations, key, |list, record| {
-                list.extend(read_annotation(record, keep)?);
-                Ok(())
-            }),
-            "categories" => fill(path, file, &mut categories, key, |list, record| {
-                let category: CategoryRecord = parse(record)?;
-                list.insert(category.id.0, category.name.into());
-                Ok(())
-            }),
-            other => file.skip_value(other),
-        })?;
-        let lacks = |key| move || ReferError::inconsistent(path, format!("no list `{key}` in it"));
-        let mut images = images.ok_or_else(lacks("images"))?;
-        let mut annotations = annotations.ok_or_else(lacks("annotations"))?;
-        sort_unique(path, "images", &mut images, |image| &image.id)?;
-        sort_unique(path, "annotations", &mut annotations, |annotation| &annotation.id)?;
-        check_file_names(path, &images)?;
-        Ok(Self { images, annotations, categories: categories.unwrap_or_default() })
+    pub fn read(path: &Path, keep: Option<&Keep>) -> Result<Self, ReferError> {
+        let meter = Meter::default();
+        let mut read = parse(path, &meter, Lists { keep, meter: &meter })?;
+        sort_unique(path, "images", &mut read.images, |image| &image.id)?;
+        sort_unique(path, "annotations", &mut read.annotations, |annotation| &annotation.id)?;
+        check_file_names(path, &read.images)?;
+        Ok(read)
     }
 
     /// From what is sorted by id, without categories.
@@ -149,81 +110,94 @@ impl Instances {
     }
 }
 
-/// Reads the list under `key` into a slot that must still be empty.
-fn fill<T: Default>(
-    path: &Path,
-    file: &mut JsonRecords<'_>,
-    slot: &mut Option<T>,
-    key: &str,
-    mut add: impl FnMut(&mut T, &[u8]) -> Result<(), String>,
-) -> Result<(), ReferError> {
-    if slot.is_some() {
-        return Err(ReferError::inconsistent(path, format!("the list `{key}` is in it twice")));
+/// The dict at the top of the file. Of its lists, only what is to be kept outlives its record.
+struct Lists<'f> {
+    keep: Option<&'f Keep>,
+    meter: &'f Meter,
+}
+
+impl<'de> DeserializeSeed<'de> for Lists<'_> {
+    type Value = Instances;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Instances, D::Error> {
+        deserializer.deserialize_map(self)
     }
-    let list = slot.insert(T::default());
-    file.for_each_in_list(key, |record| add(list, record))
 }
 
-fn parse<'r, T: Deserialize<'r>>(record: &'r [u8]) -> Result<T, String> {
-    serde_json::from_slice(record).map_err(|error| error.to_string())
-}
+impl<'de> Visitor<'de> for Lists<'_> {
+    type Value = Instances;
 
-fn read_image(record: &[u8], keep: &Keep) -> Result<Option<ImageInfo>, String> {
-    let image: ImageRecord<'_> = parse(record)?;
-    if !keep.image(image.id.0) {
-        return Ok(None);
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a dict with the lists `images` and `annotations`")
     }
-    Ok(Some(ImageInfo {
-        id: image.id.0,
-        file_name: image.file_name.into(),
-        width: image.width,
-        height: image.height,
-    }))
-}
 
-fn read_annotation(record: &[u8], keep: &Keep) -> Result<Option<Annotation>, String> {
-    if !matches!(keep, Keep::All) && !keep.annotation(&parse::<IdRecord>(record)?.id) {
-        return Ok(None);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Instances, A::Error> {
+        let Self { keep, meter } = self;
+        let mut read = Instances::default();
+        let mut seen = HashSet::new();
+        loop {
+            meter.between("the file");
+            let Some(key) = map.next_key::<String>()? else { break };
+            match &*key {
+                "images" => {
+                    map.next_value_seed(Records::new(meter, "images", |image: ImageInfo| {
+                        if keep.is_none_or(|keep| keep.images.contains(&image.id)) {
+                            read.images.push(image);
+                        }
+                        Ok(())
+                    }))?
+                }
+                // Records that nobody needs may hold anything, as long as they have an id.
+                "annotations" => {
+                    map.next_value_seed(Records::new(meter, "annotations", |record: Value| {
+                        let id = AnnotationId::deserialize(&record["id"]).map_err(text)?;
+                        if keep.is_none_or(|keep| keep.annotations.contains(&id)) {
+                            read.annotations.push(checked(record)?);
+                        }
+                        Ok(())
+                    }))?
+                }
+                "categories" => {
+                    map.next_value_seed(Records::new(meter, "categories", |one: Category| {
+                        read.categories.insert(one.id, one.name);
+                        Ok(())
+                    }))?
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            }
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format!("the list `{key}` is in it twice")));
+            }
+        }
+        for list in ["images", "annotations"] {
+            if !seen.contains(list) {
+                return Err(A::Error::custom(format!("no list `{list}` in it")));
+            }
+        }
+        Ok(read)
     }
-    let annotation: AnnotationRecord = parse(record)?;
-    Ok(Some(Annotation {
-        id: annotation.id,
-        image_id: annotation.image_id.0,
-        category_id: annotation.category_id.0,
-        bbox: annotation.bbox,
-        is_crowd: annotation.iscrowd.is_some_and(|flag| flag.0 != 0),
-        segmentation: annotation.segmentation,
-    }))
+}
+
+fn checked(record: Value) -> Result<Annotation, String> {
+    let annotation: Annotation = serde_json::from_value(record).map_err(text)?;
+    if let MaskSource::Inline(segmentation) = &annotation.segmentation {
+        segmentation.check().map_err(text)?;
+    }
+    Ok(annotation)
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
 }
 
 #[derive(Deserialize)]
-struct ImageRecord<'r> {
-    id: Whole,
-    #[serde(borrow)]
-    file_name: Cow<'r, str>,
-    width: u32,
-    height: u32,
-}
-
-#[derive(Deserialize)]
-struct IdRecord {
-    id: AnnotationId,
-}
-
-#[derive(Deserialize)]
-struct AnnotationRecord {
-    id: AnnotationId,
-    image_id: Whole,
-    category_id: Whole,
-    bbox: [f64; 4],
-    iscrowd: Option<Whole>,
-    segmentation: RawSegmentation,
-}
-
-#[derive(Deserialize)]
-struct CategoryRecord {
-    id: Whole,
-    name: String,
+struct Category {
+    #[serde(deserialize_with = "integer")]
+    id: i64,
+    name: Box<str>,
 }
 
 /// Sorts by id. The same record twice is one record; two records under one id are an error.

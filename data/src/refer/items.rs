@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{AnnotationId, Dataset, ImageInfo, RefExpressions, ReferDataset, ReferError, Split};
 
-/// One image and every expression that a split asks of it.
+/// One image and all its expressions in a split.
 #[derive(Debug, Clone)]
 pub struct ReferItem<'d> {
     /// The image.
@@ -21,7 +21,7 @@ pub struct Expression<'d> {
     pub ref_id: i64,
     /// Its identifier.
     pub sent_id: i64,
-    /// The words, as the published models are asked them.
+    /// The text, as the published models receive it.
     pub text: &'d str,
     /// The annotations it refers to, for [`ReferDataset::annotations`]; empty if there is no
     /// target.
@@ -36,8 +36,8 @@ impl Expression<'_> {
 }
 
 impl ReferDataset {
-    /// The refs of a split, in the order of the file. A split of own data is the file of its name,
-    /// whatever else the published rule would include.
+    /// The refs of a split, in the order of the file. A split of own data is exactly the file of its
+    /// name; the published rule ([`Split::includes`]) does not apply to it.
     pub fn refs(&self, split: Split) -> impl Iterator<Item = &RefExpressions> {
         let own = self.is_own();
         self.all_refs().iter().filter(move |entry| match own {
@@ -46,8 +46,8 @@ impl ReferDataset {
         })
     }
 
-    /// Whether a split is scored as gRefCOCO is: so is that set, and own data of which an expression
-    /// of the split refers to nothing. All else is scored as RefCOCO is.
+    /// Whether a split is scored as gRefCOCO is. That holds for gRefCOCO itself, and for own data if
+    /// an expression of the split refers to nothing.
     pub fn generalized(&self, split: Split) -> bool {
         match self.dataset() {
             Dataset::GRefCoco => true,
@@ -92,13 +92,14 @@ impl ReferDataset {
         }
         if items.is_empty() {
             let counts = self.split_counts();
-            let counts: Vec<_> =
-                counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-            return Err(ReferError::EmptySplit {
-                dataset: self.dataset().to_string(),
-                split: split.to_string(),
-                available: if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") },
-            });
+            let counts = counts.iter().map(|(name, count)| format!("{name} ({count})"));
+            let available = counts.collect::<Vec<_>>().join(", ");
+            let detail = format!(
+                "{} has no expressions in it; its refs are split as {}",
+                self.dataset(),
+                if available.is_empty() { "nothing" } else { &available }
+            );
+            return Err(ReferError::no_such("split", split.name(), detail));
         }
         Ok(items)
     }

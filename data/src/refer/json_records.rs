@@ -1,295 +1,159 @@
 //! A large JSON file, one record at a time.
 //!
-//! The published `instances.json` is a dict of three long lists. Reading it through one
-//! deserializer from a reader is slow (byte by byte), from a slice it needs the whole file in
-//! memory, and from a memory map it dies with a signal if the file shrinks meanwhile. So: a fixed
-//! buffer slides over the file, the end of each record is found by counting brackets outside
-//! strings, and each record is parsed from its slice, borrowing from the buffer. Memory is the
-//! buffer, whatever the size of the file.
+//! `serde_json` parses from a reader, so the file is never in memory as a whole. A [`Meter`] counts
+//! what the reader hands over, so that a single value cannot fill the memory either.
 
+use std::cell::Cell;
+use std::fmt;
 use std::fs::File;
-use std::io::Read;
-use std::ops::Range;
+use std::io::{self, BufReader, Read};
+use std::marker::PhantomData;
 use std::path::Path;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use serde_json::error::Category;
 
 use super::ReferError;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 /// The longest record; the longest published one is far below 1 MB.
-const MAX_RECORD: usize = 64 << 20;
-/// The longest key at the top of a file.
-const MAX_KEY: usize = 256;
-/// The deepest nesting, as in `serde_json`.
-const MAX_DEPTH: u32 = 128;
+const MAX_RECORD: u64 = 16 << 20;
+/// The longest value between records: `serde_json` keeps a byte for each open bracket of a value
+/// that it skips.
+const MAX_SKIPPED: u64 = 256 << 20;
 
-/// Calls `visit` with the bytes of each record of a file that is one JSON list; `list` is what
-/// messages call it. The file is never in memory as a whole.
+/// Calls `visit` with each record of a file that is one JSON list; `list` is what messages call it.
 ///
 /// # Errors
-/// If the file cannot be read, is cut short or is no list, and what `visit` says is wrong with a
-/// record: [`ReferError::Json`] with its place.
-pub fn for_each_record(
+/// [`ReferError::Io`], or [`ReferError::Record`] if the file is cut short or no list, if a record is
+/// no `T`, or if `visit` returns an error.
+pub fn for_each_record<T: DeserializeOwned>(
     path: &Path,
-    list: &str,
-    visit: impl FnMut(&[u8]) -> Result<(), String>,
+    list: &'static str,
+    visit: impl FnMut(T) -> Result<(), String>,
 ) -> Result<(), ReferError> {
-    let mut file = JsonRecords::open(path)?;
-    file.for_each_in_list(list, visit)?;
-    file.expect_end()
+    let meter = Meter::default();
+    parse(path, &meter, Records::new(&meter, list, visit))
 }
 
-/// A JSON file that is read record by record.
-pub(super) struct JsonRecords<'p> {
-    path: &'p Path,
-    file: File,
-    buffer: Vec<u8>,
-    /// The part of `buffer` that is read and not yet used.
-    ready: Range<usize>,
-    /// Where `buffer` begins in the file.
-    base: u64,
+/// Parses a file as one value.
+pub(super) fn parse<T>(
+    path: &Path,
+    meter: &Meter,
+    seed: impl DeserializeSeed<'static, Value = T>,
+) -> Result<T, ReferError> {
+    let file = File::open(path).map_err(ReferError::io(path))?;
+    let file = BufReader::with_capacity(CHUNK, file);
+    let mut json = serde_json::Deserializer::from_reader(Metered { file, meter });
+    meter.between("the file");
+    let read = seed.deserialize(&mut json).and_then(|value| {
+        meter.between("the file");
+        json.end().map(|()| value)
+    });
+    read.map_err(|error| meter.error(path, error))
 }
 
-impl<'p> JsonRecords<'p> {
-    pub(super) fn open(path: &'p Path) -> Result<Self, ReferError> {
-        let file = File::open(path).map_err(ReferError::io(path))?;
-        Ok(Self { path, file, buffer: vec![0; 2 * CHUNK], ready: 0..0, base: 0 })
-    }
-
-    /// Calls `visit` with each key of the dict at the top of the file; `visit` reads the key's
-    /// value by [`for_each_in_list`](Self::for_each_in_list) or [`skip_value`](Self::skip_value).
-    pub(super) fn for_each_key(
-        &mut self,
-        mut visit: impl FnMut(&mut Self, &str) -> Result<(), ReferError>,
-    ) -> Result<(), ReferError> {
-        self.expect(b'{', "the file")?;
-        if self.peek("the file")? == b'}' {
-            self.ready.start += 1;
-            return self.expect_end();
-        }
-        loop {
-            if self.peek("the file")? != b'"' {
-                return Err(self.unexpected("the file", "a key in double quotes"));
-            }
-            let (offset, span) = self.value_span("a key", true)?;
-            if span.len() > MAX_KEY {
-                let detail = format!("a key longer than {MAX_KEY} bytes");
-                return Err(self.error(offset, "the file", detail));
-            }
-            let key: String = serde_json::from_slice(&self.buffer[span])
-                .map_err(|error| self.error(offset, "a key", error.to_string()))?;
-            self.expect(b':', &key)?;
-            visit(self, &key)?;
-            match self.peek("the file")? {
-                b',' => self.ready.start += 1,
-                b'}' => {
-                    self.ready.start += 1;
-                    return self.expect_end();
-                }
-                _ => return Err(self.unexpected("the file", "`,` or `}`")),
-            }
-        }
-    }
-
-    /// Calls `visit` with the bytes of each item of the list that comes next; what `visit` says is
-    /// wrong with one is reported with its place.
-    pub(super) fn for_each_in_list(
-        &mut self,
-        name: &str,
-        mut visit: impl FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), ReferError> {
-        self.expect(b'[', name)?;
-        if self.peek(name)? == b']' {
-            self.ready.start += 1;
-            return Ok(());
-        }
-        for index in 0_u64.. {
-            let place = || format!("{name}[{index}]");
-            let (offset, span) = self.value_span_or(place, true)?;
-            visit(&self.buffer[span]).map_err(|detail| self.error(offset, &place(), detail))?;
-            match self.peek(name)? {
-                b',' => self.ready.start += 1,
-                b']' => break,
-                _ => return Err(self.unexpected(&place(), "`,` or `]` after it")),
-            }
-        }
-        self.ready.start += 1;
-        Ok(())
-    }
-
-    /// Passes over the next value, of any length.
-    pub(super) fn skip_value(&mut self, name: &str) -> Result<(), ReferError> {
-        self.value_span(name, false).map(|_| ())
-    }
-
-    /// An error unless nothing but white space is left.
-    pub(super) fn expect_end(&mut self) -> Result<(), ReferError> {
-        if self.skip_white_space()?.is_some() {
-            return Err(self.unexpected("the file", "the end of the file"));
-        }
-        Ok(())
-    }
-
-    /// An error at a place in the file.
-    pub(super) fn error(&self, offset: u64, place: &str, detail: String) -> ReferError {
-        ReferError::Json { path: self.path.to_owned(), offset, place: place.to_owned(), detail }
-    }
-
-    fn value_span(&mut self, place: &str, keep: bool) -> Result<(u64, Range<usize>), ReferError> {
-        self.value_span_or(|| place.to_owned(), keep)
-    }
-
-    /// Finds the next value: its offset in the file and, if it is to be kept, its place in the
-    /// buffer.
-    fn value_span_or(
-        &mut self,
-        place: impl Fn() -> String,
-        keep: bool,
-    ) -> Result<(u64, Range<usize>), ReferError> {
-        if self.skip_white_space()?.is_none() {
-            return Err(self.cut_short(&place()));
-        }
-        let offset = self.offset();
-        let mut extent = Extent::default();
-        let mut seen = 0;
-        loop {
-            let fresh = &self.buffer[self.ready.start + seen..self.ready.end];
-            if let Some(length) = extent.end_in(fresh) {
-                let span = self.ready.start..self.ready.start + seen + length;
-                if span.is_empty() && !extent.in_scalar {
-                    return Err(self.unexpected(&place(), "a value"));
-                }
-                self.ready.start = span.end;
-                return Ok((offset, span));
-            }
-            if extent.depth > MAX_DEPTH {
-                let detail = format!("nested more than {MAX_DEPTH} deep");
-                return Err(self.error(offset, &place(), detail));
-            }
-            seen += fresh.len();
-            if !keep {
-                self.ready.start = self.ready.end;
-                seen = 0;
-            } else if seen > MAX_RECORD {
-                let detail = format!("one record longer than {MAX_RECORD} bytes");
-                return Err(self.error(offset, &place(), detail));
-            }
-            if !self.fill()? {
-                return Err(self.cut_short(&place()));
-            }
-        }
-    }
-
-    fn expect(&mut self, byte: u8, place: &str) -> Result<(), ReferError> {
-        if self.peek(place)? != byte {
-            return Err(self.unexpected(place, &format!("`{}`", char::from(byte))));
-        }
-        self.ready.start += 1;
-        Ok(())
-    }
-
-    fn peek(&mut self, place: &str) -> Result<u8, ReferError> {
-        self.skip_white_space()?.ok_or_else(|| self.cut_short(place))
-    }
-
-    fn skip_white_space(&mut self) -> Result<Option<u8>, ReferError> {
-        loop {
-            let fresh = &self.buffer[self.ready.clone()];
-            let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-            if let Some(length) = fresh.iter().position(|byte| !blank(byte)) {
-                self.ready.start += length;
-                return Ok(self.buffer.get(self.ready.start).copied());
-            }
-            self.ready.start = self.ready.end;
-            if !self.fill()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads more, moving what is not yet used to the front; false at the end of the file.
-    fn fill(&mut self) -> Result<bool, ReferError> {
-        self.base += self.ready.start as u64;
-        self.buffer.copy_within(self.ready.clone(), 0);
-        self.ready = 0..self.ready.len();
-        if self.buffer.len() - self.ready.end < CHUNK {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
-        let free = &mut self.buffer[self.ready.end..];
-        let count = loop {
-            match self.file.read(free) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => break other.map_err(ReferError::io(self.path))?,
-            }
-        };
-        self.ready.end += count;
-        Ok(count > 0)
-    }
-
-    fn offset(&self) -> u64 {
-        self.base + self.ready.start as u64
-    }
-
-    fn cut_short(&self, place: &str) -> ReferError {
-        let end = self.base + self.ready.end as u64;
-        self.error(end, place, "the file is cut short; download it again".to_owned())
-    }
-
-    fn unexpected(&self, place: &str, expected: &str) -> ReferError {
-        let found = match self.buffer.get(self.ready.start) {
-            Some(byte) => format!("`{}`", byte.escape_ascii()),
-            None => "nothing".to_owned(),
-        };
-        self.error(self.offset(), place, format!("{expected} expected, found {found}"))
-    }
+/// The message of `serde_json` without its own place.
+pub(super) fn message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(&*text, |(detail, _)| detail).to_owned()
 }
 
-/// Finds where a JSON value ends, from as many pieces as it comes in.
+/// How far a file is read, and which value is read now.
 #[derive(Default)]
-struct Extent {
-    depth: u32,
-    in_string: bool,
-    escaped: bool,
-    in_scalar: bool,
+pub(super) struct Meter {
+    read: Cell<u64>,
+    place: Cell<(&'static str, Option<u64>)>,
+    /// The byte at which the value must have ended, and the limit of its length.
+    end: Cell<(u64, u64)>,
 }
 
-impl Extent {
-    /// The number of bytes of `piece` that still belong to the value, if it ends in this piece.
-    fn end_in(&mut self, piece: &[u8]) -> Option<usize> {
-        for (index, &byte) in piece.iter().enumerate() {
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => {
-                        self.in_string = false;
-                        if self.depth == 0 {
-                            return Some(index + 1);
-                        }
-                    }
-                    _ => {}
-                }
-                continue;
+impl Meter {
+    fn start(&self, place: &'static str, index: Option<u64>, limit: u64) {
+        self.place.set((place, index));
+        self.end.set((self.read.get() + limit, limit));
+    }
+
+    /// To be called before what is no record of a list.
+    pub(super) fn between(&self, place: &'static str) {
+        self.start(place, None, MAX_SKIPPED);
+    }
+
+    fn error(&self, path: &Path, error: serde_json::Error) -> ReferError {
+        let (end, limit) = self.end.get();
+        let detail = match error.classify() {
+            Category::Io if self.read.get() >= end => {
+                format!("one value longer than {} MiB", limit >> 20)
             }
-            match byte {
-                b'"' if !self.in_scalar => self.in_string = true,
-                b'[' | b'{' if !self.in_scalar => {
-                    self.depth += 1;
-                    if self.depth > MAX_DEPTH {
-                        return None;
-                    }
-                }
-                b']' | b'}' if self.depth > 0 => {
-                    self.depth -= 1;
-                    if self.depth == 0 {
-                        return Some(index + 1);
-                    }
-                }
-                _ if self.depth > 0 => {}
-                b',' | b':' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' => return Some(index),
-                _ => self.in_scalar = true,
-            }
+            Category::Io => return ReferError::Io { path: path.to_owned(), source: error.into() },
+            Category::Eof => "the file is cut short; download it again".to_owned(),
+            Category::Syntax | Category::Data => message(&error),
+        };
+        let place = match self.place.get() {
+            (list, Some(index)) => format!("{list}[{index}]"),
+            (place, None) => place.to_owned(),
+        };
+        let detail = format!("{detail} (byte {})", self.read.get());
+        ReferError::Record { path: path.to_owned(), place, detail }
+    }
+}
+
+struct Metered<'m> {
+    file: BufReader<File>,
+    meter: &'m Meter,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.meter.read.get() >= self.meter.end.get().0 {
+            return Err(io::Error::other("the value is too long"));
         }
-        None
+        let count = self.file.read(buffer)?;
+        self.meter.read.set(self.meter.read.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// A list whose records go to `visit` one by one.
+pub(super) struct Records<'m, T, F> {
+    meter: &'m Meter,
+    list: &'static str,
+    visit: F,
+    record: PhantomData<T>,
+}
+
+impl<'m, T, F: FnMut(T) -> Result<(), String>> Records<'m, T, F> {
+    pub(super) fn new(meter: &'m Meter, list: &'static str, visit: F) -> Self {
+        Self { meter, list, visit, record: PhantomData }
+    }
+}
+
+impl<'de, T: DeserializeOwned, F: FnMut(T) -> Result<(), String>> DeserializeSeed<'de>
+    for Records<'_, T, F>
+{
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: DeserializeOwned, F: FnMut(T) -> Result<(), String>> Visitor<'de>
+    for Records<'_, T, F>
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of {}", self.list)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut records: A) -> Result<(), A::Error> {
+        for index in 0.. {
+            self.meter.start(self.list, Some(index), MAX_RECORD);
+            let Some(record) = records.next_element()? else { break };
+            (self.visit)(record).map_err(A::Error::custom)?;
+        }
+        Ok(())
     }
 }

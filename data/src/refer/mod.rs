@@ -1,4 +1,4 @@
-//! The RefCOCO family: which words refer to which object of which image.
+//! The RefCOCO family: which expressions refer to which object of which image.
 //!
 //! The published layout is read as it is. Under one root folder:
 //!
@@ -8,7 +8,7 @@
 //! images/     mscoco/images/train2014/   saiapr_tc-12/ (refclef)
 //! ```
 //!
-//! Data of one's own are opened in the same way ([`Dataset::Own`]): a folder with images and, for
+//! Own data are opened in the same way ([`Dataset::Own`]): a folder with images and, for
 //! each split, a file of JSON lines such as `train.jsonl`. `docs/own-data.md` describes them.
 //!
 //! A *ref* is one target with all expressions that people gave it. Refs are read first, then of
@@ -27,30 +27,27 @@
 //! # }
 //! ```
 
+mod annotation;
 mod dataset;
 mod error;
+mod ground_truth;
 mod ids;
 mod instances;
 mod items;
 mod json_records;
 mod own;
-pub mod pickle;
 mod reader;
 mod refs;
-mod refs_json;
-mod refs_pickle;
-mod segmentation;
 mod splits;
-mod truth;
 
+pub use annotation::{Annotation, MaskSource};
 pub use dataset::Dataset;
 pub use error::ReferError;
 pub use ids::AnnotationId;
-pub use instances::{Annotation, ImageInfo, Instances, Keep};
+pub use instances::{ImageInfo, Instances, Keep};
 pub use items::{Expression, ReferItem};
 pub use json_records::for_each_record;
-pub use pickle::PickleError;
+pub use mllmseg_pickle::Error as PickleError;
 pub use reader::{Contradictions, OpenOptions, ReferDataset, Skipped};
 pub use refs::{RefExpressions, Sentence, read_refs};
-pub use segmentation::{RawCounts, RawRunLengths, RawSegmentation};
 pub use splits::Split;

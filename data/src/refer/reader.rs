@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
+
 use super::{
     Annotation, AnnotationId, Dataset, ImageInfo, Instances, Keep, RefExpressions, ReferError,
     Split, own, read_refs,
@@ -27,11 +29,11 @@ pub struct OpenOptions {
     pub split_by: Option<String>,
     /// What to do with contradictory refs.
     pub contradictions: Contradictions,
-    /// Of own data, read the file of this split only; of published data it changes nothing.
+    /// Read the file of this split only. Own data alone have a file for each split.
     pub only: Option<Split>,
 }
 
-/// What [`Contradictions::Skip`] passed over.
+/// What [`Contradictions::Skip`] skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// Refs left out.
@@ -55,9 +57,8 @@ pub struct ReferDataset {
 
 impl ReferDataset {
     /// Opens a data set under `root` (see the [module](super) for the layout), refusing
-    /// contradictions.
-    /// `split_by` of `None` is the published split. No image is touched; of own data the headers are
-    /// read.
+    /// contradictions. `split_by` of `None` is the published split. No image is decoded; the headers
+    /// of own images are read.
     ///
     /// # Errors
     /// If a file is missing, damaged or refused, or if a ref names an image or annotation that
@@ -68,7 +69,7 @@ impl ReferDataset {
         Self::open_with(root, dataset, OpenOptions { split_by, ..OpenOptions::default() })
     }
 
-    /// Opens a data set under `root`, as `options` say.
+    /// Opens a data set under `root` with `options`.
     ///
     /// # Errors
     /// As [`open`](Self::open); contradictions between refs only if they are to be refused.
@@ -77,49 +78,18 @@ impl ReferDataset {
         dataset: Dataset,
         options: OpenOptions,
     ) -> Result<Self, ReferError> {
-        if dataset == Dataset::Own {
-            return Self::open_own(root, &options);
-        }
         let split_by = options.split_by.as_deref().unwrap_or(dataset.default_split_by());
-        let refs_file = dataset.refs_file(root, split_by)?;
         let instances_file = dataset.instances_file(root);
-        let refs = read_refs(&refs_file)?;
-        let keep = Keep::Named {
-            images: refs.iter().map(|entry| entry.image_id).collect(),
-            annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
-        };
-        let instances = Instances::read(&instances_file, &keep)?;
-        drop(keep);
-        let checks = Checks {
-            refs_file: &refs_file,
-            instances_file: &instances_file,
-            instances: &instances,
-            policy: options.contradictions,
-            ref_ids: HashSet::with_capacity(refs.len()),
-            sent_ids: HashSet::new(),
-            skipped: Skipped::default(),
-        };
-        let (refs, skipped) = checks.run(refs)?;
+        let (refs, instances, skipped) =
+            if dataset == Dataset::Own && split_by == dataset.default_split_by() {
+                let (refs, instances) = own::read(root, options.only)?;
+                (refs, instances, Skipped::default())
+            } else {
+                let refs_file = dataset.refs_file(root, split_by)?;
+                read_published(&refs_file, &instances_file, options.contradictions)?
+            };
         let images_folder = dataset.images_folder(root);
         Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped })
-    }
-
-    fn open_own(root: &Path, options: &OpenOptions) -> Result<Self, ReferError> {
-        let dataset = Dataset::Own;
-        if let Some(name) =
-            options.split_by.as_deref().filter(|&by| by != dataset.default_split_by())
-        {
-            return Err(ReferError::OwnSplitBy { name: name.escape_debug().to_string() });
-        }
-        let (refs, instances) = own::read(root, options.only)?;
-        Ok(Self {
-            dataset,
-            images_folder: dataset.images_folder(root),
-            instances_file: dataset.instances_file(root),
-            refs,
-            instances,
-            skipped: Skipped::default(),
-        })
     }
 
     /// Which data set this is.
@@ -131,7 +101,7 @@ impl ReferDataset {
         self.dataset == Dataset::Own
     }
 
-    /// What the file names of images are relative to, and of own masks.
+    /// The folder that the file names of images, and of own masks, are relative to.
     pub(super) fn folder(&self) -> &Path {
         &self.images_folder
     }
@@ -146,7 +116,7 @@ impl ReferDataset {
         &self.instances
     }
 
-    /// What was left out of it.
+    /// What was skipped.
     pub fn skipped(&self) -> &Skipped {
         &self.skipped
     }
@@ -190,27 +160,51 @@ impl ReferDataset {
         }
     }
 
-    /// Checks the size of a decoded image, in pixels, against the annotated one.
+    /// The pixels of an image, in the orientation that the annotations have.
     ///
     /// # Errors
-    /// If they differ, for then masks would not fit the image.
-    pub fn check_size(image: &ImageInfo, width: u32, height: u32) -> Result<(), ReferError> {
-        if (image.width, image.height) == (width, height) {
-            return Ok(());
-        }
-        Err(ReferError::ImageSize {
-            image_id: image.id,
-            file_name: image.file_name.to_string(),
-            annotated: (image.width, image.height),
-            found: (width, height),
-        })
+    /// As [`image_path`](Self::image_path) and [`ImageInfo::read`].
+    pub fn read_image(&self, image: &ImageInfo) -> Result<RgbImage, ReferError> {
+        image.read(&self.image_path(image)?, self.dataset.orientation())
     }
 }
 
 /// How many contradictions [`Skipped`] describes.
 const EXAMPLES: usize = 10;
 
-/// The refs seen so far, to hold the next one against.
+/// Reads the refs, what they name of `instances.json`, and what contradicts it.
+fn read_published(
+    refs_file: &Path,
+    instances_file: &Path,
+    policy: Contradictions,
+) -> Result<(Vec<RefExpressions>, Instances, Skipped), ReferError> {
+    let refs = read_refs(refs_file)?;
+    let keep = Keep {
+        images: refs.iter().map(|entry| entry.image_id).collect(),
+        annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
+    };
+    let instances = Instances::read(instances_file, Some(&keep))?;
+    drop(keep);
+    let mut checks = Checks {
+        refs_file,
+        instances_file,
+        instances: &instances,
+        policy,
+        ref_ids: HashSet::with_capacity(refs.len()),
+        sent_ids: HashSet::new(),
+        skipped: Skipped::default(),
+    };
+    let mut kept = Vec::with_capacity(refs.len());
+    for entry in refs {
+        if checks.keeps(&entry)? {
+            kept.push(entry);
+        }
+    }
+    let skipped = checks.skipped;
+    Ok((kept, instances, skipped))
+}
+
+/// The refs read so far, which the next one is compared with.
 struct Checks<'c> {
     refs_file: &'c Path,
     instances_file: &'c Path,
@@ -222,27 +216,6 @@ struct Checks<'c> {
 }
 
 impl Checks<'_> {
-    fn run(
-        mut self,
-        mut refs: Vec<RefExpressions>,
-    ) -> Result<(Vec<RefExpressions>, Skipped), ReferError> {
-        let mut failure = None;
-        refs.retain(|entry| {
-            if failure.is_some() {
-                return false;
-            }
-            self.keeps(entry).unwrap_or_else(|error| {
-                failure = Some(error);
-                false
-            })
-        });
-        refs.shrink_to_fit();
-        match failure {
-            Some(error) => Err(error),
-            None => Ok((refs, self.skipped)),
-        }
-    }
-
     /// Whether a ref stays; an error if contradictions are to be refused.
     fn keeps(&mut self, entry: &RefExpressions) -> Result<bool, ReferError> {
         if let Err(detail) = self.check_ref(entry) {

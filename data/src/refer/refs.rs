@@ -1,16 +1,23 @@
-//! The refs: which words refer to which annotations of which image.
+//! The refs: which expressions refer to which annotations of which image.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use super::{AnnotationId, ReferError};
-use super::{refs_json, refs_pickle};
+use mllmseg_pickle::Limits;
+use serde::Deserialize;
+
+use super::ids::{integer, one_or_many};
+use super::json_records::for_each_record;
+use super::{AnnotationId, PickleError, ReferError};
 
 /// The expressions that refer to the same target (a "ref" of the published files).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "RefRecord")]
 pub struct RefExpressions {
     /// Its identifier.
     pub ref_id: i64,
-    /// The image spoken of.
+    /// The image that the expressions describe.
     pub image_id: i64,
     /// The annotations referred to; empty if the image holds no target.
     pub ann_ids: Vec<AnnotationId>,
@@ -33,65 +40,119 @@ impl RefExpressions {
 }
 
 /// One expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SentenceRecord")]
 pub struct Sentence {
     /// Its identifier.
     pub sent_id: i64,
     /// As it was typed.
     pub raw: Box<str>,
-    /// As the published models are asked it: lower case, without punctuation.
+    /// As the published models receive it: lower case, without punctuation.
     pub sent: Box<str>,
 }
 
 /// Reads a refs file: a pickle if its name ends in `.p`, else JSON.
 ///
 /// # Errors
-/// If the file cannot be read, is damaged or refused (see [`PickleError`](super::PickleError)), or
-/// a field is missing or of another kind than expected.
+/// If the file cannot be read, is damaged or refused (see [`PickleError`]), or a field is missing or
+/// of another kind than expected.
 pub fn read_refs(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     if path.extension().is_some_and(|extension| extension == "p") {
-        refs_pickle::read(path)
-    } else {
-        refs_json::read(path)
+        return read_pickle(path);
+    }
+    let mut refs = Vec::new();
+    for_each_record(path, "refs", |entry| {
+        refs.push(entry);
+        Ok(())
+    })?;
+    Ok(refs)
+}
+
+fn read_pickle(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
+    let limits = Limits::default();
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that a longer file is noticed.
+    let read =
+        File::open(path).and_then(|file| file.take(limits.max_bytes + 1).read_to_end(&mut bytes));
+    read.map_err(ReferError::io(path))?;
+    let path = path.to_owned();
+    mllmseg_pickle::from_slice(&bytes, &limits).map_err(|error| match error {
+        PickleError::Value { place, detail } => {
+            // `.` is the list itself.
+            let place = format!("refs{}", place.trim_end_matches('.'));
+            ReferError::Record { path, place, detail }
+        }
+        error => ReferError::Pickle { path, error },
+    })
+}
+
+/// A ref as the files write it: `[-1]` for no target, and fields left out.
+#[derive(Deserialize)]
+struct RefRecord {
+    #[serde(deserialize_with = "integer")]
+    ref_id: i64,
+    #[serde(deserialize_with = "integer")]
+    image_id: i64,
+    #[serde(deserialize_with = "one_or_many")]
+    ann_id: Vec<AnnotationId>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    category_id: Vec<AnnotationId>,
+    no_target: Option<bool>,
+    split: Box<str>,
+    file_name: Option<Box<str>>,
+    sentences: Vec<Sentence>,
+}
+
+impl TryFrom<RefRecord> for RefExpressions {
+    type Error = String;
+
+    fn try_from(mut record: RefRecord) -> Result<Self, String> {
+        let ref_id = record.ref_id;
+        if record.ann_id == [AnnotationId::NO_TARGET] {
+            record.ann_id.clear();
+        }
+        let count = record.ann_id.len();
+        if let Some(no_target) = record.no_target.filter(|&flag| flag != (count == 0)) {
+            return Err(format!(
+                "ref {ref_id}: no_target is {no_target}, but ann_id names {count} annotations"
+            ));
+        }
+        let category_ids = record.category_id.into_iter().map(AnnotationId::number);
+        let mut category_ids: Vec<i64> = category_ids.collect::<Result<_, _>>()?;
+        category_ids.retain(|&id| id != -1);
+        record.ann_id.shrink_to_fit();
+        record.sentences.shrink_to_fit();
+        Ok(Self {
+            ref_id,
+            image_id: record.image_id,
+            ann_ids: record.ann_id,
+            category_ids,
+            split: record.split,
+            file_name: record.file_name.unwrap_or_default(),
+            sentences: record.sentences,
+        })
     }
 }
 
-/// What the two formats hold before `[-1]` is given its meaning.
-pub(super) struct RawRef {
-    pub ref_id: i64,
-    pub image_id: i64,
-    pub ann_ids: Vec<AnnotationId>,
-    pub category_ids: Vec<i64>,
-    pub no_target: Option<bool>,
-    pub split: Box<str>,
-    pub file_name: Box<str>,
-    pub sentences: Vec<Sentence>,
+/// A sentence as the files write it: one of the two texts may be missing.
+#[derive(Deserialize)]
+struct SentenceRecord {
+    #[serde(deserialize_with = "integer")]
+    sent_id: i64,
+    raw: Option<Box<str>>,
+    sent: Option<Box<str>>,
 }
 
-impl RawRef {
-    /// Reads `[-1]` as no target; an error if that contradicts the ref's own `no_target`.
-    pub(super) fn resolve(mut self) -> Result<RefExpressions, String> {
-        if self.ann_ids == [AnnotationId::NO_TARGET] {
-            self.ann_ids.clear();
-        }
-        self.category_ids.retain(|&id| id != -1);
-        if let Some(no_target) = self.no_target.filter(|&flag| flag != self.ann_ids.is_empty()) {
-            let count = self.ann_ids.len();
-            return Err(format!(
-                "ref {}: no_target is {no_target}, but ann_id names {count} annotations",
-                self.ref_id
-            ));
-        }
-        self.ann_ids.shrink_to_fit();
-        self.sentences.shrink_to_fit();
-        Ok(RefExpressions {
-            ref_id: self.ref_id,
-            image_id: self.image_id,
-            ann_ids: self.ann_ids,
-            category_ids: self.category_ids,
-            split: self.split,
-            file_name: self.file_name,
-            sentences: self.sentences,
-        })
+impl TryFrom<SentenceRecord> for Sentence {
+    type Error = String;
+
+    fn try_from(record: SentenceRecord) -> Result<Self, String> {
+        let sent_id = record.sent_id;
+        let (raw, sent) = match (record.raw, record.sent) {
+            (Some(raw), Some(sent)) => (raw, sent),
+            (Some(text), None) | (None, Some(text)) => (text.clone(), text),
+            (None, None) => return Err(format!("sentence {sent_id} has neither `sent` nor `raw`")),
+        };
+        Ok(Self { sent_id, raw, sent })
     }
 }

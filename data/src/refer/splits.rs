@@ -82,7 +82,7 @@ impl FromStr for Split {
     fn from_str(name: &str) -> Result<Self, ReferError> {
         Self::ALL.into_iter().find(|split| split.name() == name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|split| split.name()).collect();
-            ReferError::UnknownSplit { name: name.to_owned(), known: known.join(", ") }
+            ReferError::no_such("split", name, format!("known are {}", known.join(", ")))
         })
     }
 }

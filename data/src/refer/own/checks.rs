@@ -1,13 +1,14 @@
-//! What only the files can tell: the sizes of images, and whether masks fit them.
+//! What needs the files of images: their sizes, and whether masks fit them.
 
 use std::io;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{error_at, line_error};
+use super::place::{error_at, line_error};
 use crate::image::{ImageError, Orientation, read_size};
-use crate::refer::{Annotation, Dataset, ImageInfo, RawSegmentation, ReferError};
+use crate::mask::Segmentation;
+use crate::refer::{Annotation, Dataset, ImageInfo, MaskSource, ReferError};
 
 /// Fills in the sizes of the images, from their headers on all cores. An image that is not there
 /// keeps 0 x 0: it may be one to skip ([`ReferDataset::image_path`](crate::refer::ReferDataset)).
@@ -39,7 +40,7 @@ fn size_of(path: &Path, orientation: Orientation) -> Result<(u32, u32), ImageErr
     }
 }
 
-/// Holds masks against the sizes of their images; of a PNG only the header is read. So a mask that
+/// Compares masks with the sizes of their images; of a PNG only the header is read. So a mask that
 /// does not fit stops a training run before it begins.
 pub(super) fn check_masks(
     folder: &Path,
@@ -58,15 +59,15 @@ pub(super) fn check_masks(
     checked.into_iter().collect()
 }
 
-fn fits(folder: &Path, image: &ImageInfo, mask: &RawSegmentation) -> Result<(), String> {
+fn fits(folder: &Path, image: &ImageInfo, mask: &MaskSource) -> Result<(), String> {
     let expected = (image.width, image.height);
     let found = match mask {
-        RawSegmentation::Polygons(_) => return Ok(()),
-        RawSegmentation::RunLengths(parts) => {
-            let sizes = parts.iter().map(|part| (part.size[1], part.size[0]));
-            sizes.into_iter().find(|size| *size != expected).unwrap_or(expected)
+        MaskSource::Inline(Segmentation::Polygons(_)) => return Ok(()),
+        MaskSource::Inline(Segmentation::Rles(encodings)) => {
+            let mut sizes = encodings.iter().map(|encoding| (encoding.size[1], encoding.size[0]));
+            sizes.find(|size| *size != expected).unwrap_or(expected)
         }
-        RawSegmentation::Png(file) => read_size(folder.join(&**file), Orientation::Stored)
+        MaskSource::Png(file) => read_size(folder.join(&**file), Orientation::Stored)
             .map_err(|error| format!("`mask`: {error}"))?,
     };
     if found == expected {

@@ -1,7 +1,7 @@
-//! A file of lines, one at a time: memory is one line, whatever the size of the file.
+//! A file of lines, one at a time: only one line is in memory.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::super::ReferError;
@@ -15,8 +15,8 @@ const MAX_LINES: u64 = 100_000_000;
 /// What Windows programs put at the start of a text file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Calls `visit` with the number (from 1) and bytes, without its end, of each line that is not blank; what `visit`
-/// says is wrong with one is reported with its number.
+/// Calls `visit` with the number (from 1) of each line that is not blank, and its bytes without the
+/// end. An error of `visit` is reported with the number of its line.
 pub(super) fn for_each(
     path: &Path,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
@@ -38,7 +38,7 @@ pub(super) fn for_each(
         if read > MAX_FILE_BYTES || number > MAX_LINES {
             let gib = MAX_FILE_BYTES >> 30;
             let detail = format!(
-                "the file goes on beyond {gib} GiB or {MAX_LINES} lines; keep masks as PNGs, or split it up"
+                "the file is longer than {gib} GiB or {MAX_LINES} lines; keep masks as PNGs, or split it up"
             );
             return Err(fail(number, detail));
         }
@@ -54,24 +54,9 @@ pub(super) fn for_each(
     Ok(())
 }
 
-/// Reads the next line with its end, or a little more than the longest allowed; false at the end
-/// of the file.
+/// Reads the next line with its end, or one byte more than the longest allowed; false at the end of
+/// the file.
 fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     line.clear();
-    loop {
-        let ready = match file.fill_buf() {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if ready.is_empty() {
-            return Ok(!line.is_empty());
-        }
-        let end = ready.iter().position(|&byte| byte == b'\n');
-        let taken = end.map_or(ready.len(), |end| end + 1);
-        line.extend_from_slice(&ready[..taken]);
-        file.consume(taken);
-        if end.is_some() || line.len() > MAX_LINE_BYTES {
-            return Ok(true);
-        }
-    }
+    Ok(file.take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', line)? > 0)
 }

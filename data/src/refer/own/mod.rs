@@ -1,4 +1,4 @@
-//! Data of one's own: a folder with images, and a file of JSON lines for each split.
+//! Own data: a folder with images, and a file of JSON lines for each split.
 //!
 //! ```text
 //! FOLDER/   train.jsonl  val.jsonl  testA.jsonl …   photos/a.jpg …   masks/a.png …
@@ -23,19 +23,18 @@
 mod checks;
 mod line;
 mod lines;
+mod place;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::error::files_in;
 use super::instances::Instances;
 use super::refs::{RefExpressions, Sentence};
 use super::{Annotation, AnnotationId, ImageInfo, ReferError, Split};
 use line::Line;
-
-/// What a split's identifiers begin at, times its index.
-const SPLIT_STEP: i64 = 1_000_000_000;
-/// What the files of own data end in.
-const EXTENSION: &str = "jsonl";
+use place::{EXTENSION, SPLIT_STEP, file_name, file_of};
+pub(super) use place::{line_error, place};
 
 /// Reads the files of all splits, or of `only` one, and the sizes of the images they name.
 pub(super) fn read(
@@ -47,9 +46,11 @@ pub(super) fn read(
     let splits: Vec<Split> = Split::ALL.into_iter().filter(wanted).filter(there).collect();
     if splits.is_empty() {
         std::fs::read_dir(folder).map_err(ReferError::io(folder))?; // there may be no folder at all
-        let expected = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
-        let (folder, found) = (folder.to_owned(), line_files_in(folder));
-        return Err(ReferError::NoLines { folder, expected, found });
+        let names = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
+        let expected = format!("{names} (a file of JSON lines for each split)");
+        let found = files_in(folder, |name| name.to_lowercase().ends_with(EXTENSION));
+        let folder = folder.to_owned();
+        return Err(ReferError::NoFiles { folder, expected, found });
     }
     let mut data = OwnData::default();
     for split in splits {
@@ -59,48 +60,6 @@ pub(super) fn read(
     checks::check_masks(folder, &data.images, &data.annotations)?;
     // Identifiers grow with split and line, so both lists are sorted.
     Ok((data.refs, Instances::of(data.images, data.annotations)))
-}
-
-/// The file and line that an identifier stands for.
-pub(super) fn place(folder: &Path, id: i64) -> (PathBuf, u64) {
-    let split = usize::try_from(id / SPLIT_STEP).ok().and_then(|index| Split::ALL.get(index));
-    let file = split.map_or(folder.to_owned(), |split| file_of(folder, *split));
-    (file, (id % SPLIT_STEP).unsigned_abs())
-}
-
-/// What is wrong with an annotation, by the file and line that it comes from.
-pub(super) fn line_error(folder: &Path, annotation: &Annotation, detail: String) -> ReferError {
-    let id = match annotation.id {
-        AnnotationId::Number(id) => id,
-        AnnotationId::Name(_) => annotation.image_id, // no line makes such a one
-    };
-    error_at(folder, id, detail)
-}
-
-fn error_at(folder: &Path, id: i64, detail: String) -> ReferError {
-    let (path, line) = place(folder, id);
-    ReferError::Line { path, line, detail }
-}
-
-fn file_name(split: Split) -> String {
-    format!("{split}.{EXTENSION}")
-}
-
-fn file_of(folder: &Path, split: Split) -> PathBuf {
-    folder.join(file_name(split))
-}
-
-/// The files of JSON lines in a folder, for a message.
-fn line_files_in(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().take(1000);
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.to_lowercase().ends_with(EXTENSION))
-        .map(|name| name.escape_debug().to_string())
-        .take(10)
-        .collect();
-    names.sort();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 #[derive(Default)]

@@ -1,18 +1,18 @@
-//! What is right: the mask of an expression's targets.
+//! The ground truth: the mask of an expression's targets.
 
-use super::{Annotation, AnnotationId, ImageInfo, RawSegmentation, ReferDataset, ReferError, own};
+use super::{Annotation, AnnotationId, ImageInfo, MaskSource, ReferDataset, ReferError, own};
 use crate::image::read_mask;
-use crate::mask::{Bitmap, Segmentation};
+use crate::mask::Bitmap;
 
 impl ReferDataset {
     /// The mask of `targets` at the image's size, several united; `None` without a target.
     ///
-    /// The mask may be empty: some published annotations enclose no pixel. Masks of own data that
-    /// are kept as PNGs are read here, each time they are asked for.
+    /// The mask may be empty: some published annotations enclose no pixel. The PNG masks of own data
+    /// are read at each call.
     ///
     /// # Errors
-    /// [`ReferError::Annotation`] for an annotation that is no mask of its image;
-    /// [`ReferError::Line`] and [`ReferError::MissingImage`] for that in own data.
+    /// [`ReferError::Annotation`] for an annotation that is no mask of its image; in own data
+    /// [`ReferError::Line`] or [`ReferError::MissingImage`].
     pub fn mask(
         &self,
         image: &ImageInfo,
@@ -31,8 +31,9 @@ impl ReferDataset {
     }
 
     /// The box that the published scores compare with, `[x, y, width, height]` in pixels: the
-    /// smallest around the annotations' own. Own data give none, so there it is that of `mask`, which
-    /// [`mask`](Self::mask) has drawn. `None` without a target, or around an empty mask of own data.
+    /// smallest around the boxes of the annotations. Own data have no boxes, so there it is the box
+    /// of `mask`, which [`mask`](Self::mask) returned. `None` without a target, or for an empty mask
+    /// of own data.
     ///
     /// # Errors
     /// If no ref names one of the targets.
@@ -54,20 +55,16 @@ impl ReferDataset {
             self.image_path(image)?; // an image that was missing has no size
         }
         let drawn = match &annotation.segmentation {
-            RawSegmentation::Polygons(parts) => {
-                Segmentation::Polygons(parts.iter().map(|part| part.to_vec()).collect())
+            MaskSource::Inline(segmentation) => {
+                segmentation.to_bitmap(image.height as usize, image.width as usize)
             }
-            RawSegmentation::RunLengths(parts) => {
-                Segmentation::Rles(parts.iter().map(Into::into).collect())
-            }
-            RawSegmentation::Png(file) => {
+            MaskSource::Png(file) => {
                 let mask = read_mask(self.folder().join(&**file), image.width, image.height);
                 return mask.map_err(|error| {
                     own::line_error(self.folder(), annotation, error.to_string())
                 });
             }
         };
-        let drawn = drawn.to_bitmap(image.height as usize, image.width as usize);
         drawn.map_err(|source| match self.is_own() {
             true => own::line_error(self.folder(), annotation, source.to_string()),
             false => ReferError::Annotation {
