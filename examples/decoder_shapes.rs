@@ -48,11 +48,11 @@ fn main() {
         let t_ds1 = decoder.seg_attention.attend_to_one(image.attended.clone(), t_seg1);
         show("T_ds1, Eq. 7", &t_ds1);
         let map = t_ds1.swap_dims(1, 2).reshape([n, c, side, side]);
-        let (map, _) = decoder.head.norm.forward(decoder.head.conv1.forward(map), &[1]);
+        let (map, _) = decoder.head.norm.forward(decoder.head.conv1.forward(map), &[n]);
         let map = relu(map);
         show("convolution 3x3, Eq. 8", &map);
         show("pixel shuffle, Eq. 8", &pixel_shuffle(map, config.vision.patch_size));
-        let (masks, _) = decoder.segment(&image, &[0], t_seg.clone());
+        let (masks, _) = decoder.segment(&image, &vec![0; n], t_seg.clone());
         show("masks, Eq. 8", &masks);
     }
 }

@@ -7,7 +7,6 @@ use std::error::Error;
 use burn::module::Param;
 use burn::tensor::Tensor;
 use mllmseg::device;
-use mllmseg::model::dropout::Slot;
 use mllmseg::model::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
 use mllmseg::model::parameters::parameter_count;
 
@@ -25,7 +24,7 @@ fn times<const I: usize, const O: usize>(x: [f32; I], matrix: [[f32; O]; I]) -> 
 /// What the layer makes of `X`.
 fn ask(layer: &LoraLinear) -> Result<Vec<f32>, Box<dyn Error>> {
     let x = Tensor::<3>::from_data([[X]], &layer.weight.device()); // [1, 1, in]
-    Ok(layer.forward(x, None, Slot::Query).try_into_data()?.iter::<f32>().collect()) // [out]
+    Ok(layer.forward(x).try_into_data()?.iter::<f32>().collect()) // [out]
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
