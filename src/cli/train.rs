@@ -170,16 +170,16 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
         let data = arguments.data.unwrap_or_default();
         Training::start(&start, &data, &out, recipe, &devices)?
     };
-    let (first, steps) = (training.next_step(), training.recipe().steps);
+    let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
-    eprintln!("Training on {}, steps {first} to {steps}", names.join(", "));
+    eprintln!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end);
     for (dataset, images, expressions) in training.mix().sizes() {
         eprintln!("  {dataset}: {expressions} expressions of {images} images");
     }
     stop_on_ctrl_c(interrupter.clone())?;
     let renderer: Box<dyn MetricsRenderer> = match full_screen {
         true => default_renderer(interrupter.clone(), None),
-        false => Box::new(Lines::new(first, steps)),
+        false => Box::new(Lines::new(steps)),
     };
     let finished = training.go(interrupter, renderer)?;
     if let Some(Best { ciou, step }) = finished.best {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
@@ -17,8 +18,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// A renderer that writes lines to standard error.
 #[derive(Debug)]
 pub struct Lines {
-    first: usize,
-    steps: usize,
+    /// The steps that this process takes.
+    steps: Range<usize>,
     done: usize,
     validating: bool,
     started: Instant,
@@ -29,12 +30,11 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// For a run from step `first` to step `steps`.
-    pub fn new(first: usize, steps: usize) -> Self {
+    /// For the steps that are still to be taken.
+    pub fn new(steps: Range<usize>) -> Self {
         Self {
-            first,
+            done: steps.start,
             steps,
-            done: first,
             validating: false,
             started: Instant::now(),
             last_line: None,
@@ -53,14 +53,14 @@ impl Lines {
     }
 
     fn print(&mut self) {
-        let mut line = format!("step {}/{}", self.done, self.steps);
+        let mut line = format!("step {}/{}", self.done, self.steps.end);
         for (name, value) in self.values.drain(..) {
             // Writing to a string cannot fail.
             let _ = write!(line, "  {name} {}", short(value));
         }
-        let here = self.done.saturating_sub(self.first);
+        let here = self.done.saturating_sub(self.steps.start);
         if !self.validating && here > 0 {
-            let left = self.steps.saturating_sub(self.done) as f64 / here as f64;
+            let left = self.steps.end.saturating_sub(self.done) as f64 / here as f64;
             let _ = write!(line, "  {} left", clock(self.started.elapsed().mul_f64(left)));
         }
         eprintln!("{line}");
@@ -111,7 +111,7 @@ impl TrainingProgressLogger for Lines {
         }
         self.done = done;
         let quiet = self.last_line.is_some_and(|last| last.elapsed() < LINE_EVERY);
-        if !quiet || self.done == self.steps {
+        if !quiet || self.done == self.steps.end {
             self.print();
         }
     }

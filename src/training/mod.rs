@@ -16,6 +16,7 @@ mod load;
 mod new_model;
 mod run_files;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,24 +151,14 @@ impl Training {
         Ok(Self { trainer, base, files })
     }
 
-    /// The number of the next step.
-    pub fn next_step(&self) -> usize {
-        self.trainer.progress.step
-    }
-
-    /// Its numbers.
-    pub fn recipe(&self) -> &Recipe {
-        &self.trainer.recipe
+    /// The steps that are still to be taken.
+    pub fn steps(&self) -> Range<usize> {
+        self.trainer.progress.step..self.trainer.recipe.steps
     }
 
     /// The training data.
     pub fn mix(&self) -> &DataMix {
         &self.trainer.mix
-    }
-
-    /// What it starts from.
-    pub fn base(&self) -> &Segmenter {
-        &self.base
     }
 
     /// Trains until the last step, or until the interrupter says stop. After the last step it

@@ -52,11 +52,6 @@ impl AdamW {
         Self { config, states: HashMap::new() }
     }
 
-    /// Its constants.
-    pub fn config(&self) -> AdamWConfig {
-        self.config
-    }
-
     /// Updates every weight that has a gradient.
     ///
     /// `gradient_scale` multiplies the gradients first: the factor of

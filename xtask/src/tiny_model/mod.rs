@@ -111,8 +111,8 @@ pub(crate) fn trained(
             true => Training::resume(run, devices)?,
             false => begin()?,
         };
-        let (first, steps) = (training.next_step(), training.recipe().steps);
-        training.go(Default::default(), Box::new(Lines::new(first, steps)))?;
+        let lines = Lines::new(training.steps());
+        training.go(Default::default(), Box::new(lines))?;
     }
     Ok(model)
 }
