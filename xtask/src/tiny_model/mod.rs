@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use mllmseg::Segmenter;
 use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::data::scenes::{PictureFormat, SynthOptions, World, write_dataset};
 use mllmseg::device::SelectedDevice;
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, Watch, evaluate};
+use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 use mllmseg::train::Recipe;
 use mllmseg::train::learner::lines::Lines;
 use mllmseg::training::{Start, Training, export};
@@ -23,18 +23,16 @@ use card::{Card, lesson_row, sizes};
 /// Scenes to learn from.
 struct Scenes {
     folder: &'static str,
-    world: fn() -> World,
-    /// Pictures of val, testA and testB, and of train.
+    /// The name of their world.
+    world: &'static str,
+    /// Images of val, testA and testB, and of train.
     images: (u64, u64),
     seed: u64,
 }
 
-const SMALL: Scenes =
-    Scenes { folder: "scenes", world: World::small, images: (200, 60_000), seed: 1 };
-const SHAPES: Scenes =
-    Scenes { folder: "shapes", world: World::shapes, images: (60, 15_000), seed: 2 };
-const PLACES: Scenes =
-    Scenes { folder: "places", world: World::places, images: (100, 36_000), seed: 5 };
+const SMALL: Scenes = Scenes { folder: "scenes", world: "small", images: (200, 60_000), seed: 1 };
+const SHAPES: Scenes = Scenes { folder: "shapes", world: "shapes", images: (60, 15_000), seed: 2 };
+const PLACES: Scenes = Scenes { folder: "places", world: "places", images: (100, 36_000), seed: 5 };
 
 /// The recipes that follow each other, the first from nothing, and what each of them learns from. The
 /// run of a lesson is in a folder of the recipe's name.
@@ -76,7 +74,7 @@ impl TinyModel {
     fn draw(&self, scenes: &Scenes) -> Result<PathBuf, Box<dyn Error>> {
         let out = self.work.join(scenes.folder);
         if !out.exists() {
-            synth(&out, (scenes.world)(), scenes.images, scenes.seed)?;
+            synth(&out, scenes.world.parse()?, scenes.images, scenes.seed)?;
         }
         Ok(out)
     }
@@ -145,7 +143,7 @@ pub fn synth(
     (images, train_images): (u64, u64),
     seed: u64,
 ) -> Result<(), Box<dyn Error>> {
-    let format = PictureFormat::Jpeg;
+    let format = ImageFormat::Jpeg;
     let options =
         SynthOptions { out: out.to_path_buf(), images, train_images, seed, format, world };
     write_dataset(&options, &mut |_, _| {})?;
