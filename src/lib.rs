@@ -25,6 +25,7 @@ pub mod training;
 
 pub use mllmseg_data as data;
 pub use mllmseg_model as model;
+pub use mllmseg_scenes as scenes;
 pub use mllmseg_train as train;
 pub use segmenter::{
     ActivationMap, Generated, ImageSession, MaskPrediction, SegmentError, Segmenter,

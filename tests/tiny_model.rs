@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mllmseg::data::refer::Dataset;
-use mllmseg::data::scenes::World;
+use mllmseg::scenes::World;
 use mllmseg::{Segmenter, device};
 use xtask::tiny_model::{measure, synth};
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use mllmseg::data::scenes::{PictureFormat, SynthOptions, World, write_dataset};
+use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 use tempfile::TempDir;
 
 /// A folder with a few drawn scenes and a recipe.
@@ -32,8 +32,8 @@ impl Place {
             images: 1,
             train_images,
             seed: 5,
-            format: PictureFormat::Jpeg,
-            world: World { expressions: 8..=8, ..World::small() },
+            format: ImageFormat::Jpeg,
+            world: World { expressions: [8, 8], ..World::small() },
         };
         write_dataset(&options, &mut |_, _| {}).unwrap();
         fs::write(place.recipe(), format!("{recipe}{RECIPE}")).unwrap();

@@ -8,5 +8,4 @@ pub mod mask;
 pub mod metrics;
 pub mod prompt;
 pub mod refer;
-pub mod scenes;
 pub mod tokenizer;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use image::RgbImage;
 use mllmseg::Segmenter;
 use mllmseg::data::image::read_image;
-use mllmseg::data::scenes::{Part, World, expressions, generate};
 use mllmseg::device::DeviceChoice;
+use mllmseg::scenes::{Part, World, expressions, generate};
 
 /// The model in `folder`; without one the tiny model that travels with the program.
 pub fn load(folder: Option<String>) -> Result<Segmenter, Box<dyn Error>> {

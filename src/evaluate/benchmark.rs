@@ -9,7 +9,6 @@ use mllmseg_data::refer::{
     Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferError, ReferItem, Skipped,
     Split,
 };
-use mllmseg_data::scenes;
 
 use super::EvalError;
 use super::published::{self, PublishedNumber};
@@ -73,7 +72,7 @@ impl Benchmark {
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;
         let generalized = data.generalized(options.split);
-        let drawn = root.join(scenes::ORIGIN_FILE).exists();
+        let drawn = root.join(mllmseg_scenes::ORIGIN_FILE).exists();
         Ok(Self { data, options, generalized, drawn })
     }
 

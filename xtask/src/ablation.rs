@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use mllmseg::Segmenter;
 use mllmseg::data::refer::Dataset;
-use mllmseg::data::scenes::World;
 use mllmseg::device::{self, SelectedDevice};
 use mllmseg::model::Variant;
 use mllmseg::model::checkpoint::{SaveOptions, save_model};
 use mllmseg::model::mask_decoder::MaskDecoder;
 use mllmseg::model::parameters::parameter_count;
+use mllmseg::scenes::World;
 use mllmseg::train::Recipe;
 use mllmseg::train::recipe::{TrainedRecipe, TrainedWeights};
 use mllmseg::training::{Start, Training};

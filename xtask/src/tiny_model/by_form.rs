@@ -5,8 +5,8 @@ use std::error::Error;
 use std::path::Path;
 
 use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::data::scenes::{Form, Part, World, expressions, generate};
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation};
+use mllmseg::scenes::{Part, Pattern, World, expressions, generate};
 
 use super::scenes::TEST;
 
@@ -68,19 +68,19 @@ fn mean(values: &[f64]) -> f64 {
 fn forms() -> HashMap<String, &'static str> {
     let world = World::small();
     let all = |number| expressions(&world, &generate(&world, TEST.1, Part::Val.index(number)));
-    (0..TEST.0).flat_map(all).map(|one| (one.text, example(one.form))).collect()
+    (0..TEST.0).flat_map(all).map(|one| (one.text, example(one.form.pattern))).collect()
 }
 
-fn example(form: Form) -> &'static str {
-    match form {
-        Form::Named(_) => "the red star",
-        Form::Extreme(_) => "the leftmost star",
-        Form::Side(_) => "the star on the left",
-        Form::Relation(_) => "the star above the ring",
-        Form::Second(_) => "the second star from the left",
-        Form::Superlative(_) => "the largest star",
-        Form::All(_) => "all the red shapes",
-        Form::AllSide(_) => "all the red shapes on the left",
-        Form::Pair(_) => "the star and the ring",
+fn example(pattern: Pattern) -> &'static str {
+    match pattern {
+        Pattern::Named => "the red star",
+        Pattern::Extreme => "the leftmost star",
+        Pattern::Side => "the star on the left",
+        Pattern::Relation => "the star above the ring",
+        Pattern::Second => "the second star from the left",
+        Pattern::Superlative => "the largest star",
+        Pattern::All => "all the red shapes",
+        Pattern::AllSide => "all the red shapes on the left",
+        Pattern::Pair => "the star and the ring",
     }
 }

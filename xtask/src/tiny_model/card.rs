@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mllmseg::data::scenes::World;
 use mllmseg::evaluate::Numbers;
 use mllmseg::model::MllmsegConfig;
+use mllmseg::scenes::World;
 use mllmseg::train::Recipe;
 
 use super::scenes::{Scenes, TEST};
@@ -69,11 +69,7 @@ pub(super) fn stage_row(
     Ok(format!(
         "| `{}` | `mllmseg synth --world {} --images {images} --train-images {train_images} --seed {seed}` \
          | {} | {step} | {:.0} | {:.0} | {hours:.1} h |\n",
-        recipe.name,
-        world(),
-        recipe.seed,
-        seen[0],
-        seen[1]
+        recipe.name, world, recipe.seed, seen[0], seen[1]
     ))
 }
 

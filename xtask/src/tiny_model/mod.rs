@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use mllmseg::Segmenter;
 use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::data::scenes::World;
 use mllmseg::device::SelectedDevice;
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, Watch, evaluate};
+use mllmseg::scenes::World;
 use mllmseg::train::Recipe;
 use mllmseg::training::{Lines, Start, Training, export};
 
@@ -58,7 +58,7 @@ impl TinyModel {
     fn draw(&self, scenes: &Scenes) -> Result<PathBuf, Box<dyn Error>> {
         let out = self.work.join(scenes.folder);
         if !out.exists() {
-            synth(&out, (scenes.world)(), scenes.images, scenes.seed)?;
+            synth(&out, scenes.world.parse()?, scenes.images, scenes.seed)?;
         }
         Ok(out)
     }

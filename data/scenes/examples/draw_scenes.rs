@@ -1,14 +1,15 @@
-//! Draws a sheet of scenes as a PNG, and prints what is said of them.
+//! Draws a sheet of scenes as a PNG, and prints their expressions.
 //!
-//! `cargo run --release -p mllmseg-data --example draw_scenes -- small 7 sheet.png`
+//! `cargo run --release -p mllmseg-scenes --example draw_scenes -- small 7 sheet.png`
 
 use image::{RgbImage, imageops};
-use mllmseg_data::scenes::{Part, World, expressions, generate};
+use mllmseg_scenes::{Part, World, expressions, generate};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [world, seed, path] = arguments.as_slice() else {
-        return Err("expected: small|shapes|places|full SEED SHEET.png".into());
+        let names = World::all().map(|world| world.name).join("|");
+        return Err(format!("expected: {names} SEED SHEET.png").into());
     };
     let (world, seed): (World, u64) = (world.parse()?, seed.parse()?);
     let (columns, rows, side) = (4, 3, 232);

@@ -1,25 +1,27 @@
-//! A scene: objects laid out in a picture, what of each is visible, and the picture itself.
+//! A scene: the layout of its objects, the visible pixels of each, and the image.
 
 use image::{Rgb, RgbImage};
 
-use super::outline::{Coverage, Pose, contours, reach};
-use super::paint::{Surface, add_grain, blend};
-use super::rng::Rng;
-use super::{Colour, Shape, Size, World};
-use crate::mask::Bitmap;
+use mllmseg_data::mask::Bitmap;
 
-/// How often a scene is begun anew before it is taken as it comes out.
+use crate::World;
+use crate::outline::{Coverage, Pose, contours, reach};
+use crate::paint::{Surface, add_grain, blend};
+use crate::rng::Rng;
+use crate::vocabulary::{Colour, Shape, Size};
+
+/// How many layouts are tried before an incomplete one is accepted.
 const ATTEMPTS: usize = 50;
-/// How many places an object tries.
+/// How many places are tried for an object.
 const PLACES: usize = 40;
-/// The most objects a scene may have.
-const MOST_OBJECTS: usize = 12;
-/// From how much of a pixel on (of 255) it belongs to the object that covers it.
+/// The largest number of objects in a scene.
+const MAX_OBJECTS: usize = 12;
+/// A pixel belongs to an object that covers it by at least this much, of 255.
 const COVERED: u8 = 128;
-/// The side of the picture that the diameters of a world are meant for.
+/// The side of the image that a world's diameters refer to.
 const STANDARD_SIDE: f32 = 112.0;
 
-/// What the random numbers of a scene are for; expressions have a stream of their own.
+/// The purpose of a scene's random stream; expressions have streams of their own.
 const PURPOSE: u64 = 1;
 
 /// An object of a scene.
@@ -33,22 +35,22 @@ pub struct Object {
     pub size: Size,
     /// Its centre in pixels, right and down.
     pub centre: [f32; 2],
-    /// How many pixels a disc of its size is across.
+    /// The diameter of a disc of its size, in pixels.
     pub diameter: f32,
-    /// Its pixels, hidden ones too.
+    /// The number of its pixels, hidden ones included.
     pub area: u32,
-    /// Its pixels that nothing hides.
+    /// The number of its visible pixels.
     pub visible: u32,
 }
 
 impl Object {
-    /// The share of its pixels that nothing hides.
+    /// The visible share of its pixels.
     pub fn visible_share(&self) -> f32 {
         if self.area == 0 { 0.0 } else { self.visible as f32 / self.area as f32 }
     }
 }
 
-/// A drawn scene: the same for the same world, seed and index on every machine.
+/// A drawn scene. World, seed and index determine it, on every machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scene {
     width: u32,
@@ -59,58 +61,54 @@ pub struct Scene {
     surfaces: Vec<Surface>,
     background: Surface,
     grain: (Rng, u8),
-    origin: (u64, u64),
+    /// The seed and the index that the scene was made from.
+    pub(crate) origin: (u64, u64),
 }
 
 impl Scene {
     /// What [`owners`](Self::owners) holds where there is no object.
     pub const NOBODY: u8 = u8::MAX;
 
-    /// Pixels across.
+    /// The width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Pixels down.
+    /// The height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The objects, those behind first.
+    /// The objects, from back to front.
     pub fn objects(&self) -> &[Object] {
         &self.objects
     }
 
-    /// Row by row, the index of the object that each pixel shows, or [`NOBODY`](Self::NOBODY).
+    /// The index of the object that each pixel shows, row by row, or [`NOBODY`](Self::NOBODY).
     pub fn owners(&self) -> &[u8] {
         &self.owners
     }
 
-    /// The seed and the index that the scene was made from.
-    pub fn origin(&self) -> (u64, u64) {
-        self.origin
-    }
-
-    /// The visible pixels of some objects: empty for none of them.
+    /// The visible pixels of some objects; empty if there are no objects.
     pub fn mask(&self, objects: &[usize]) -> Bitmap {
         let shown = |owner: &u8| objects.contains(&usize::from(*owner));
         let pixels = self.owners.iter().map(shown).collect();
-        // Pictures have 32 to 1024 pixels a side and an owner for each pixel.
+        // Images have 32 to 1024 pixels a side and an owner for each pixel.
         Bitmap::from_pixels(self.height as usize, self.width as usize, pixels)
             .unwrap_or_else(|error| unreachable!("{error}"))
     }
 
-    /// The picture.
+    /// The image.
     pub fn draw(&self) -> RgbImage {
-        let mut picture = RgbImage::new(self.width, self.height);
-        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        let mut image = RgbImage::new(self.width, self.height);
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
             *pixel = Rgb(self.background.at(x as usize, y as usize));
         }
         for (coverage, surface) in self.coverages.iter().zip(&self.surfaces) {
             for (left, y, row) in coverage.rows() {
                 for (step, &alpha) in row.iter().enumerate().filter(|(_, alpha)| **alpha > 0) {
                     let over = surface.at(step, y - coverage.top as usize);
-                    let pixel = picture.get_pixel_mut((left + step) as u32, y as u32);
+                    let pixel = image.get_pixel_mut((left + step) as u32, y as u32);
                     for (under, over) in pixel.0.iter_mut().zip(over) {
                         *under = blend(*under, over, alpha);
                     }
@@ -118,15 +116,15 @@ impl Scene {
             }
         }
         let (mut rng, strength) = self.grain.clone();
-        add_grain(&mut picture, &mut rng, strength);
-        picture
+        add_grain(&mut image, &mut rng, strength);
+        image
     }
 }
 
-/// Makes the scene number `index` of a seed.
+/// Makes scene number `index` of a seed.
 ///
-/// Different indices of one seed give different scenes; [`Part::index`](super::Part::index) keeps
-/// those of training and evaluation apart.
+/// Different indices of a seed give different scenes. [`Part::index`](crate::Part::index) separates
+/// those of training from those of evaluation.
 pub fn generate(world: &World, seed: u64, index: u64) -> Scene {
     let mut rng = Rng::new(seed, index, PURPOSE);
     let mut layout = Layout::random(world, &mut rng);
@@ -140,26 +138,24 @@ pub fn generate(world: &World, seed: u64, index: u64) -> Scene {
     layout.into_scene(world, &mut rng, (seed, index))
 }
 
-/// Objects as they are placed.
+/// The objects, while they are placed.
 struct Layout {
-    picture: [u32; 2],
+    image_size: [u32; 2],
     objects: Vec<Object>,
     coverages: Vec<Coverage>,
-    /// Whether there are as many objects as there should be, and enough of each is visible.
+    /// Whether all objects found a place, and enough of each is visible.
     complete: bool,
 }
 
 impl Layout {
     fn random(world: &World, rng: &mut Rng) -> Self {
-        let picture = match world.pictures.as_slice() {
+        let image_size = match world.image_sizes.as_slice() {
             [] => [160, 160],
             sizes => rng.pick(sizes).map(|side| side.clamp(32, 1024)),
         };
-        let [low, high] = [*world.objects.start(), *world.objects.end()]
-            .map(|count| count.clamp(1, MOST_OBJECTS));
-        let wanted = low + rng.below(high.saturating_sub(low) + 1);
+        let wanted = rng.count(world.objects.map(|count| count.clamp(1, MAX_OBJECTS)));
         let (objects, coverages) = (Vec::with_capacity(wanted), Vec::with_capacity(wanted));
-        let mut layout = Self { picture, objects, coverages, complete: false };
+        let mut layout = Self { image_size, objects, coverages, complete: false };
         for _ in 0..wanted {
             layout.add(world, rng);
         }
@@ -170,17 +166,17 @@ impl Layout {
         layout
     }
 
-    /// Adds an object, if it finds a place.
+    /// Adds an object, if there is a place for it.
     fn add(&mut self, world: &World, rng: &mut Rng) {
-        let mut shape = rng.pick(world.all_shapes());
-        let mut colour = rng.pick(world.all_colours());
+        let mut shape = rng.pick(world.shapes());
+        let mut colour = rng.pick(world.colours());
         if !self.objects.is_empty() && rng.chance(world.alike) {
             let model = rng.pick(&self.objects);
             if rng.chance(50) { shape = model.shape } else { colour = model.colour }
         }
-        let size = rng.pick(world.all_sizes());
+        let size = rng.pick(world.sizes());
         let jitter = rng.range(1.0 - world.size_jitter, 1.0 + world.size_jitter);
-        let [width, height] = self.picture.map(|side| side as f32);
+        let [width, height] = self.image_size.map(|side| side as f32);
         let scale = (width * height).sqrt() / STANDARD_SIDE;
         let diameter = world.diameters[size as usize] * scale * jitter;
         let tilt = match shape {
@@ -188,7 +184,7 @@ impl Layout {
             _ => rng.range(-world.tilt, world.tilt),
         };
         let contours = contours(shape);
-        // Whole objects only: two pixels stay free at every side.
+        // No object is cut: two pixels stay free at every side.
         let edge = reach(&contours) * diameter / 2.0 + 2.0;
         for _ in 0..PLACES {
             let [x, y] = [width, height].map(|side| rng.range(edge, (side - edge).max(edge)));
@@ -196,7 +192,7 @@ impl Layout {
                 Object { shape, colour, size, centre: [x, y], diameter, area: 0, visible: 0 };
             if self.objects.iter().all(|other| apart(world, &object, other)) {
                 let pose = Pose { centre: [x, y], radius: diameter / 2.0, tilt };
-                let coverage = Coverage::of(&contours, pose, self.picture);
+                let coverage = Coverage::of(&contours, pose, self.image_size);
                 let area = coverage.alpha.iter().filter(|&&alpha| alpha >= COVERED).count() as u32;
                 self.objects.push(Object { area, ..object });
                 self.coverages.push(coverage);
@@ -205,35 +201,25 @@ impl Layout {
         }
     }
 
-    /// The object that each pixel shows.
-    fn owners(&self) -> Vec<u8> {
-        let [width, height] = self.picture.map(|side| side as usize);
-        let mut owners = vec![Scene::NOBODY; width * height];
-        for (index, coverage) in self.coverages.iter().enumerate() {
-            for (left, y, row) in coverage.rows() {
-                for (owner, &alpha) in owners[y * width + left..].iter_mut().zip(row) {
-                    if alpha >= COVERED {
-                        *owner = index as u8;
-                    }
-                }
-            }
-        }
-        owners
-    }
-
+    /// Counts the visible pixels of each object; returns the object that each pixel shows.
     fn count_visible(&mut self) -> Vec<u8> {
-        let owners = self.owners();
-        self.objects.iter_mut().for_each(|object| object.visible = 0);
-        for &owner in &owners {
-            if let Some(object) = self.objects.get_mut(usize::from(owner)) {
-                object.visible += 1;
+        let [width, height] = self.image_size.map(|side| side as usize);
+        let mut owners = vec![Scene::NOBODY; width * height];
+        for (index, coverage) in (0..).zip(&self.coverages) {
+            for (left, y, row) in coverage.rows() {
+                let pixels = owners[y * width + left..].iter_mut().zip(row);
+                pixels
+                    .filter(|(_, alpha)| **alpha >= COVERED)
+                    .for_each(|(owner, _)| *owner = index);
             }
+        }
+        for (index, object) in (0..).zip(&mut self.objects) {
+            object.visible = owners.iter().filter(|owner| **owner == index).count() as u32;
         }
         owners
     }
 
-    /// Takes away what is hidden too much, which hides nothing else, until nothing is. A scene that
-    /// is complete stays as it is.
+    /// Removes objects one by one until enough of each is visible. A complete layout stays as it is.
     fn drop_hidden(&mut self, world: &World) {
         loop {
             self.count_visible();
@@ -251,7 +237,7 @@ impl Layout {
             Surface::object(rng, object.colour, side, world.texture)
         };
         let surfaces = self.objects.iter().zip(&self.coverages).map(surface).collect();
-        let [width, height] = self.picture;
+        let [width, height] = self.image_size;
         let side = width.max(height) as i32;
         let background = Surface::background(rng, side, world.background);
         let grain = (rng.clone(), rng.between(0, i32::from(world.grain)) as u8);
@@ -263,7 +249,7 @@ impl Layout {
 /// Whether two objects are far enough from each other.
 fn apart(world: &World, a: &Object, b: &Object) -> bool {
     let [x, y] = [a.centre[0] - b.centre[0], a.centre[1] - b.centre[1]];
-    // Of one colour they would melt into one: corners reach beyond the disc, and a gap stays.
+    // Two objects of one colour would look like one. Corners reach beyond the disc; 1.25 leaves a gap.
     let closest = if a.colour == b.colour { 1.25 } else { world.closest };
     let least = closest * (a.diameter + b.diameter) / 2.0 + 2.0;
     x * x + y * y >= least * least

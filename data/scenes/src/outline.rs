@@ -1,11 +1,11 @@
 //! The outlines of the shapes, and their exact coverage of pixels.
 //!
-//! Everything is made of straight pieces with corners from fractions and tables: sums, products,
-//! quotients and square roots of floats are the same on every machine, sines are not.
+//! Every outline is a polygon with corners from fractions and tables: sums, products, quotients and
+//! square roots of floats are the same on every machine, sines are not.
 
 use tiny_skia::{FillRule, Mask, Path, PathBuilder, Transform};
 
-use super::Shape;
+use crate::vocabulary::Shape;
 
 /// A corner: right and down.
 type Point = [f32; 2];
@@ -20,8 +20,8 @@ const S54: f32 = 0.809_017;
 /// Half the square root of 3.
 const HALF_ROOT_3: f32 = 0.866_025_4;
 
-/// The closed lines around a shape whose diameter is 2, its centre of mass at the origin or close.
-pub(super) fn contours(shape: Shape) -> Vec<Vec<Point>> {
+/// The polygons around a shape of diameter 2. Its centre of mass is at or near the origin.
+pub(crate) fn contours(shape: Shape) -> Vec<Vec<Point>> {
     match shape {
         Shape::Circle => vec![circle([0.0, 0.0], 1.0)],
         Shape::Square => vec![vec![[-0.92, -0.92], [0.92, -0.92], [0.92, 0.92], [-0.92, 0.92]]],
@@ -51,7 +51,7 @@ pub(super) fn contours(shape: Shape) -> Vec<Vec<Point>> {
     }
 }
 
-/// Four copies of a quarter's corners, each turned by a right angle more.
+/// Four copies of a quarter's corners, turned by 0 to 3 right angles.
 fn around(quarter: &[Point]) -> Vec<Point> {
     let turns: [fn(Point) -> Point; 4] =
         [|[x, y]| [x, y], |[x, y]| [-y, x], |[x, y]| [-x, -y], |[x, y]| [y, -x]];
@@ -78,7 +78,7 @@ fn star(outer: f32, inner: f32) -> Vec<Point> {
     pairs.flat_map(|(tip, dent)| [tip.map(|v| v * outer), dent.map(|v| v * inner)]).collect()
 }
 
-/// Two half discs on top of what narrows to a point.
+/// Two half discs above a triangle with its point down.
 fn heart() -> Vec<Point> {
     let lobe = |x: f32| circle([x, -0.4], 0.56).into_iter().filter(|[_, y]| *y <= -0.4);
     // Each circle begins at its right and goes down, left, up; its upper half runs left to right.
@@ -91,7 +91,7 @@ fn heart() -> Vec<Point> {
     points
 }
 
-/// A disc without the disc of 0.85 of its radius that lies 0.55 to the right of it.
+/// A disc of radius 1 minus the disc of radius 0.85 whose centre lies 0.55 to the right.
 fn moon() -> Vec<Point> {
     // Where the two circles meet: x = (1 - 0.85^2 + 0.55^2) / (2 * 0.55).
     let meet = (1.0 - 0.85 * 0.85 + 0.55 * 0.55) / 1.1;
@@ -106,15 +106,14 @@ fn moon() -> Vec<Point> {
 }
 
 /// The largest distance of a corner from the origin.
-pub(super) fn reach(contours: &[Vec<Point>]) -> f32 {
+pub(crate) fn reach(contours: &[Vec<Point>]) -> f32 {
     let squares = contours.iter().flatten().map(|[x, y]| x * x + y * y);
     squares.fold(0.0f32, f32::max).sqrt()
 }
 
-/// How much of each pixel an object covers, 0 to 255, in the rectangle of the picture that it
-/// touches.
+/// How much of each pixel an object covers, 0 to 255, inside its bounding rectangle.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Coverage {
+pub(crate) struct Coverage {
     pub left: u32,
     pub top: u32,
     pub width: u32,
@@ -124,24 +123,24 @@ pub(super) struct Coverage {
 
 /// Where and how large a shape is drawn.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pose {
+pub(crate) struct Pose {
     /// The origin of the shape, in pixels.
     pub centre: Point,
     /// Half the diameter, in pixels.
     pub radius: f32,
-    /// The tangent of half the angle by which it is turned.
+    /// The tangent of half the rotation angle.
     pub tilt: f32,
 }
 
 impl Coverage {
-    /// Of a shape in a picture of `picture` pixels (width, height); outside it, nothing is covered.
-    pub(super) fn of(contours: &[Vec<Point>], pose: Pose, picture: [u32; 2]) -> Self {
+    /// The coverage of a shape in an image of `image_size` (width, height) pixels.
+    pub(crate) fn of(contours: &[Vec<Point>], pose: Pose, image_size: [u32; 2]) -> Self {
         let reach = reach(contours) * pose.radius + 1.0;
         let low = |centre: f32| (centre - reach).max(0.0) as u32;
         let high = |centre: f32, side: u32| ((centre + reach).max(0.0) as u32 + 1).min(side);
         let (left, top) = (low(pose.centre[0]), low(pose.centre[1]));
-        let width = high(pose.centre[0], picture[0]).saturating_sub(left);
-        let height = high(pose.centre[1], picture[1]).saturating_sub(top);
+        let width = high(pose.centre[0], image_size[0]).saturating_sub(left);
+        let height = high(pose.centre[1], image_size[1]).saturating_sub(top);
         let nothing = Self { left, top, width: 0, height: 0, alpha: Vec::new() };
         let Some(mut mask) = Mask::new(width, height) else { return nothing };
         let Some(path) = path(contours, pose, [left as f32, top as f32]) else { return nothing };
@@ -149,8 +148,8 @@ impl Coverage {
         Self { left, top, width, height, alpha: mask.data().to_vec() }
     }
 
-    /// Row by row, each with the column and row of its first pixel in the picture.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, usize, &[u8])> {
+    /// The rows, each with the column and row of its first pixel in the image.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, usize, &[u8])> {
         let rows = self.alpha.chunks_exact(self.width.max(1) as usize);
         rows.enumerate().map(|(y, row)| (self.left as usize, self.top as usize + y, row))
     }

@@ -1,18 +1,18 @@
 //! Colours, textures and backgrounds, in integers.
 
-use super::Colour;
-use super::rng::Rng;
+use crate::rng::Rng;
+use crate::vocabulary::Colour;
 
-/// The pattern that a surface is shaded by: a value from -256 to 256 at each pixel.
+/// The shading of a surface: a value from -256 to 256 at each pixel.
 #[derive(Debug, Clone, PartialEq)]
 enum Pattern {
-    /// One value.
+    /// 0 everywhere.
     Plain,
-    /// From one side to the other.
+    /// A linear gradient.
     Gradient { across: i32, down: i32, start: i32 },
-    /// Bands that run at a slant.
+    /// Slanted bands.
     Stripes { across: i32, down: i32, start: i32 },
-    /// Soft blotches: random values at the corners of a grid, in between interpolated.
+    /// Soft blotches: random values at the corners of a grid, interpolated in between.
     Blotches { cell: i32, columns: i32, corners: Vec<i16> },
 }
 
@@ -29,7 +29,7 @@ impl Pattern {
                 Self::Gradient { across, down, start: rng.between(0, side) }
             }
             2 => {
-                // A period of `coarse` to twice as many pixels, 1024 levels long.
+                // A period has 1024 levels and `coarse` to twice as many pixels.
                 let step = 1024 * 256 / rng.between(coarse, 2 * coarse).max(1);
                 let across = rng.between(-step, step);
                 let start = rng.between(0, 1023);
@@ -73,13 +73,13 @@ impl Pattern {
     }
 }
 
-/// How a surface looks: a colour, and how it varies.
+/// A colour and its variation.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Surface {
+pub(crate) struct Surface {
     colour: [i32; 3],
     pattern: Pattern,
     strength: i32,
-    /// The least and the largest grey level of a channel.
+    /// The least and the largest level of a channel.
     levels: [i32; 2],
 }
 
@@ -98,8 +98,8 @@ fn rgb(colour: Colour) -> [i32; 3] {
 }
 
 impl Surface {
-    /// Of an object whose texture leaves its mean by `strength` levels at most.
-    pub(super) fn object(rng: &mut Rng, colour: Colour, side: i32, strength: u8) -> Self {
+    /// The surface of an object whose texture departs from its mean by at most `strength` levels.
+    pub(crate) fn object(rng: &mut Rng, colour: Colour, side: i32, strength: u8) -> Self {
         let tint = |rng: &mut Rng, level: i32| level + rng.between(-9, 9);
         let colour = rgb(colour).map(|level| tint(rng, level));
         let strength = rng.between(0, i32::from(strength));
@@ -108,7 +108,7 @@ impl Surface {
     }
 
     /// A grey background, darker than white objects and lighter than black ones.
-    pub(super) fn background(rng: &mut Rng, side: i32, strength: u8) -> Self {
+    pub(crate) fn background(rng: &mut Rng, side: i32, strength: u8) -> Self {
         let grey = rng.between(78, 150);
         let colour = [0; 3].map(|_: i32| grey + rng.between(-8, 8));
         let strength = rng.between(i32::from(strength) / 2, i32::from(strength));
@@ -117,21 +117,21 @@ impl Surface {
     }
 
     /// The colour at a pixel.
-    pub(super) fn at(&self, x: usize, y: usize) -> [u8; 3] {
+    pub(crate) fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let shade = self.pattern.at(x as i32, y as i32) * self.strength / 256;
         let [least, most] = self.levels;
         self.colour.map(|level| (level + shade).clamp(least, most) as u8)
     }
 }
 
-/// `under` with `over` laid on it, `alpha` of 255 thick.
-pub(super) fn blend(under: u8, over: u8, alpha: u8) -> u8 {
+/// `over` on top of `under`, with opacity `alpha` of 255.
+pub(crate) fn blend(under: u8, over: u8, alpha: u8) -> u8 {
     let (under, over, alpha) = (u32::from(under), u32::from(over), u32::from(alpha));
     ((under * (255 - alpha) + over * alpha + 127) / 255) as u8
 }
 
 /// Adds a random level between -`strength` and `strength` to every byte.
-pub(super) fn add_grain(bytes: &mut [u8], rng: &mut Rng, strength: u8) {
+pub(crate) fn add_grain(bytes: &mut [u8], rng: &mut Rng, strength: u8) {
     let span = 2 * u32::from(strength) + 1;
     for eight in bytes.chunks_mut(8) {
         let random = rng.next().to_le_bytes();

@@ -1,0 +1,143 @@
+//! The records of `instances.json` and of the refs, and the files that list them.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use mllmseg_data::mask::Rle;
+use serde::Serialize;
+
+use crate::{Part, ScenesError};
+
+#[derive(Serialize)]
+pub(crate) struct ImageRecord {
+    pub id: u64,
+    pub file_name: String,
+    pub width: u32,
+    pub height: u32,
+}
+
+#[derive(Serialize)]
+pub(crate) struct AnnotationRecord<'r> {
+    pub id: u64,
+    pub image_id: u64,
+    pub category_id: u64,
+    pub segmentation: &'r Rle,
+    pub area: u64,
+    pub bbox: [u32; 4],
+    pub iscrowd: u8,
+}
+
+/// A ref of refcoco (one annotation) or of grefcoco (a list of them).
+#[derive(Serialize)]
+struct RefRecord<'r, A: Serialize> {
+    ref_id: u64,
+    image_id: u64,
+    ann_id: A,
+    category_id: A,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_target: Option<bool>,
+    split: &'static str,
+    file_name: &'r str,
+    sent_ids: Vec<u64>,
+    sentences: Vec<SentenceRecord<'r>>,
+}
+
+#[derive(Serialize)]
+struct SentenceRecord<'r> {
+    sent_id: u64,
+    raw: &'r str,
+    sent: &'r str,
+    tokens: Vec<&'r str>,
+}
+
+/// A JSON file that is written record by record.
+pub(crate) struct JsonFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// What separates the next record from what is before it.
+    separator: &'static str,
+}
+
+impl JsonFile {
+    /// Creates a file that starts with `text`.
+    pub(crate) fn create(path: PathBuf, text: &str) -> Result<Self, ScenesError> {
+        let file = File::create_new(&path).map_err(ScenesError::io(&path))?;
+        let mut file = Self { path, file: BufWriter::with_capacity(1 << 20, file), separator: "" };
+        file.text(text)?;
+        Ok(file)
+    }
+
+    /// Writes text between records, such as brackets and keys; a new list may follow.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), ScenesError> {
+        self.separator = "\n";
+        self.file.write_all(text.as_bytes()).map_err(ScenesError::io(&self.path))
+    }
+
+    /// Writes the next record of a list.
+    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), ScenesError> {
+        self.text(self.separator)?;
+        self.separator = ",\n";
+        let written = serde_json::to_writer(&mut self.file, record);
+        written.map_err(|error| ScenesError::io(&self.path)(error.into()))
+    }
+
+    /// Ends the file with `text`.
+    pub(crate) fn finish(mut self, text: &str) -> Result<(), ScenesError> {
+        self.text(text)?;
+        self.file.flush().map_err(ScenesError::io(&self.path))
+    }
+}
+
+/// The image of refs.
+pub(crate) struct RefImage<'r> {
+    pub id: u64,
+    pub file_name: &'r str,
+    pub part: Part,
+    /// The annotation and the category of each object.
+    pub object_ids: Vec<[i64; 2]>,
+}
+
+/// A file of refs, which numbers refs and sentences.
+pub(crate) struct RefFile {
+    pub json: JsonFile,
+    refs: u64,
+    sentences: u64,
+}
+
+impl RefFile {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, ScenesError> {
+        Ok(Self { json: JsonFile::create(path, "[")?, refs: 0, sentences: 0 })
+    }
+
+    /// Writes a ref with its expressions.
+    pub(crate) fn record<A: Serialize>(
+        &mut self,
+        image: &RefImage<'_>,
+        texts: &[&str],
+        [ann_id, category_id]: [A; 2],
+        no_target: Option<bool>,
+    ) -> Result<(), ScenesError> {
+        self.refs += 1;
+        let sent_ids: Vec<u64> = (self.sentences + 1..).take(texts.len()).collect();
+        self.sentences += texts.len() as u64;
+        let ids = sent_ids.iter().zip(texts);
+        let sentences = ids.map(|(&sent_id, text)| SentenceRecord {
+            sent_id,
+            raw: text,
+            sent: text,
+            tokens: text.split(' ').collect(),
+        });
+        self.json.record(&RefRecord {
+            ref_id: self.refs,
+            image_id: image.id,
+            ann_id,
+            category_id,
+            no_target,
+            split: image.part.name(),
+            file_name: image.file_name,
+            sentences: sentences.collect(),
+            sent_ids,
+        })
+    }
+}
