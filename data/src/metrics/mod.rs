@@ -14,6 +14,8 @@ mod generalized;
 mod referring;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,25 @@ pub enum Protocol {
     /// averaged within each image and then over the images. These scripts also ask only the first
     /// expression of each image, which is the caller's part.
     Released,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standard => "standard",
+            Self::Released => "released",
+        })
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = [Self::Standard, Self::Released].into_iter();
+        let mut known = known.filter(|protocol| protocol.to_string() == name);
+        known.next().ok_or_else(|| format!("expected standard or released, found {name:?}"))
+    }
 }
 
 /// The mean of numbers from 0 to 1, independent of their order.
