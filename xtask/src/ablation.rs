@@ -75,7 +75,7 @@ impl Ablation {
                 let segmenter = Segmenter::load(&model, device)?;
                 parameters = parameter_count(&segmenter.model().mask_decoder);
                 let number = |dataset, name: &str| -> Result<f64, Box<dyn Error>> {
-                    let evaluation = measure(&segmenter, &model, &test, dataset)?;
+                    let evaluation = measure(&segmenter, &test, dataset)?;
                     Ok(evaluation.summary.numbers.get(name).unwrap_or(0.0))
                 };
                 scores.push(Scores {
