@@ -161,20 +161,21 @@ pub(super) fn read_lines(
             let detail = format!("line {line}: {detail}; correct the line or delete the file");
             Err(EvalError::Predictions { path: path.to_owned(), detail })
         };
-        match serde_json::from_slice::<Prediction>(&bytes) {
+        let json = bytes.trim_ascii();
+        match serde_json::from_slice::<Prediction>(json) {
             _ if bytes.len() as u64 == MAX_LINE => {
                 return failed(format!("longer than {MAX_LINE} bytes"));
             }
-            _ if bytes.trim_ascii().is_empty() => {}
+            _ if json.is_empty() => {}
             _ if torn && !bytes.ends_with(b"\n") => {}
             Ok(mut entry) => {
                 entry.made_by = entry.made_by.or(header.take());
                 visit(entry)?;
             }
-            Err(error) => match serde_json::from_slice::<Header>(&bytes) {
+            Err(error) => match serde_json::from_slice::<Header>(json) {
                 Ok(found) if line == 1 => header = Some(found.mllmseg),
                 _ if torn => {}
-                _ => return failed(error.to_string()),
+                _ => return failed(error.to_string().replace(" at line 1 column", " at column")),
             },
         }
         if at_end {
@@ -186,6 +187,7 @@ pub(super) fn read_lines(
 
 /// The first line of an unfinished file by version 0.1.0; now the first entry holds the label.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     mllmseg: MadeBy,
 }

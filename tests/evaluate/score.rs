@@ -208,11 +208,9 @@ fn a_report_does_without_images() {
     assert!(with.contains("&lt;b&gt;") && !with.contains("<b>"), "words are no markup");
 }
 
+/// The annotations of RefCOCO, without images.
 fn copy_of_refcoco() -> TempDir {
     let root = TempDir::new().unwrap();
-    fs::create_dir(root.path().join("refcoco")).unwrap();
-    for name in ["refcoco/refs(unc).p", "refcoco/instances.json"] {
-        fs::copy(fixtures().join(name), root.path().join(name)).unwrap();
-    }
+    copy_folder(&fixtures().join("refcoco"), &root.path().join("refcoco"));
     root
 }
