@@ -6,7 +6,7 @@ mod common;
 
 use std::error::Error;
 
-use mllmseg::overlay::{OverlayItem, draw_overlay, write_png_atomic};
+use mllmseg::overlay::{OverlayItem, draw_overlay, write_png};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -22,9 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("  score {:.3}, box {:?}", found.score, found.bounding_box);
     println!("  {} of {} pixels", found.mask.area(), image.width() * image.height());
 
-    let mask = found.mask.to_bytes(1);
-    let item = OverlayItem { caption: expression, mask: Some(&mask), rejected: found.rejected };
-    write_png_atomic("overlay.png", &draw_overlay(&image, &[item])?.into())?;
+    let item =
+        OverlayItem { caption: expression, mask: Some(&found.mask), rejected: found.rejected };
+    write_png("overlay.png", draw_overlay(&image, &[item])?)?;
     println!("overlay.png written");
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! A checkpoint with separate LoRA made into one without.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use mllmseg_data::files::{FileError, NewFolder};
 use mllmseg_model::MllmsegConfig;
 use mllmseg_model::checkpoint::merge::merge_weights;
 use mllmseg_model::checkpoint::write::write_json;
@@ -17,10 +17,10 @@ pub use mllmseg_model::checkpoint::merge::MergeReport;
 
 use crate::device;
 
-/// What a merged checkpoint takes over as it is: tokenizer files, the published Python code,
-/// generation and image settings, chat templates.
+/// What is copied as it is: tokenizer files, the published Python code, generation and image
+/// settings, chat templates.
 const SIDE_FILES: [&str; 5] = ["json", "model", "txt", "py", "jinja"];
-/// What it must not: these say that there are adapters, name other weights, or tell of a training.
+/// What is not: these say that there are adapters, name other weights, or tell of a training.
 const NOT_SIDE_FILES: [&str; 4] =
     ["config.json", "adapter_config.json", "trainer_state.json", "all_results.json"];
 /// The largest of these files, in bytes; tokenizer files have about 20 MB at most.
@@ -36,14 +36,9 @@ pub enum MergeError {
     /// The weights; [`CheckpointError::NoLora`] if there is nothing to merge.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Something is where the merged checkpoint should go.
-    #[error("{}: expected a new or empty folder, found {found}; name another", path.display())]
-    InTheWay {
-        /// The place.
-        path: PathBuf,
-        /// What is there.
-        found: &'static str,
-    },
+    /// A file or folder that could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file that is too large for what its name says.
     #[error("{}: {found} bytes, expected at most {limit}; move it out of the folder", path.display())]
     TooLarge {
@@ -54,7 +49,7 @@ pub enum MergeError {
         /// The largest size that is copied.
         limit: u64,
     },
-    /// `config.json` that changed while it was read.
+    /// A `config.json` that changed while it was read.
     #[error("{}: {source}", path.display())]
     Json {
         /// The file.
@@ -62,79 +57,35 @@ pub enum MergeError {
         /// What is wrong.
         source: serde_json::Error,
     },
-    /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's word.
-        source: io::Error,
-    },
-}
-
-impl MergeError {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
 }
 
 /// Folds the LoRA of the checkpoint `input` into its base and writes the result to `output`, a new
 /// or empty folder: weights under the names of a model without LoRA, each in its dtype on disk,
 /// `config.json` with `use_llm_lora` 0, and the tokenizer's and other small files as they are.
 ///
-/// `output` appears whole or not at all: everything is written beside it first and made durable. A
-/// process that is killed leaves a folder `.mllmseg-…` there, which may be deleted.
+/// `output` appears whole or not at all, as [`mllmseg_data::files`] promises.
 ///
 /// # Errors
 /// See [`MergeError`]. Nothing is left behind then.
 pub fn merge_lora(input: &Path, output: &Path) -> Result<MergeReport, MergeError> {
-    check_free(output)?;
     let config = MllmsegConfig::from_dir(input)?;
     let files = WeightFiles::open(input)?;
     if files.lora_rank().is_none() {
         return Err(CheckpointError::NoLora { dir: input.to_owned() }.into());
     }
-    let parent = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(MergeError::io(parent))?;
-    let beside = tempfile::Builder::new().prefix(".mllmseg-").tempdir_in(parent);
-    let beside = beside.map_err(MergeError::io(parent))?;
-    let folder = beside.path().join("merged"); // with the usual rights, unlike the one around it
-    fs::create_dir(&folder).map_err(MergeError::io(&folder))?;
-
-    copy_side_files(input, &folder)?;
+    let folder = NewFolder::create(output)?;
+    copy_side_files(input, folder.path())?;
     let shard = SaveOptions::default().max_shard_bytes;
-    let report = merge_weights(files, &config, &folder, shard, &device::cpu().device)?;
-    write_json(&merged_config(input)?, &folder.join("config.json"))?;
-    sync_folder(&folder)?;
-
-    check_free(output)?;
-    if output.exists() {
-        fs::remove_dir(output).map_err(MergeError::io(output))?; // fails unless it is empty
-    }
-    fs::rename(&folder, output).map_err(MergeError::io(output))?;
-    sync_folder(parent)?;
+    let report = merge_weights(files, &config, folder.path(), shard, &device::cpu().device)?;
+    write_json(&merged_config(input)?, &folder.path().join("config.json"))?;
+    folder.finish()?;
     Ok(report)
-}
-
-fn check_free(output: &Path) -> Result<(), MergeError> {
-    let in_the_way = |found| MergeError::InTheWay { path: output.to_owned(), found };
-    match fs::read_dir(output).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(in_the_way("a folder with files in it")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(in_the_way("a file")),
-        Err(error) => Err(MergeError::io(output)(error)),
-    }
 }
 
 /// The `config.json` as it is, but for the rank.
 fn merged_config(input: &Path) -> Result<Value, MergeError> {
     let path = input.join("config.json");
-    let text = fs::read(&path).map_err(MergeError::io(&path))?;
+    let text = fs::read(&path).map_err(FileError::at(&path))?;
     let mut config: Value =
         serde_json::from_slice(&text).map_err(|source| MergeError::Json { path, source })?;
     if let Some(keys) = config.as_object_mut() {
@@ -144,12 +95,12 @@ fn merged_config(input: &Path) -> Result<Value, MergeError> {
 }
 
 fn copy_side_files(input: &Path, folder: &Path) -> Result<(), MergeError> {
-    for entry in fs::read_dir(input).map_err(MergeError::io(input))? {
-        let path = entry.map_err(MergeError::io(input))?.path();
+    for entry in fs::read_dir(input).map_err(FileError::at(input))? {
+        let path = entry.map_err(FileError::at(input))?.path();
         let Some(name) = path.file_name().filter(|name| is_side_file(name)) else {
             continue;
         };
-        let about = fs::metadata(&path).map_err(MergeError::io(&path))?;
+        let about = fs::metadata(&path).map_err(FileError::at(&path))?;
         if !about.is_file() {
             continue;
         }
@@ -158,10 +109,8 @@ fn copy_side_files(input: &Path, folder: &Path) -> Result<(), MergeError> {
             return Err(MergeError::TooLarge { path, found, limit });
         }
         let target = folder.join(name);
-        let bytes = fs::read(&path).map_err(MergeError::io(&path))?;
-        fs::write(&target, bytes).map_err(MergeError::io(&target))?;
-        let written = File::open(&target).and_then(|file| file.sync_all());
-        written.map_err(MergeError::io(&target))?;
+        let bytes = fs::read(&path).map_err(FileError::at(&path))?;
+        fs::write(&target, bytes).map_err(FileError::at(&target))?;
     }
     Ok(())
 }
@@ -172,12 +121,4 @@ fn is_side_file(name: &OsStr) -> bool {
     SIDE_FILES.contains(&ending)
         && !NOT_SIDE_FILES.contains(&&*name)
         && !name.ends_with(".index.json")
-}
-
-/// Makes the names in a folder durable, where the system can.
-fn sync_folder(folder: &Path) -> Result<(), MergeError> {
-    match cfg!(unix) {
-        true => File::open(folder).and_then(|f| f.sync_all()).map_err(MergeError::io(folder)),
-        false => Ok(()),
-    }
 }

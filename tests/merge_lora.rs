@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use burn::tensor::DType;
+use mllmseg::data::files::FileError;
 use mllmseg::data::image::read_image;
 use mllmseg::merge::{MergeError, merge_lora};
 use mllmseg::model::checkpoint::{
@@ -207,7 +208,7 @@ fn what_cannot_be_merged_leaves_nothing_behind() {
         [("out", "a folder with files"), ("file", "a file"), ("in", "a folder with files")]
     {
         let error = merge_lora(&input, &folder.path().join(place)).unwrap_err();
-        assert!(matches!(error, MergeError::InTheWay { .. }), "{error}");
+        assert!(matches!(error, MergeError::File(FileError::InTheWay { .. })), "{error}");
         assert!(error.to_string().contains(found), "{error}");
     }
     assert_eq!(left(&folder), ["file", "in", "out"]);

@@ -26,7 +26,7 @@ fn new_scenes_are_segmented() {
         ),
         (Dataset::RefCoco, &[("ciou", 88.0), ("prec@0.5", 95.0), ("rec_prec@0.5", 92.0)]),
     ] {
-        let numbers = measure(&segmenter, &checkpoint, &scenes, dataset).unwrap().summary.numbers;
+        let numbers = measure(&segmenter, &scenes, dataset).unwrap().summary.numbers;
         println!("{dataset}: {numbers:?}");
         for &(name, bar) in bars {
             let value = numbers.get(name).unwrap();

@@ -3,6 +3,7 @@
 //! This crate knows no network and no device; `mllmseg-model` knows no file but weights. The facade joins them.
 #![warn(missing_docs)]
 
+pub mod files;
 pub mod image;
 pub mod mask;
 pub mod metrics;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
-use indicatif::{ProgressBar, ProgressStyle};
-use mllmseg::evaluate::{RunOptions, Watch, evaluate, report};
+use indicatif::ProgressFinish;
+use mllmseg::evaluate::{Progress, RunOptions, evaluate, write_list};
 
-use super::score::{BenchmarkArgs, print_evaluation};
-use super::{CliError, ModelArgs};
+use super::model::ModelArgs;
+use super::score::{BenchmarkArgs, finish};
+use super::{CliError, progress_bar};
 
 /// Evaluate a checkpoint on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 #[derive(Debug, Args)]
@@ -17,16 +18,22 @@ pub struct EvalArgs {
     benchmark: BenchmarkArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// Write every mask to this JSON file
+    /// Write every mask to this file as JSON lines
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     predictions: Option<PathBuf>,
-    /// Go on with what an interrupted run left beside the predictions file (FILE.part)
+    /// In the end, write the predictions as one JSON list too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "predictions")]
+    predictions_list: Option<PathBuf>,
+    /// Continue from what an interrupted run left beside the predictions file (FILE.part)
     #[arg(long)]
     resume: bool,
     /// Leave out images that are not there, and count them, instead of stopping
     #[arg(long)]
     skip_missing: bool,
 }
+
+/// How often a line is printed where there is no terminal for the bar.
+const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs the model over the benchmark and prints the numbers.
 ///
@@ -43,69 +50,37 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     }
     let report_dir = arguments.benchmark.report.as_deref();
     // The report's galleries are made from the predictions file; without one it keeps its own.
-    let predictions = arguments.predictions.or_else(|| Some(report_dir?.join("predictions.json")));
+    let predictions = arguments.predictions.or_else(|| Some(report_dir?.join("predictions.jsonl")));
     if arguments.resume && predictions.is_none() {
-        return Err("--resume goes on with a predictions file; name it by --predictions".into());
+        return Err("--resume continues a predictions file; name it by --predictions".into());
     }
     let segmenter = arguments.model.load()?;
-    let options = RunOptions {
-        checkpoint: segmenter.folder(),
-        predictions: predictions.as_deref(),
-        resume: arguments.resume,
-    };
-    let mut bar = Bar::default();
-    let evaluation = evaluate(&segmenter, &selection, options, &mut bar)?;
-    drop(bar);
-    if let (Some(dir), Some(predictions)) = (report_dir, &predictions) {
-        let page = report::write(dir, &selection, &evaluation, predictions)?;
-        eprintln!("The report is {}", page.display());
+    let options = RunOptions { predictions: predictions.as_deref(), resume: arguments.resume };
+    let evaluation = evaluate(&segmenter, &selection, options, &mut watch())?;
+    if let (Some(list), Some(predictions)) = (arguments.predictions_list, &predictions) {
+        write_list(predictions, &list)?;
     }
-    print_evaluation(&selection, &evaluation, arguments.benchmark.json)
+    finish(&arguments.benchmark, &selection, &evaluation, predictions.as_deref())
 }
 
-/// How often a line says how far it is where there is no terminal to draw a bar on.
-const LINE_EVERY: Duration = Duration::from_secs(30);
-
-/// Expressions done, the time that is left, and cIoU so far, on standard error.
-#[derive(Default)]
-struct Bar {
-    bar: Option<ProgressBar>,
-    /// When the last line was written, where nobody sees the bar.
-    line: Option<Instant>,
-}
-
-impl Watch for Bar {
-    fn begin(&mut self, done: usize, total: usize) {
-        let template = "[{wide_bar}] {pos}/{len} expressions, {msg}, {per_sec}, {eta} left";
-        let style =
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(total as u64).with_style(style);
-        bar.set_message("cIoU –");
-        bar.set_position(done as u64);
-        bar.reset_eta(); // what an earlier run did says nothing about speed
-        self.line = bar.is_hidden().then(Instant::now);
-        self.bar = Some(bar);
-    }
-
-    fn advance(&mut self, done: usize, ciou: Option<f64>) {
-        let Some(bar) = &self.bar else {
-            return;
-        };
+/// Shows on standard error how many expressions are done, the time that is left, and cIoU so far.
+fn watch() -> impl FnMut(Progress) + Send {
+    let template = "[{wide_bar}] {pos}/{len} expressions, {msg}, {per_sec}, {eta} left";
+    let bar = progress_bar(template, 0).with_finish(ProgressFinish::Abandon);
+    let mut begun = false;
+    let mut last_line = Instant::now();
+    move |Progress { done, total, ciou }| {
         let ciou = ciou.map_or("cIoU –".into(), |ciou| format!("cIoU {ciou:.2}"));
+        bar.set_length(total as u64);
         bar.set_message(ciou.clone());
         bar.set_position(done as u64);
-        if self.line.is_some_and(|last| last.elapsed() >= LINE_EVERY) {
-            let (total, left) = (bar.length().unwrap_or(0), bar.eta().as_secs());
-            eprintln!("{done}/{total} expressions, {ciou}, {left} s left");
-            self.line = Some(Instant::now());
+        if !begun {
+            bar.reset_eta(); // an earlier run says nothing about the speed of this one
+            begun = true;
         }
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.abandon();
+        if bar.is_hidden() && last_line.elapsed() >= LINE_EVERY {
+            eprintln!("{done}/{total} expressions, {ciou}, {} s left", bar.eta().as_secs());
+            last_line = Instant::now();
         }
     }
 }

@@ -9,7 +9,7 @@ use super::CliError;
 
 /// Fold the LoRA of a checkpoint into its base
 ///
-/// OUT gets the weights under the names of a model without LoRA, in the number types of IN, and the
+/// OUT gets the weights under the names of a model without LoRA, in the dtypes of IN, and the
 /// tokenizer's files. It appears whole or not at all.
 #[derive(Debug, Args)]
 pub struct MergeLoraArgs {
@@ -21,7 +21,7 @@ pub struct MergeLoraArgs {
     output: PathBuf,
 }
 
-/// Merges, and says what was.
+/// Merges, and prints what was merged.
 ///
 /// # Errors
 /// See [`merge_lora`].

@@ -1,5 +1,6 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
+mod answers;
 pub mod download;
 pub mod eval;
 pub mod explain;
@@ -16,7 +17,7 @@ pub mod train;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-pub use model::ModelArgs;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// What a command fails with: one line or more that say what is wrong and what to do.
 pub type CliError = Box<dyn std::error::Error>;
@@ -41,7 +42,7 @@ pub fn guarded(command: impl FnOnce() -> Result<(), CliError>) -> Result<(), Cli
     })
 }
 
-/// Makes a folder for pictures and tries it, before anything dear is done.
+/// Makes a folder for images and tries it, before anything expensive is done.
 pub fn make_output_folder(folder: &Path) -> Result<(), CliError> {
     let unusable = |error: std::io::Error| {
         format!(
@@ -52,4 +53,10 @@ pub fn make_output_folder(folder: &Path) -> Result<(), CliError> {
     std::fs::create_dir_all(folder).map_err(unusable)?;
     tempfile::tempfile_in(folder).map_err(unusable)?;
     Ok(())
+}
+
+/// A progress bar with one of indicatif's templates.
+pub fn progress_bar(template: &str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -9,7 +9,7 @@ use mllmseg::tiny;
 
 use super::CliError;
 
-/// Which model, and where and in what numbers it computes.
+/// Which model, on which device and in which dtype.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Folder of the model: config.json, tokenizer files and weights
@@ -23,7 +23,7 @@ pub struct ModelArgs {
     /// auto takes a hardware GPU when there is one, else the CPU, and says which.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Number type of the big parts of the model: auto, f32, f16 or bf16
+    /// Dtype of the large parts of the model: auto, f32, f16 or bf16
     ///
     /// auto is bf16 on a GPU that computes it, else f32.
     #[arg(long, default_value = "auto")]
@@ -45,7 +45,7 @@ impl ModelArgs {
         }
     }
 
-    /// Loads the model, and warns where its masks mean nothing.
+    /// Loads the model, and warns if it is untrained.
     ///
     /// # Errors
     /// A device that is not there, or what [`Segmenter::load_as`] finds.

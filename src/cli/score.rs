@@ -1,6 +1,6 @@
 //! `mllmseg score`: a benchmark's numbers for predictions from anywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use mllmseg::data::metrics::Protocol;
@@ -27,7 +27,7 @@ pub struct BenchmarkArgs {
     #[arg(long, value_name = "NAME")]
     split_by: Option<String>,
     /// standard: every expression; released: as the published scripts count
-    #[arg(long, default_value = "standard", value_parser = parse_protocol)]
+    #[arg(long, default_value_t)]
     protocol: Protocol,
     /// Only the first N expressions
     #[arg(long, value_name = "N")]
@@ -40,7 +40,7 @@ pub struct BenchmarkArgs {
     pub report: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 impl BenchmarkArgs {
@@ -64,7 +64,6 @@ impl BenchmarkArgs {
         Ok(benchmark)
     }
 
-    /// What the library wants to know.
     fn options(&self) -> BenchmarkOptions {
         BenchmarkOptions {
             dataset: self.dataset,
@@ -81,18 +80,10 @@ impl BenchmarkArgs {
     }
 }
 
-fn parse_protocol(name: &str) -> Result<Protocol, String> {
-    match name {
-        "standard" => Ok(Protocol::Standard),
-        "released" => Ok(Protocol::Released),
-        other => Err(format!("expected standard or released, found {other:?}")),
-    }
-}
-
 /// Score predictions from anywhere; no image is needed
 ///
-/// FILE.json is a list with an entry for each expression: {"ref_id": 1, "sent_id": 2,
-/// "segmentation": {"size": [height, width], "counts": "..."}, "rejected": false}.
+/// FILE has JSON lines, one for each expression, or one JSON list of the same entries:
+/// {"ref_id": 1, "sent_id": 2, "segmentation": {"size": [height, width], "counts": "..."}, "rejected": false}
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
     #[command(flatten)]
@@ -113,32 +104,35 @@ pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let selection = benchmark.selection()?;
     let evaluation = score(&selection, &arguments.predictions, arguments.allow_missing)?;
-    if let Some(dir) = &arguments.benchmark.report {
-        let page = report::write(dir, &selection, &evaluation, &arguments.predictions)?;
-        eprintln!("The report is {}", page.display());
-    }
-    print_evaluation(&selection, &evaluation, arguments.benchmark.json)
+    finish(&arguments.benchmark, &selection, &evaluation, Some(&arguments.predictions))
 }
 
-/// Prints the numbers as JSON, or as a table beside the paper's.
-pub fn print_evaluation(
+/// Writes the report, and prints the numbers as JSON or as a table beside the paper's.
+///
+/// # Errors
+/// If the report cannot be written.
+pub fn finish(
+    arguments: &BenchmarkArgs,
     selection: &Selection,
     evaluation: &Evaluation,
-    json: bool,
+    predictions: Option<&Path>,
 ) -> Result<(), CliError> {
+    if let (Some(dir), Some(predictions)) = (&arguments.report, predictions) {
+        let page = report::write(dir, selection, evaluation, predictions)?;
+        eprintln!("The report is {}", page.display());
+    }
     let summary = &evaluation.summary;
-    if json {
+    if arguments.json {
         println!("{}", serde_json::to_string_pretty(summary)?);
         return Ok(());
     }
-    let options = selection.benchmark().options();
-    let protocol = options.protocol;
     println!(
-        "{} {} (split by {}){}, protocol {protocol}: {} expressions",
+        "{} {} (split by {}){}, protocol {}: {} expressions",
         summary.dataset,
         summary.split,
         summary.split_by,
         report::scored_as(summary, ", "),
+        arguments.protocol,
         summary.numbers.n()
     );
     let paper = selection.benchmark().published();

@@ -1,4 +1,4 @@
-//! Which expressions are asked, and the truth of each.
+//! Which expressions are asked, and the annotated mask of each.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::{
-    Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferError, ReferItem, Skipped,
-    Split,
+    Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferItem, Skipped, Split,
 };
 
 use super::EvalError;
@@ -131,9 +130,9 @@ pub struct Place {
     pub expression: usize,
 }
 
-/// What is right.
+/// The annotation of an expression.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Truth {
+pub struct GroundTruth {
     /// The target's mask at the image's size, several targets united; `None` without a target.
     pub mask: Option<Bitmap>,
     /// The annotation's box `[x, y, width, height]` in pixels, several enclosed.
@@ -154,11 +153,11 @@ impl<'d> Selection<'d> {
     fn new(benchmark: &'d Benchmark, mut items: Vec<ReferItem<'d>>) -> Self {
         let mut places = HashMap::new();
         let mut left = benchmark.options.limit.unwrap_or(usize::MAX);
+        let of_image = match benchmark.options.protocol {
+            Protocol::Standard => usize::MAX,
+            Protocol::Released => 1,
+        };
         for item in &mut items {
-            let of_image = match benchmark.options.protocol {
-                Protocol::Standard => usize::MAX,
-                Protocol::Released => 1,
-            };
             let mut asked = 0;
             item.expressions.retain(|expression| {
                 let key = (expression.ref_id, expression.sent_id);
@@ -245,32 +244,24 @@ impl<'d> Selection<'d> {
         Ok(self.benchmark.data.image_path(item.image)?)
     }
 
-    /// The truth of an expression.
+    /// The annotated mask and box of an expression.
     ///
     /// The published scripts ([`Protocol::Released`]) call an expression with an empty mask one
     /// without a target; the standard goes by the annotations named.
     ///
     /// # Errors
-    /// [`EvalError::Annotation`] for an annotation that is no mask of its image.
-    pub fn truth(&self, item: &ReferItem, expression: &Expression) -> Result<Truth, EvalError> {
+    /// [`ReferError::Annotation`](mllmseg_data::refer::ReferError::Annotation) for an annotation that is not a mask of its image.
+    pub fn ground_truth(&self, place: Place) -> Result<GroundTruth, EvalError> {
+        let (item, expression) = self.expression(place);
         if expression.no_target() {
-            return Ok(Truth { mask: None, annotated_box: None });
+            return Ok(GroundTruth { mask: None, annotated_box: None });
         }
         let data = &self.benchmark.data;
-        let mut mask = data.mask(item.image, expression.targets).map_err(named)?;
+        let mut mask = data.mask(item.image, expression.targets)?;
         let annotated_box = data.annotated_box(expression.targets, mask.as_ref())?;
         if self.benchmark.options.protocol == Protocol::Released {
             mask = mask.filter(|mask| !mask.is_empty());
         }
-        Ok(Truth { mask, annotated_box })
-    }
-}
-
-fn named(error: ReferError) -> EvalError {
-    match error {
-        ReferError::Annotation { annotation, image_id, source } => {
-            EvalError::Annotation { annotation, image_id, source }
-        }
-        other => other.into(),
+        Ok(GroundTruth { mask, annotated_box })
     }
 }

@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use mllmseg_data::files::FileError;
 use sha2::{Digest, Sha256};
-
-use super::EvalError;
 
 /// Blocks read of each file, evenly spread, and their length in bytes.
 const BLOCKS: u64 = 64;
@@ -17,21 +16,21 @@ const BLOCK_BYTES: u64 = 16 << 10;
 ///
 /// # Errors
 /// If the folder or a file in it cannot be read.
-pub(super) fn of_checkpoint(dir: &Path) -> Result<String, EvalError> {
+pub(super) fn of_checkpoint(dir: &Path) -> Result<String, FileError> {
     let mut hash = Sha256::new();
     for path in files_in(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut file = File::open(&path).map_err(EvalError::io(&path))?;
-        let length = file.metadata().map_err(EvalError::io(&path))?.len();
+        let mut file = File::open(&path).map_err(FileError::at(&path))?;
+        let length = file.metadata().map_err(FileError::at(&path))?.len();
         hash.update(format!("{}:{name}:{length}\n", name.len()));
         for block in 0..BLOCKS.min(length.div_ceil(BLOCK_BYTES)) {
             let start = match length.checked_sub(BLOCKS * BLOCK_BYTES) {
                 None => block * BLOCK_BYTES,
                 Some(beyond) => block * BLOCK_BYTES + beyond * block / (BLOCKS - 1),
             };
-            file.seek(SeekFrom::Start(start)).map_err(EvalError::io(&path))?;
+            file.seek(SeekFrom::Start(start)).map_err(FileError::at(&path))?;
             let mut bytes = Vec::new();
-            (&mut file).take(BLOCK_BYTES).read_to_end(&mut bytes).map_err(EvalError::io(&path))?;
+            (&mut file).take(BLOCK_BYTES).read_to_end(&mut bytes).map_err(FileError::at(&path))?;
             hash.update(&bytes);
         }
     }
@@ -40,11 +39,11 @@ pub(super) fn of_checkpoint(dir: &Path) -> Result<String, EvalError> {
 }
 
 /// Weights, configuration and tokenizer, by name.
-fn files_in(dir: &Path) -> Result<Vec<PathBuf>, EvalError> {
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     const KINDS: [&str; 5] = ["safetensors", "bin", "json", "model", "txt"];
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).map_err(EvalError::io(dir))? {
-        let path = entry.map_err(EvalError::io(dir))?.path();
+    for entry in fs::read_dir(dir).map_err(FileError::at(dir))? {
+        let path = entry.map_err(FileError::at(dir))?.path();
         let kind = path.extension().and_then(|kind| kind.to_str());
         if path.is_file() && kind.is_some_and(|kind| KINDS.contains(&kind)) {
             files.push(path);

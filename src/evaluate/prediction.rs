@@ -1,25 +1,30 @@
-//! The predictions file: one JSON list with an entry for each expression.
+//! Predictions files: JSON lines, one for each expression.
 //!
 //! ```json
-//! [{"ref_id": 1, "sent_id": 2, "segmentation": {"size": [480, 640], "counts": "..."}, "rejected": false}]
+//! {"ref_id": 1, "sent_id": 2, "segmentation": {"size": [480, 640], "counts": "..."}, "rejected": false}
 //! ```
 //!
-//! `rejected` is false where it is not written, and other keys are ignored. Files written by
-//! [`evaluate`](super::evaluate) have a `score` too, and say in their first entry, under
-//! `mllmseg`, how they were made.
+//! `rejected` is false where it is absent, and other keys are ignored. Files of
+//! [`evaluate`](super::evaluate) have a `score` too, and their first line says under `mllmseg` how
+//! they were made. One JSON list of the same entries is read as well, and [`write_list`] writes it.
 
-use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
+use mllmseg_data::files::{FileError, NewFile};
 use mllmseg_data::mask::EncodedRle;
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::for_each_record;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::EvalError;
 
-/// One answer.
+/// The longest line in bytes, far above any mask's.
+const MAX_LINE: u64 = 64 << 20;
+
+/// The answer to one expression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// How the file was made, in the first entry of files written here.
@@ -36,11 +41,7 @@ pub struct Prediction {
     #[serde(default)]
     pub rejected: bool,
     /// Mean probability inside the mask.
-    #[serde(
-        default,
-        deserialize_with = "number_or_nothing",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
     /// Whether the expression could not be asked (no words, or a reserved token).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -52,7 +53,7 @@ pub struct Prediction {
 pub struct MadeBy {
     /// A fingerprint of the checkpoint's files.
     pub checkpoint: String,
-    /// The number type computed in.
+    /// The dtype of the computation.
     pub dtype: String,
     /// The data set.
     pub dataset: String,
@@ -65,28 +66,56 @@ pub struct MadeBy {
 }
 
 impl MadeBy {
-    /// The first thing that differs, and how.
-    pub(super) fn difference(&self, found: &Self) -> Option<(&'static str, String, String)> {
-        let protocols = [self, found].map(|label| label.protocol.to_string());
-        let [protocol, other_protocol] = &protocols;
-        let fields = [
-            ("dataset", &self.dataset, &found.dataset),
-            ("split_by", &self.split_by, &found.split_by),
-            ("split", &self.split, &found.split),
-            ("protocol", protocol, other_protocol),
-            ("dtype", &self.dtype, &found.dtype),
-            ("checkpoint fingerprint", &self.checkpoint, &found.checkpoint),
-        ];
-        let (field, expected, found) = fields.into_iter().find(|(_, a, b)| a != b)?;
-        Some((field, expected.clone(), found.clone()))
+    /// [`EvalError::OtherRun`] with the first difference between this run and the file at `path`.
+    pub(super) fn check_same(&self, found: &Self, path: &Path) -> Result<(), EvalError> {
+        let fields = |label: &Self| {
+            [
+                ("dataset", label.dataset.clone()),
+                ("split_by", label.split_by.clone()),
+                ("split", label.split.clone()),
+                ("protocol", label.protocol.to_string()),
+                ("dtype", label.dtype.clone()),
+                ("checkpoint fingerprint", label.checkpoint.clone()),
+            ]
+        };
+        for ((field, expected), (_, found)) in fields(self).into_iter().zip(fields(found)) {
+            if expected != found {
+                return Err(EvalError::OtherRun { path: path.to_owned(), field, expected, found });
+            }
+        }
+        Ok(())
     }
 }
 
-/// Calls `visit` with every entry of a predictions file; the file is never in memory as a whole.
+/// A number, or nothing where another program has something else under this key.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_f64())
+}
+
+/// Calls `visit` with every entry of a predictions file, JSON lines or one JSON list. The file is
+/// never in memory as a whole.
 ///
 /// # Errors
-/// If the file is not such a list (the error names the entry), or what `visit` returns.
+/// If the file is neither (the error names the entry), and what `visit` returns.
 pub fn read_predictions(
+    path: &Path,
+    visit: impl FnMut(Prediction) -> Result<(), EvalError>,
+) -> Result<(), EvalError> {
+    let mut file = BufReader::new(File::open(path).map_err(FileError::at(path))?);
+    loop {
+        let ready = file.fill_buf().map_err(FileError::at(path))?;
+        match ready.trim_ascii_start().first() {
+            None if !ready.is_empty() => {
+                let blank = ready.len();
+                file.consume(blank);
+            }
+            Some(b'[') | None => return read_list(path, visit), // an empty file is a list cut short
+            Some(_) => return read_lines(path, LastLine::Whole, visit),
+        }
+    }
+}
+
+fn read_list(
     path: &Path,
     mut visit: impl FnMut(Prediction) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
@@ -103,50 +132,108 @@ pub fn read_predictions(
     }
 }
 
-/// A number, or nothing where other programs keep something else under this name.
-fn number_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    struct Number;
+/// What the last line of a file may be.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum LastLine {
+    /// As every other line.
+    Whole,
+    /// Torn by a kill or a power cut; then it is dropped.
+    MayBeTorn,
+}
 
-    impl<'de> Visitor<'de> for Number {
-        type Value = Option<f64>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("anything")
+/// [`read_predictions`] for JSON lines.
+pub(super) fn read_lines(
+    path: &Path,
+    last: LastLine,
+    mut visit: impl FnMut(Prediction) -> Result<(), EvalError>,
+) -> Result<(), EvalError> {
+    let mut file = BufReader::new(File::open(path).map_err(FileError::at(path))?);
+    let mut header: Option<MadeBy> = None;
+    let mut bytes = Vec::new();
+    for line in 1u64.. {
+        bytes.clear();
+        let mut limited = (&mut file).take(MAX_LINE);
+        limited.read_until(b'\n', &mut bytes).map_err(FileError::at(path))?;
+        let at_end = file.fill_buf().map_err(FileError::at(path))?.is_empty();
+        let torn = at_end && last == LastLine::MayBeTorn;
+        let failed = |detail| {
+            let detail = format!("line {line}: {detail}; correct the line or delete the file");
+            Err(EvalError::Predictions { path: path.to_owned(), detail })
+        };
+        let json = bytes.trim_ascii();
+        match serde_json::from_slice::<Prediction>(json) {
+            _ if bytes.len() as u64 == MAX_LINE => {
+                return failed(format!("longer than {MAX_LINE} bytes"));
+            }
+            _ if json.is_empty() => {}
+            _ if torn && !bytes.ends_with(b"\n") => {}
+            Ok(mut entry) => {
+                entry.made_by = entry.made_by.or(header.take());
+                visit(entry)?;
+            }
+            Err(error) => match serde_json::from_slice::<Header>(json) {
+                Ok(found) if line == 1 => header = Some(found.mllmseg),
+                _ if torn => {}
+                _ => return failed(error.to_string().replace(" at line 1 column", " at column")),
+            },
         }
-        fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-            Ok(Some(number))
-        }
-        fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-            Ok(Some(number as f64))
-        }
-        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-            Ok(Some(number as f64))
-        }
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(None)
+        if at_end {
+            break;
         }
     }
+    Ok(())
+}
 
-    deserializer.deserialize_any(Number)
+/// The first line of an unfinished file by version 0.1.0; now the first entry holds the label.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    mllmseg: MadeBy,
+}
+
+/// Writes one line.
+pub(super) fn write_line(file: &mut impl Write, entry: &Prediction) -> io::Result<()> {
+    serde_json::to_writer(&mut *file, entry)?;
+    file.write_all(b"\n")
+}
+
+/// Writes the predictions of a file as one JSON list to `list`, which appears whole.
+///
+/// # Errors
+/// As [`read_predictions`], and if `list` cannot be written.
+pub fn write_list(predictions: &Path, list: &Path) -> Result<(), EvalError> {
+    let mut file = NewFile::create(list)?;
+    let mut before = "[\n";
+    read_predictions(predictions, |entry| {
+        let json = serde_json::to_string(&entry).map_err(io::Error::from);
+        let written = json.and_then(|json| write!(file, "{before}{json}"));
+        before = ",\n";
+        Ok(written.map_err(FileError::at(list))?)
+    })?;
+    file.write_all(b"\n]\n").map_err(FileError::at(list))?;
+    Ok(file.finish()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LINE: &str = r#"{"ref_id":1,"sent_id":2,"segmentation":{"size":[1,2],"counts":[2]}}"#;
+
+    fn read(text: &str, last: LastLine) -> Result<usize, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        let mut count = 0;
+        let visit = |_| {
+            count += 1;
+            Ok(())
+        };
+        let read = match last {
+            LastLine::Whole => read_predictions(file.path(), visit),
+            LastLine::MayBeTorn => read_lines(file.path(), last, visit),
+        };
+        read.map(|()| count).map_err(|error| error.to_string())
+    }
 
     #[test]
     fn other_programs_keys_are_ignored() {
@@ -158,6 +245,34 @@ mod tests {
             let entry: Prediction = serde_json::from_str(&json).unwrap();
             assert_eq!((entry.ref_id, entry.sent_id, entry.rejected), (1, 2, false));
             assert_eq!(entry.score, (score == "0.5").then_some(0.5));
+        }
+    }
+
+    #[test]
+    fn lines_and_a_list_are_read() {
+        let half = &LINE[..30];
+        for text in [
+            format!("{LINE}\n{LINE}\n"),
+            format!(" \n\n{LINE}\r\n{LINE}"),
+            format!("\n [{LINE},{LINE}]"),
+        ] {
+            assert_eq!(read(&text, LastLine::Whole), Ok(2), "{text}");
+        }
+        for (text, entries) in [
+            (format!("{LINE}\n{LINE}"), 1), // cut before the end of the line, so it may be torn
+            (format!("{LINE}\n{half}"), 1),
+            (format!("{LINE}\n{half}\n"), 1),
+            (String::new(), 0),
+        ] {
+            assert_eq!(read(&text, LastLine::MayBeTorn), Ok(entries), "{text}");
+        }
+        for (text, last, says) in [
+            (format!("{LINE}\n{half}"), LastLine::Whole, "line 2: EOF"),
+            (format!("{LINE}\n{half}\n{LINE}\n"), LastLine::MayBeTorn, "line 2: EOF"),
+            ("{}".into(), LastLine::Whole, "line 1: missing field `ref_id`"),
+        ] {
+            let error = read(&text, last).unwrap_err();
+            assert!(error.contains(says), "{error}");
         }
     }
 }

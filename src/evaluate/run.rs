@@ -1,110 +1,142 @@
 //! A checkpoint's answers, image by image.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use image::RgbImage;
+use mllmseg_data::image::ImageError;
 use mllmseg_data::mask::probability::mask_from_probabilities;
 use mllmseg_data::mask::{Bitmap, Rle};
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::prompt::check_expression;
+use mllmseg_data::refer::ReferItem;
 use rayon::prelude::*;
 
-use super::ahead::ImagesAhead;
 use super::journal::Journal;
-use super::summary::Tally;
-use super::{EvalError, Evaluation, MadeBy, Place, Prediction, Selection, fingerprint};
+use super::summary::Results;
+use super::{
+    EvalError, Evaluation, GroundTruth, MadeBy, Place, Prediction, Selection, fingerprint,
+};
 use crate::segmenter::{MaskPrediction, SegmentError, Segmenter};
 
-/// Images answered by the device and not yet scored.
+/// Images that wait between two steps of the pipeline.
 const WAITING: usize = 2;
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions<'a> {
-    /// The folder that the segmenter was loaded from.
-    pub checkpoint: &'a Path,
     /// Where the answers go.
     pub predictions: Option<&'a Path>,
-    /// Whether to go on with the answers that an interrupted run left there.
+    /// Whether to keep the answers that an interrupted run left there.
     pub resume: bool,
 }
 
-/// Follows a run.
-pub trait Watch: Send {
-    /// The run begins with `done` of `total` expressions.
-    fn begin(&mut self, done: usize, total: usize);
-    /// One more image is done, which makes `done` expressions and this cIoU in percent.
-    fn advance(&mut self, done: usize, ciou: Option<f64>);
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Expressions that are done.
+    pub done: usize,
+    /// All expressions.
+    pub total: usize,
+    /// cIoU so far, in percent.
+    pub ciou: Option<f64>,
 }
 
-/// Asks a model every expression of a selection: each image is encoded once, pictures are decoded
-/// ahead on all cores, and answers are scored while the device is busy with the next image.
+/// Asks a model every expression of a selection. Each image is encoded once; images are decoded
+/// ahead on all cores, and answers are scored while the device computes the next image.
 ///
 /// Expressions that cannot be asked (no words, or a reserved token) count with an empty mask.
+/// `watch` is called before the first image, and after each.
 ///
 /// # Errors
 /// If an image is missing (before anything is computed), damaged or not of its annotated size, if
-/// the model fails, or if the predictions file cannot be written or gone on with. Answers so far
-/// stay in the journal.
+/// the model fails, or if the predictions file cannot be written or resumed. Answers so far stay in
+/// the journal.
 pub fn evaluate(
     segmenter: &Segmenter,
     selection: &Selection,
     options: RunOptions,
-    watch: &mut dyn Watch,
+    watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Evaluation, EvalError> {
-    let paths: Vec<PathBuf> = selection
-        .items()
-        .iter()
-        .map(|item| selection.image_path(item))
-        .collect::<Result<_, _>>()?;
-    let mut tally = Tally::new(selection);
-    let (mut journal, done) = open_journal(segmenter, selection, options, &mut tally)?;
-    let pending: Vec<usize> = (0..paths.len()).filter(|item| !done.contains(item)).collect();
-    let images =
-        pending.iter().map(|&item| (paths[item].clone(), selection.items()[item].image.clone()));
-    watch.begin(tally.outcomes.len(), selection.len());
-    let (answers, receiver) = sync_channel(WAITING);
-    thread::scope(|scope| {
-        let scorer = Scorer { selection, tally: &mut tally, journal: journal.as_mut(), watch };
-        let scoring = scope.spawn(move || scorer.run(receiver));
-        let asked = ask_all(segmenter, selection, &pending, images, answers);
+    for item in selection.items() {
+        selection.image_path(item)?;
+    }
+    let mut results = Results::new(selection);
+    let (journal, done) = open_journal(segmenter, selection, options, &mut results)?;
+    let pending: Vec<usize> =
+        (0..selection.items().len()).filter(|item| !done.contains(item)).collect();
+    let mut scorer = Scorer { selection, results, journal, watch };
+    scorer.report();
+    let scorer = thread::scope(|scope| {
+        let (send_images, images) = sync_channel(WAITING);
+        let (send_answers, answers) = sync_channel(WAITING);
+        let pending = &pending;
+        scope.spawn(move || decode_all(selection, pending, send_images));
+        let scoring = scope.spawn(move || scorer.run(answers));
+        let asked = ask_all(segmenter, selection, pending, images, send_answers);
         let scored = scoring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // When scoring fails, asking merely stops.
-        scored.and(asked)
+        scored.and_then(|scorer| asked.map(|()| scorer))
     })?;
-    if let Some(journal) = journal {
+    if let Some(journal) = scorer.journal {
         journal.finish()?;
     }
-    Ok(tally.finish(selection))
+    Ok(scorer.results.finish(selection))
 }
 
 fn open_journal(
     segmenter: &Segmenter,
     selection: &Selection,
     options: RunOptions,
-    tally: &mut Tally,
+    results: &mut Results,
 ) -> Result<(Option<Journal>, HashSet<usize>), EvalError> {
     let Some(predictions) = options.predictions else {
         return Ok((None, HashSet::new()));
     };
     let benchmark = selection.benchmark().options();
     let label = MadeBy {
-        checkpoint: fingerprint::of_checkpoint(options.checkpoint)?,
+        checkpoint: fingerprint::of_checkpoint(segmenter.folder())?,
         dtype: segmenter.model().dtype().name().to_string(),
         dataset: benchmark.dataset.to_string(),
         split: benchmark.split.to_string(),
         split_by: benchmark.split_by().to_owned(),
         protocol: benchmark.protocol,
     };
-    if options.resume {
-        let (journal, done) = Journal::resume(predictions, &label, selection, tally)?;
-        Ok((Some(journal), done))
-    } else {
-        Ok((Some(Journal::begin(predictions, &label)?), HashSet::new()))
+    let (journal, done) = match options.resume {
+        true => Journal::resume(predictions, label, selection, results)?,
+        false => (Journal::begin(predictions, label)?, HashSet::new()),
+    };
+    Ok((Some(journal), done))
+}
+
+type Image = Result<RgbImage, EvalError>;
+
+/// Decodes images on all cores and sends them in order, until the receiver is gone.
+fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image>) {
+    for part in pending.chunks(rayon::current_num_threads()) {
+        let decode = |&item: &usize| read_image(selection, &selection.items()[item]);
+        let decoded: Vec<Image> = part.par_iter().map(decode).collect();
+        for image in decoded {
+            if images.send(image).is_err() {
+                return;
+            }
+        }
     }
+}
+
+/// The pixels of an item's image in the orientation of the annotations, and of the annotated size.
+pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
+    let path = selection.image_path(item)?;
+    let orientation = selection.benchmark().options().dataset.orientation();
+    // A decoder that panics must not end the program.
+    let read = catch_unwind(AssertUnwindSafe(|| item.image.read(&path, orientation)));
+    Ok(read.unwrap_or_else(|_| {
+        let (name, reason) = (path.display().to_string(), "the decoder panicked".into());
+        Err(ImageError::Damaged { name, format: "image", reason }.into())
+    })?)
 }
 
 /// The answers for one image: `None` for an expression that cannot be asked.
@@ -117,18 +149,13 @@ fn ask_all(
     segmenter: &Segmenter,
     selection: &Selection,
     pending: &[usize],
-    images: impl Iterator<Item = (PathBuf, mllmseg_data::refer::ImageInfo)>,
+    images: Receiver<Image>,
     answers: SyncSender<Answers>,
 ) -> Result<(), EvalError> {
-    let orientation = selection.benchmark().options().dataset.orientation();
-    for (&item, image) in pending.iter().zip(ImagesAhead::new(images, orientation)) {
+    for (&item, image) in pending.iter().zip(images) {
         let of_image = &selection.items()[item];
         let texts: Vec<&str> = of_image.expressions.iter().map(|asked| asked.text).collect();
-        let masks = ask(segmenter, &image?, &texts).map_err(|source| EvalError::Segment {
-            image_id: of_image.image.id,
-            file_name: of_image.image.file_name.to_string(),
-            source: Box::new(source),
-        })?;
+        let masks = ask(segmenter, &image?, &texts).map_err(|error| failed(of_image, error))?;
         if answers.send(Answers { item, masks }).is_err() {
             break; // scoring has failed and says why
         }
@@ -141,76 +168,79 @@ fn ask(
     image: &RgbImage,
     texts: &[&str],
 ) -> Result<Vec<Option<MaskPrediction>>, SegmentError> {
-    let askable: Vec<bool> =
-        texts.iter().map(|text| check_expression(segmenter.tokenizer(), text).is_ok()).collect();
-    let asked: Vec<&str> =
-        texts.iter().zip(&askable).filter_map(|(text, askable)| askable.then_some(*text)).collect();
+    let askable = |text: &&str| check_expression(segmenter.tokenizer(), text).is_ok();
+    let asked: Vec<&str> = texts.iter().copied().filter(askable).collect();
     let mut masks = segmenter.encode(image)?.segment_all(&asked)?.into_iter();
-    Ok(askable.into_iter().map(|askable| if askable { masks.next() } else { None }).collect())
+    Ok(texts.iter().map(|text| askable(text).then(|| masks.next()).flatten()).collect())
+}
+
+fn failed(item: &ReferItem, source: SegmentError) -> EvalError {
+    EvalError::Segment {
+        image_id: item.image.id,
+        file_name: item.image.file_name.to_string(),
+        source: Box::new(source),
+    }
 }
 
 /// What follows the device: masks, run lengths, scores, the journal.
 struct Scorer<'a, 'd> {
     selection: &'a Selection<'d>,
-    tally: &'a mut Tally,
-    journal: Option<&'a mut Journal>,
-    watch: &'a mut dyn Watch,
+    results: Results,
+    journal: Option<Journal>,
+    watch: &'a mut (dyn FnMut(Progress) + Send),
 }
 
 impl Scorer<'_, '_> {
-    fn run(mut self, answers: Receiver<Answers>) -> Result<(), EvalError> {
+    fn run(mut self, answers: Receiver<Answers>) -> Result<Self, EvalError> {
         for Answers { item, masks } in answers {
             let selection = self.selection;
             let scored: Vec<_> = masks
                 .into_par_iter()
                 .enumerate()
-                .map(|(expression, mask)| score_one(selection, Place { item, expression }, mask))
+                .map(|(expression, mask)| entry_of(selection, Place { item, expression }, mask))
                 .collect();
             let mut entries = Vec::with_capacity(scored.len());
-            for one in scored {
-                let (judged, entry) = one?;
-                self.tally.add(judged);
-                self.tally.unasked += usize::from(entry.unasked);
+            for (expression, one) in scored.into_iter().enumerate() {
+                let (entry, mask, truth) = one?;
+                let place = Place { item, expression };
+                self.results.add(selection, place, &entry, &mask, &truth)?;
                 entries.push(entry);
             }
             if let Some(journal) = &mut self.journal {
-                journal.append(&entries)?;
+                journal.append(entries)?;
             }
-            let done = self.tally.outcomes.len();
-            self.watch.advance(done, self.tally.scores.ciou());
+            self.report();
         }
-        Ok(())
+        Ok(self)
+    }
+
+    fn report(&mut self) {
+        let Results { scores, outcomes, .. } = &self.results;
+        let (done, total) = (outcomes.len(), self.selection.len());
+        (self.watch)(Progress { done, total, ciou: scores.ciou() });
     }
 }
 
-type Scored = ((super::Scores, super::Outcome), Prediction);
-
-fn score_one(
+/// An answer's entry and mask, and the annotation to compare it with.
+fn entry_of(
     selection: &Selection,
     place: Place,
     answer: Option<MaskPrediction>,
-) -> Result<Scored, EvalError> {
+) -> Result<(Prediction, Bitmap, GroundTruth), EvalError> {
     let (item, expression) = selection.expression(place);
-    let failed = |source| EvalError::Segment {
-        image_id: item.image.id,
-        file_name: item.image.file_name.to_string(),
-        source: Box::new(source),
-    };
     let protocol = selection.benchmark().options().protocol;
     let size = (item.image.height as usize, item.image.width as usize);
-    let mask = scored_mask(answer.as_ref(), size, protocol).map_err(failed)?;
-    let rejected = answer.as_ref().is_some_and(|answer| answer.rejected);
-    let judged = selection.judge(place, &mask, rejected)?;
+    let mask = scored_mask(answer.as_ref(), size, protocol).map_err(|error| failed(item, error))?;
     let entry = Prediction {
         made_by: None,
         ref_id: expression.ref_id,
         sent_id: expression.sent_id,
         segmentation: Rle::from_bitmap(&mask).into(),
-        rejected,
+        rejected: answer.as_ref().is_some_and(|answer| answer.rejected),
         score: answer.as_ref().map(|answer| f64::from(answer.score)),
         unasked: answer.is_none(),
     };
-    Ok((judged, entry))
+    Ok((entry, mask, selection.ground_truth(place)?))
 }
 
 /// The mask that the protocol scores.

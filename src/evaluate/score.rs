@@ -8,8 +8,8 @@ use mllmseg_data::metrics::Protocol;
 use rayon::prelude::*;
 
 use super::read_predictions;
-use super::summary::Tally;
-use super::{EvalError, Evaluation, MadeBy, Outcome, Place, Prediction, Scores, Selection};
+use super::summary::Results;
+use super::{EvalError, Evaluation, MadeBy, Outcome, Place, Prediction, Selection};
 
 /// Predictions that are decoded at a time; their masks are in memory together.
 const BATCH: usize = 128;
@@ -26,7 +26,7 @@ pub fn score(
     predictions: &Path,
     allow_missing: bool,
 ) -> Result<Evaluation, EvalError> {
-    let mut tally = Tally::new(selection);
+    let mut results = Results::new(selection);
     let mut batch = Batch::new(selection, predictions);
     let mut seen = HashSet::new();
     read_predictions(predictions, |entry| {
@@ -41,15 +41,15 @@ pub fn score(
             return Err(complain("a second entry for this expression; remove one".into()));
         }
         match asked {
-            Some(place) => batch.push(place, entry, &mut tally),
+            Some(place) => batch.push(place, entry, &mut results),
             None => Ok(()), // asked by the standard protocol, without a limit
         }
     })?;
-    batch.flush(&mut tally)?;
+    batch.flush(&mut results)?;
     if !allow_missing {
-        check_complete(selection, predictions, &tally.outcomes)?;
+        check_complete(selection, predictions, &results.outcomes)?;
     }
-    Ok(tally.finish(selection))
+    Ok(results.finish(selection))
 }
 
 /// Entries on their way into the sums: scored in parallel, so many at a time.
@@ -70,7 +70,7 @@ impl<'s> Batch<'s> {
         &mut self,
         place: Place,
         entry: Prediction,
-        tally: &mut Tally,
+        results: &mut Results,
     ) -> Result<(), EvalError> {
         let by = entry.made_by.as_ref().map(|label| label.protocol);
         if by == Some(Protocol::Standard) {
@@ -86,35 +86,25 @@ impl<'s> Batch<'s> {
         if self.entries.len() < BATCH {
             return Ok(());
         }
-        self.flush(tally)
+        self.flush(results)
     }
 
-    pub(super) fn flush(&mut self, tally: &mut Tally) -> Result<(), EvalError> {
-        let judge = |(place, entry): &(Place, Prediction)| {
-            judge_entry(self.selection, self.path, *place, entry)
+    pub(super) fn flush(&mut self, results: &mut Results) -> Result<(), EvalError> {
+        let compared = |(place, entry): &(Place, Prediction)| {
+            let mask = decode(self.selection, self.path, *place, entry)?;
+            Ok((mask, self.selection.ground_truth(*place)?))
         };
-        let judged: Vec<_> = self.entries.par_iter().map(judge).collect();
-        for one in judged {
-            tally.add(one?); // the first of the file that fails
+        let masks: Vec<Result<_, EvalError>> = self.entries.par_iter().map(compared).collect();
+        for ((place, entry), masks) in self.entries.drain(..).zip(masks) {
+            let (mask, truth) = masks?; // the first of the file that fails
+            results.add(self.selection, place, &entry, &mask, &truth)?;
         }
-        tally.unasked += self.entries.iter().filter(|(_, entry)| entry.unasked).count();
-        self.entries.clear();
         Ok(())
     }
 }
 
-fn judge_entry(
-    selection: &Selection,
-    path: &Path,
-    place: Place,
-    entry: &Prediction,
-) -> Result<(Scores, Outcome), EvalError> {
-    let mask = decode(selection, path, place, entry)?;
-    selection.judge(place, &mask, entry.rejected)
-}
-
 /// The mask of an entry, checked against its image.
-pub(super) fn decode(
+fn decode(
     selection: &Selection,
     path: &Path,
     place: Place,
@@ -138,7 +128,7 @@ pub(super) fn decode(
     Ok(rle.to_bitmap())
 }
 
-/// Ids of one data set mean something else in another.
+/// Ids of one data set have another meaning in another.
 fn check_label(
     selection: &Selection,
     path: &Path,
@@ -148,19 +138,12 @@ fn check_label(
         return Ok(());
     };
     let options = selection.benchmark().options();
-    let fields = [
-        ("dataset", options.dataset.name(), &label.dataset),
-        ("split_by", options.split_by(), &label.split_by),
-    ];
-    match fields.into_iter().find(|(_, asked, found)| asked != found) {
-        None => Ok(()),
-        Some((field, expected, found)) => Err(EvalError::OtherRun {
-            path: path.to_owned(),
-            field,
-            expected: expected.to_owned(),
-            found: found.clone(),
-        }),
+    MadeBy {
+        dataset: options.dataset.to_string(),
+        split_by: options.split_by().to_owned(),
+        ..label.clone()
     }
+    .check_same(label, path)
 }
 
 fn check_complete(
@@ -183,19 +166,16 @@ fn check_complete(
         })
         .collect();
     let more = if missing > examples.len() { ", ..." } else { "" };
-    Err(EvalError::Missing {
-        path: path.to_owned(),
-        asked,
-        missing,
-        examples: examples.join(", ") + more,
-    })
+    let detail = format!(
+        "expected a prediction for each of {asked} expressions, but {missing} have none: {}{more}; \
+         add them, or score what is there with --allow-missing",
+        examples.join(", ")
+    );
+    Err(EvalError::Predictions { path: path.to_owned(), detail })
 }
 
+/// An error that names the expression.
 pub(super) fn prediction_error(path: &Path, entry: &Prediction, detail: String) -> EvalError {
-    EvalError::Prediction {
-        path: path.to_owned(),
-        ref_id: entry.ref_id,
-        sent_id: entry.sent_id,
-        detail,
-    }
+    let detail = format!("ref_id {}, sent_id {}: {detail}", entry.ref_id, entry.sent_id);
+    EvalError::Predictions { path: path.to_owned(), detail }
 }

@@ -1,10 +1,12 @@
-//! The numbers with their label, and how each expression went.
+//! The numbers with their label, and the result of each expression.
 
-use mllmseg_data::refer::{Contradictions, Dataset};
+use mllmseg_data::mask::Bitmap;
+use mllmseg_data::metrics::Answer;
+use mllmseg_data::refer::{Contradictions, Dataset, ReferError};
 use serde::Serialize;
 
-use super::judge::Numbers;
-use super::{Outcome, Scores, Selection};
+use super::scores::Scores;
+use super::{EvalError, GroundTruth, Numbers, Outcome, Place, Prediction, Selection};
 
 /// What `--json` prints. Protocol and numbers stand beside these fields.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,7 +24,7 @@ pub struct Summary {
     /// In percent, with `protocol` and `n`.
     #[serde(flatten)]
     pub numbers: Numbers,
-    /// Image files that were missing and skipped, when that was asked for.
+    /// Missing image files that were skipped, when that was asked for.
     pub missing_images: usize,
     /// Expressions without a prediction, when that was allowed.
     pub missing_predictions: usize,
@@ -42,22 +44,41 @@ pub struct Evaluation {
     pub outcomes: Vec<Outcome>,
 }
 
-/// Sums in the making.
+/// The results of a run so far.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Results {
     pub(super) scores: Scores,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) unasked: usize,
 }
 
-impl Tally {
+impl Results {
     pub(super) fn new(selection: &Selection) -> Self {
-        Self { scores: selection.empty_scores(), outcomes: Vec::new(), unasked: 0 }
+        let benchmark = selection.benchmark();
+        let scores = Scores::new(benchmark.generalized(), benchmark.options().protocol);
+        Self { scores, outcomes: Vec::new(), unasked: 0 }
     }
 
-    pub(super) fn add(&mut self, (scores, outcome): (Scores, Outcome)) {
-        self.scores.merge(&scores);
-        self.outcomes.push(outcome);
+    /// Compares an answer with its annotation. `mask` is the entry's, of the image's size.
+    pub(super) fn add(
+        &mut self,
+        selection: &Selection,
+        place: Place,
+        entry: &Prediction,
+        mask: &Bitmap,
+        truth: &GroundTruth,
+    ) -> Result<(), EvalError> {
+        let image_id = selection.expression(place).0.image.id;
+        let rejected = entry.rejected;
+        let answer = Answer { mask, rejected };
+        // Any number that tells images apart will do.
+        let iou = self.scores.add(image_id as u64, answer, truth).map_err(|source| {
+            let annotation = format!("of ref_id {}, sent_id {}", entry.ref_id, entry.sent_id);
+            ReferError::Annotation { annotation, image_id, source }
+        })?;
+        self.outcomes.push(Outcome { place, iou, rejected, no_target: truth.mask.is_none() });
+        self.unasked += usize::from(entry.unasked);
+        Ok(())
     }
 
     pub(super) fn finish(self, selection: &Selection) -> Evaluation {

@@ -1,21 +1,21 @@
-//! A picture, what goes on inside the model over it, and its mask, side by side: the paper's Figure 4.
+//! An image, the model's activations over it, and its mask, side by side: the paper's Figure 4.
 
-use image::{Rgb, RgbImage, imageops};
+use image::{RgbImage, imageops};
 use mllmseg_data::image::resize_rgb;
 
+use super::colours::{FAINT_INK, INK, PAPER, colour};
+use super::item::{OverlayError, OverlayItem, check};
+use super::masks::enlarge;
+use super::paint::paint;
 use super::text::Type;
-use super::{Mask, OverlayError, OverlayItem, check_mask, colour, enlarge};
-use super::{heat, legend, outline, tint};
+use super::{heat, legend};
 
-/// The longer side of a panel's picture at most, in pixels.
+/// The longest side of a panel's image, in pixels.
 const MAX_PANEL: u32 = 480;
 /// Narrowest panel, for its title's sake.
 const MIN_PANEL: u32 = 220;
-const PAPER: Rgb<u8> = Rgb([250, 250, 250]);
-const INK: Rgb<u8> = Rgb([24, 24, 24]);
-const FAINT_INK: Rgb<u8> = Rgb([105, 105, 105]);
 
-/// A square map of numbers over the whole picture.
+/// A square map of numbers over the whole image.
 #[derive(Clone, Copy, Debug)]
 pub struct HeatMap<'a> {
     /// Written over its panel.
@@ -26,50 +26,47 @@ pub struct HeatMap<'a> {
     pub values: &'a [f32],
 }
 
-/// A picture with its title, as it stands in the figure.
+/// An image with its title, as it stands in the figure.
 struct Panel<'a> {
     title: &'a str,
     note: String,
-    picture: RgbImage,
+    image: RgbImage,
 }
 
 /// Draws `image`, each of `maps` as heat over it, and the mask of `item` side by side, titles above and
 /// the legend of `item` below.
 ///
-/// Panels are at most 480 pixels a side; smaller pictures are enlarged by a whole factor towards it.
+/// Panels are at most 480 pixels a side; smaller images are enlarged by a whole factor towards it.
 ///
 /// # Errors
-/// [`OverlayError::NoPixels`] for an empty picture, [`OverlayError::MaskSize`] for a mask of another
-/// size than the picture's, [`OverlayError::MapSize`] for a map that is not square.
+/// [`OverlayError::NoPixels`] for an empty image, [`OverlayError::MaskSize`] for a mask of another
+/// size than the image's, [`OverlayError::MapSize`] for a map that is not square.
 pub fn draw_figure(
     image: &RgbImage,
     maps: &[HeatMap],
     item: OverlayItem,
 ) -> Result<RgbImage, OverlayError> {
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
-        return Err(OverlayError::NoPixels { width, height });
-    }
-    if let Some(mask) = item.mask {
-        check_mask(mask, width, height, item.caption)?;
-    }
+    check(image, &[item])?;
     let small = fit(image);
-    let size = format!("{width} x {height} pixels");
-    let mut panels = vec![Panel { title: "image", note: size, picture: small.clone() }];
+    let size = format!("{} x {} pixels", image.width(), image.height());
+    let mut panels = vec![Panel { title: "image", note: size, image: small.clone() }];
     for map in maps {
         let side = map.values.len().isqrt();
         if side == 0 || side * side != map.values.len() {
             return Err(OverlayError::MapSize { title: map.title.into(), found: map.values.len() });
         }
-        let picture = heat::lay_over(&small, map.values, side as u32);
-        panels.push(Panel { title: map.title, note: map.note.into(), picture });
+        let image = heat::lay_over(&small, map.values, side as u32);
+        panels.push(Panel { title: map.title, note: map.note.into(), image });
     }
-    let picture = with_mask(&small, image.dimensions(), item);
-    panels.push(Panel { title: "mask", note: "the answer".into(), picture });
+    let mut image = small;
+    if let Some(mask) = item.mask.filter(|_| !item.rejected) {
+        paint(&mut image, &[(mask, colour(0))]);
+    }
+    panels.push(Panel { title: "mask", note: "the answer".into(), image });
     Ok(legend::add_below(side_by_side(&panels), &[item]))
 }
 
-/// The picture at a panel's size.
+/// The image at a panel's size.
 fn fit(image: &RgbImage) -> RgbImage {
     let (width, height) = image.dimensions();
     let longer = width.max(height);
@@ -83,32 +80,8 @@ fn fit(image: &RgbImage) -> RgbImage {
     resize_rgb(image, scaled(width), scaled(height))
 }
 
-/// The mask of a picture of the size `(width, height)` over that picture at a panel's size.
-fn with_mask(panel: &RgbImage, (width, height): (u32, u32), item: OverlayItem) -> RgbImage {
-    let mut picture = panel.clone();
-    let Some(mask) = item.mask.filter(|_| !item.rejected) else {
-        return picture;
-    };
-    // The pixel of the mask that lies under the middle of a pixel of the panel.
-    let under = |place: u32, panel: u32, full: u32| {
-        ((2 * u64::from(place) + 1) * u64::from(full) / (2 * u64::from(panel))) as usize
-    };
-    let (panel_width, panel_height) = panel.dimensions();
-    let places = (0..panel_height).flat_map(|y| (0..panel_width).map(move |x| (x, y)));
-    let values: Vec<u8> = places
-        .map(|(x, y)| {
-            let (row, column) = (under(y, panel_height, height), under(x, panel_width, width));
-            mask.get(row * width as usize + column).copied().unwrap_or(0)
-        })
-        .collect();
-    let mask = Mask { values: &values, width: panel_width as usize, factor: 1 };
-    tint(&mut picture, &mask, colour(0));
-    outline(&mut picture, &mask, colour(0));
-    picture
-}
-
 fn side_by_side(panels: &[Panel]) -> RgbImage {
-    let size = |of: fn(&RgbImage) -> u32| panels.iter().map(|panel| of(&panel.picture)).max();
+    let size = |of: fn(&RgbImage) -> u32| panels.iter().map(|panel| of(&panel.image)).max();
     let width = size(RgbImage::width).unwrap_or(0).max(MIN_PANEL);
     let height = size(RgbImage::height).unwrap_or(0);
     let letters = Type { height: (width as f32 / 18.0).clamp(15.0, 26.0).round() };
@@ -127,23 +100,27 @@ fn side_by_side(panels: &[Panel]) -> RgbImage {
         let (x, below) = (left as f32, margin + (letters.height * 1.2).round());
         letters.draw(&mut canvas, x, margin, &line(letters, panel.title), INK);
         small.draw(&mut canvas, x, below, &line(small, &panel.note), FAINT_INK);
-        imageops::replace(&mut canvas, &panel.picture, i64::from(left), i64::from(top_pixels));
+        imageops::replace(&mut canvas, &panel.image, i64::from(left), i64::from(top_pixels));
     }
     canvas
 }
 
 #[cfg(test)]
 mod tests {
+    use image::Rgb;
+    use mllmseg_data::mask::Bitmap;
+
     use super::*;
 
-    fn item(mask: &[u8]) -> OverlayItem<'_> {
+    fn item(mask: &Bitmap) -> OverlayItem<'_> {
         OverlayItem { caption: "the left half", mask: Some(mask), rejected: false }
     }
 
     #[test]
     fn panels_stand_side_by_side() {
         let image = RgbImage::from_pixel(400, 300, Rgb([90, 90, 90]));
-        let mask: Vec<u8> = (0..400 * 300).map(|i| u8::from(i % 400 < 200)).collect();
+        let mask = (0..400 * 300).map(|i| i % 400 < 200).collect();
+        let mask = Bitmap::from_pixels(300, 400, mask).unwrap();
         let map = HeatMap { title: "T_img1", note: "0 to 1", values: &[0.0, 0.0, 0.0, 1.0] };
         let figure = draw_figure(&image, &[map, map], item(&mask)).unwrap();
         // 400 / 18 = 22 pixels of letters, 18 of small ones: a margin of 13, panels from 13 + 26 + 25.
@@ -163,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_any_shape_make_a_bounded_figure() {
+    fn images_of_any_shape_make_a_bounded_figure() {
         for (width, height) in [(1, 1), (5000, 1), (2, 4000), (1300, 900)] {
             let image = RgbImage::new(width, height);
-            let mask = vec![1; (width * height) as usize];
+            let mask = Bitmap::new(height as usize, width as usize).unwrap();
             let map = HeatMap { title: "T_vl", note: "", values: &[0.5; 1024] };
             let figure = draw_figure(&image, &[map; 3], item(&mask)).unwrap();
             assert!(figure.width() <= 5 * 480 + 6 * 20, "{}", figure.width());
@@ -178,10 +155,11 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let image = RgbImage::new(4, 4);
         let map = HeatMap { title: "T_vl", note: "", values: &[0.0; 5] };
-        let error = draw_figure(&image, &[map], item(&[1; 16])).unwrap_err().to_string();
+        let [mask, other] = [4, 5].map(|side| Bitmap::new(4, side).unwrap());
+        let error = draw_figure(&image, &[map], item(&mask)).unwrap_err().to_string();
         assert!(error.contains("\"T_vl\"") && error.contains('5'), "{error}");
-        let error = draw_figure(&image, &[], item(&[1; 15])).unwrap_err();
-        assert!(matches!(error, OverlayError::MaskSize { found: 15, .. }));
-        assert!(draw_figure(&RgbImage::new(0, 1), &[], item(&[])).is_err());
+        let error = draw_figure(&image, &[], item(&other)).unwrap_err();
+        assert!(matches!(error, OverlayError::MaskSize { found: [4, 5], .. }));
+        assert!(draw_figure(&RgbImage::new(0, 1), &[], item(&mask)).is_err());
     }
 }

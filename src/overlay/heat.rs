@@ -1,4 +1,4 @@
-//! A map of numbers laid over a picture as colours.
+//! A map of numbers over an image as colours.
 
 use image::{ImageBuffer, Luma, Rgb, RgbImage, imageops};
 
@@ -15,7 +15,7 @@ const VIRIDIS: [[u8; 3]; 9] = [
     [170, 220, 50],
     [253, 231, 37],
 ];
-/// Share of the heat's colour in a pixel; the rest is the picture's.
+/// Share of the heat's colour in a pixel; the rest is the image's.
 const HEAT: f32 = 0.65;
 
 /// The colour of a number from 0 to 1.
@@ -30,15 +30,15 @@ fn heat(value: f32) -> [f32; 3] {
     })
 }
 
-/// `picture` in grey under the heat of `values`, a `side x side` map stretched over it bilinearly.
+/// `image` in grey under the heat of `values`, a `side x side` map stretched over it bilinearly.
 ///
-/// The picture keeps its lights and loses its colours: every hue is the map's.
-pub(super) fn lay_over(picture: &RgbImage, values: &[f32], side: u32) -> RgbImage {
-    let (width, height) = picture.dimensions();
+/// The image keeps its brightness and loses its colours: every hue is the map's.
+pub(super) fn lay_over(image: &RgbImage, values: &[f32], side: u32) -> RgbImage {
+    let (width, height) = image.dimensions();
     let value = |x: u32, y: u32| values.get((y * side + x) as usize).copied().unwrap_or(0.0);
     let map = ImageBuffer::from_fn(side, side, |x, y| Luma([value(x, y)]));
     let map = imageops::resize(&map, width, height, imageops::FilterType::Triangle);
-    let grey = imageops::grayscale(picture);
+    let grey = imageops::grayscale(image);
     RgbImage::from_fn(width, height, |x, y| {
         let light = f32::from(grey.get_pixel(x, y).0[0]);
         let colour = heat(map.get_pixel(x, y).0[0]);
@@ -66,9 +66,9 @@ mod tests {
 
     /// Two columns, 0 and 1, over 4 pixels: bilinear weights are 0, 1/4, 3/4, 1.
     #[test]
-    fn a_map_is_stretched_over_the_picture() {
-        let picture = RgbImage::from_pixel(4, 2, Rgb([100; 3]));
-        let drawn = lay_over(&picture, &[0.0, 1.0, 0.0, 1.0], 2);
+    fn a_map_is_stretched_over_the_image() {
+        let image = RgbImage::from_pixel(4, 2, Rgb([100; 3]));
+        let drawn = lay_over(&image, &[0.0, 1.0, 0.0, 1.0], 2);
         // 100 + (253 - 100) * 0.65, and so on; a quarter of the way is the third of nine places.
         assert_eq!(drawn.get_pixel(3, 0).0, [199, 185, 59]);
         assert_eq!(drawn.get_pixel(1, 1).0, [73, 88, 125]);

@@ -1,13 +1,13 @@
-//! The band below the picture: a chip of each mask's colour and the expression beside it.
+//! The band below the image: a chip of each mask's colour and the expression beside it.
 
 use image::{Rgb, RgbImage, imageops};
 
+use super::colours::{FAINT_INK, INK, PAPER, colour};
+use super::item::OverlayItem;
 use super::text::Type;
-use super::{MIN_CANVAS, OverlayItem, colour};
 
-const PAPER: Rgb<u8> = Rgb([250, 250, 250]);
-const INK: Rgb<u8> = Rgb([24, 24, 24]);
-const FAINT_INK: Rgb<u8> = Rgb([105, 105, 105]);
+/// Narrowest overlay in pixels; tiny images are enlarged towards it so that there is something to see.
+pub(super) const MIN_CANVAS: u32 = 320;
 /// Most expressions listed; the rest are counted.
 const MAX_ENTRIES: usize = 64;
 /// Most lines an expression takes.
@@ -15,20 +15,14 @@ const MAX_LINES: usize = 3;
 
 /// One expression, broken into lines.
 struct Entry {
-    /// None for the line that counts what is left out.
-    chip: Option<Chip>,
+    /// Of its chip; none for the line that counts what is left out.
+    colour: Option<Rgb<u8>>,
     lines: Vec<String>,
-    /// Added to the last line, or below it where it does not fit.
+    /// Why there is no mask: after the last line, or below it where it does not fit.
     note: Option<&'static str>,
 }
 
-#[derive(Clone, Copy)]
-struct Chip {
-    colour: Rgb<u8>,
-    crossed_out: bool,
-}
-
-/// Sizes in pixels, all from the size of the picture.
+/// Sizes in pixels, all from the size of the image.
 struct Layout {
     letters: Type,
     line: f32,
@@ -39,8 +33,8 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(width: u32, picture_height: u32) -> Self {
-        let scale = (width as f32 * picture_height as f32).sqrt() / 32.0;
+    fn new(width: u32, image_height: u32) -> Self {
+        let scale = (width as f32 * image_height as f32).sqrt() / 32.0;
         let letters = scale.clamp(17.0, 110.0).min(width as f32 / 18.0);
         let (margin, chip) = ((letters * 0.6).round(), (letters * 0.8).round());
         let text_left = margin + chip + (letters * 0.5).round();
@@ -55,18 +49,17 @@ impl Layout {
     }
 
     fn entry(&self, index: usize, item: &OverlayItem) -> Entry {
-        let found = item.mask.is_some_and(|mask| mask.iter().any(|&value| value != 0));
+        let found = item.mask.is_some_and(|mask| !mask.is_empty());
         let note = match (item.rejected, found) {
             (true, _) => Some("not in the picture"),
             (false, false) => Some("empty mask"),
             (false, true) => None,
         };
-        let chip = Chip { colour: colour(index), crossed_out: note.is_some() };
         let mut lines = self.letters.wrap(item.caption, self.text_width, MAX_LINES);
         if lines.is_empty() {
             lines.push("(no words)".into());
         }
-        Entry { chip: Some(chip), lines, note }
+        Entry { colour: Some(colour(index)), lines, note }
     }
 
     /// Where the note goes: how far right, and whether it needs a line of its own.
@@ -85,9 +78,10 @@ impl Layout {
     }
 
     fn draw(&self, canvas: &mut RgbImage, top: f32, entry: &Entry) {
-        if let Some(chip) = entry.chip {
+        if let Some(colour) = entry.colour {
             let down = (self.letters.height - self.chip) / 2.0;
-            draw_chip(canvas, self.margin as u32, (top + down) as u32, self.chip as u32, chip);
+            let [left, top, side] = [self.margin, top + down, self.chip].map(|x| x as u32);
+            draw_chip(canvas, left, top, side, entry.note.is_none().then_some(colour));
         }
         let mut y = top;
         for line in &entry.lines {
@@ -102,28 +96,28 @@ impl Layout {
     }
 }
 
-/// Puts `picture` at the top of a canvas of at least [`MIN_CANVAS`] pixels' width, and the legend below.
-pub(super) fn add_below(picture: RgbImage, items: &[OverlayItem]) -> RgbImage {
-    let width = picture.width().max(MIN_CANVAS);
-    let layout = Layout::new(width, picture.height());
+/// Puts `image` at the top of a canvas of at least [`MIN_CANVAS`] pixels' width, and the legend below.
+pub(super) fn add_below(image: RgbImage, items: &[OverlayItem]) -> RgbImage {
+    let width = image.width().max(MIN_CANVAS);
+    let layout = Layout::new(width, image.height());
     let mut entries: Vec<Entry> = (items.iter().enumerate().take(MAX_ENTRIES))
         .map(|(index, item)| layout.entry(index, item))
         .collect();
     if let Some(more @ 1..) = items.len().checked_sub(MAX_ENTRIES) {
-        entries.push(Entry { chip: None, lines: vec![format!("and {more} more")], note: None });
+        entries.push(Entry { colour: None, lines: vec![format!("and {more} more")], note: None });
     }
     let mut band = 0;
     if !entries.is_empty() {
         let lines: f32 = entries.iter().map(|entry| layout.height(entry)).sum();
         band = (2.0 * layout.margin + lines).ceil() as u32;
     }
-    if (width, band) == (picture.width(), 0) {
-        return picture;
+    if (width, band) == (image.width(), 0) {
+        return image;
     }
-    let mut canvas = RgbImage::from_pixel(width, picture.height().saturating_add(band), PAPER);
-    let left = (width - picture.width()) / 2;
-    imageops::replace(&mut canvas, &picture, i64::from(left), 0);
-    let mut top = picture.height() as f32 + layout.margin;
+    let mut canvas = RgbImage::from_pixel(width, image.height().saturating_add(band), PAPER);
+    let left = (width - image.width()) / 2;
+    imageops::replace(&mut canvas, &image, i64::from(left), 0);
+    let mut top = image.height() as f32 + layout.margin;
     for entry in &entries {
         layout.draw(&mut canvas, top, entry);
         top += layout.height(entry);
@@ -131,16 +125,16 @@ pub(super) fn add_below(picture: RgbImage, items: &[OverlayItem]) -> RgbImage {
     canvas
 }
 
-/// A square of `side` pixels: full for a mask, a frame with a stroke through it where there is none.
-fn draw_chip(canvas: &mut RgbImage, left: u32, top: u32, side: u32, chip: Chip) {
+/// A square of `side` pixels: full of the mask's colour, a frame with a stroke through it without one.
+fn draw_chip(canvas: &mut RgbImage, left: u32, top: u32, side: u32, full: Option<Rgb<u8>>) {
     let stroke = (side / 9).max(1);
     for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
         let rim = row.min(column).min(side - 1 - row).min(side - 1 - column) < stroke;
         let diagonal = (side - 1 - row).abs_diff(column) < stroke;
-        let colour = match chip.crossed_out {
-            true if rim || diagonal => FAINT_INK,
-            true => continue,
-            false => chip.colour,
+        let colour = match full {
+            Some(colour) => colour,
+            None if rim || diagonal => FAINT_INK,
+            None => continue,
         };
         if let Some(pixel) = canvas.get_pixel_mut_checked(left + column, top + row) {
             *pixel = colour;

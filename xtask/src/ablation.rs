@@ -81,7 +81,7 @@ impl Ablation {
                     (Dataset::RefCoco, "rec_prec@0.5"),
                 ];
                 for ((dataset, name), values) in columns.into_iter().zip(&mut scores) {
-                    let evaluation = measure(&segmenter, &model, &test, dataset)?;
+                    let evaluation = measure(&segmenter, &test, dataset)?;
                     values.push(evaluation.summary.numbers.get(name).unwrap_or(0.0));
                 }
             }

@@ -57,7 +57,8 @@ impl GeneralizedMetrics {
         }
     }
 
-    /// Counts one expression; `truth` is `None` when it has no target.
+    /// Counts one expression, and returns its IoU as it goes into the mean; `truth` is `None` when it
+    /// has no target.
     ///
     /// `image` tells the images apart (any number will do). By case, with the IoU that goes into
     /// gIoU:
@@ -76,7 +77,7 @@ impl GeneralizedMetrics {
         image: u64,
         answer: Answer,
         truth: Option<&Bitmap>,
-    ) -> Result<(), MaskError> {
+    ) -> Result<f64, MaskError> {
         let (overlap, iou) = match truth {
             None if answer.rejected => (Overlap::default(), 1.0),
             None => (Overlap { intersection: 0, union: answer.mask.area() }, 0.0),
@@ -95,7 +96,7 @@ impl GeneralizedMetrics {
             None => self.without_target.add(answer.rejected),
             Some(_) => self.with_target.add(!answer.rejected),
         }
-        Ok(())
+        Ok(iou)
     }
 
     /// Adds another part of the same split.

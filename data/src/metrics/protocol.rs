@@ -26,6 +26,16 @@ impl std::fmt::Display for Protocol {
     }
 }
 
+impl std::str::FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = [Self::Standard, Self::Released].into_iter();
+        let mut known = known.filter(|protocol| protocol.to_string() == name);
+        known.next().ok_or_else(|| format!("expected standard or released, found {name:?}"))
+    }
+}
+
 /// Two accumulators of different protocols were to be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -37,7 +37,7 @@ impl ReferringMetrics {
         }
     }
 
-    /// Counts one expression.
+    /// Counts one expression, and returns its IoU as it goes into the mean.
     ///
     /// `image` tells the images apart (any number will do). `annotated_box` is the annotation's
     /// COCO box `[x, y, width, height]` in pixels; without it the expression does not count for
@@ -51,7 +51,7 @@ impl ReferringMetrics {
         prediction: &Bitmap,
         truth: &Bitmap,
         annotated_box: Option<[f64; 4]>,
-    ) -> Result<(), MaskError> {
+    ) -> Result<f64, MaskError> {
         let overlap = truth.overlap(prediction)?;
         let iou = overlap.iou();
         self.n += 1;
@@ -67,7 +67,7 @@ impl ReferringMetrics {
             self.boxes += 1;
             self.boxes_found += u64::from(iou > BOX_THRESHOLD);
         }
-        Ok(())
+        Ok(iou)
     }
 
     /// Adds another part of the same split.
@@ -86,6 +86,11 @@ impl ReferringMetrics {
         self.boxes += other.boxes;
         self.boxes_found += other.boxes_found;
         Ok(())
+    }
+
+    /// The rules followed.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The numbers so far.

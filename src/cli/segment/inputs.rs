@@ -1,29 +1,29 @@
-//! Which pictures are meant.
+//! The images that are asked for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
 
-/// Endings that count as pictures in a folder.
+/// Endings of the images in a folder.
 const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 
-/// A picture and what its outputs are called.
+/// An image and what its outputs are called.
 #[derive(Debug, PartialEq)]
 pub struct Input {
     /// The file.
     pub path: PathBuf,
-    /// The beginning of its outputs' names, different for every picture.
+    /// The beginning of its outputs' names, different for every image.
     pub name: String,
 }
 
-/// Files as they are, folders as the pictures right inside them, in the order of their names.
+/// Files as they are, folders as the images right inside them, in the order of their names.
 pub fn collect_inputs(roots: &[&Path]) -> Result<Vec<Input>, CliError> {
     let mut paths = Vec::new();
     for root in roots {
         if root.is_dir() {
             let before = paths.len();
-            paths.extend(pictures_in(root)?);
+            paths.extend(images_in(root)?);
             if paths.len() == before {
                 let expected = ENDINGS.join(", ");
                 return Err(format!(
@@ -41,22 +41,22 @@ pub fn collect_inputs(roots: &[&Path]) -> Result<Vec<Input>, CliError> {
     Ok(named(paths))
 }
 
-fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let unreadable = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
         if path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
-            pictures.push(path);
+            images.push(path);
         }
     }
-    pictures.sort();
-    Ok(pictures)
+    images.sort();
+    Ok(images)
 }
 
-/// A picture goes by its name without ending, with it where two share the former, and by a number
-/// on top where two share both.
+/// Outputs are named for the file without its ending, with the ending where two share the former, and
+/// with a number too where two share both.
 fn named(paths: Vec<PathBuf>) -> Vec<Input> {
     let part = |of: Option<&std::ffi::OsStr>| of.unwrap_or_default().to_string_lossy().into_owned();
     let mut stems: HashMap<String, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! `mllmseg segment`: masks for the words, in one picture or many.
+//! `mllmseg segment`: masks for expressions, in one image or many.
 
 mod inputs;
 mod output;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mllmseg::data::image::read_image;
 use mllmseg::{ImageSession, MaskPrediction, Segmenter};
 
-use super::{CliError, ModelArgs, make_output_folder};
+use super::model::ModelArgs;
+use super::{CliError, make_output_folder, progress_bar};
 use inputs::{Input, collect_inputs};
-use output::{Answered, Report, Scores, Timings};
-pub use output::{finding, json_of};
+use output::{Answered, Report, Scores};
 
-/// Cut out what the words name
+/// Segment what each expression names
 ///
 /// Writes a mask for each expression and one overlay picture, and prints boxes and scores.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub use output::{finding, json_of};
 pub struct SegmentArgs {
     /// A picture (JPEG, PNG, WebP, BMP), or a folder of pictures
     image: PathBuf,
-    /// What to cut out, each a few words in quotes
+    /// The expressions, each a few words in quotes
     #[arg(required = true)]
     expression: Vec<String>,
     /// A further picture or folder; may be given several times
@@ -47,13 +47,16 @@ pub struct SegmentArgs {
     /// Let the model answer in its own words; every [SEG] it says becomes a mask
     #[arg(long, conflicts_with = "together")]
     generate: bool,
-    /// Ask for all expressions in one question, as the published evaluation does, in place of one
+    /// Ask for all expressions in one question, as the published evaluation does, instead of one
     /// question each
     #[arg(long)]
     together: bool,
 }
 
-/// Loads the model once and answers for every picture.
+/// Loads the model once and answers for every image.
+///
+/// # Errors
+/// If an input, the model or the folder cannot be used, or the device fails.
 pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let roots: Vec<&Path> = std::iter::once(&arguments.image)
         .chain(&arguments.more_images)
@@ -64,10 +67,13 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
 
     let start = Instant::now();
     let segmenter = arguments.model.load()?;
-    let mut report = Report::new(&segmenter, segmenter.folder(), start.elapsed());
+    let mut report = Report::new(&segmenter, start.elapsed());
     eprintln!("{}", report.headline());
 
-    let bar = progress_bar(inputs.len());
+    let bar = match inputs.len() {
+        0 | 1 => ProgressBar::hidden(),
+        images => progress_bar("{bar:30} {pos}/{len} pictures, {eta} left", images as u64),
+    };
     let mut scores = Scores::default();
     let mut failures = 0;
     for input in &inputs {
@@ -77,7 +83,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
                     scores.extend(&answered.predictions)?;
                 }
                 let files = match &out {
-                    Some(folder) => output::write_pictures(&answered, input, folder)?,
+                    Some(folder) => output::write_images(&answered, input, folder)?,
                     None => Default::default(),
                 };
                 let lines = report.add(&input.path, &answered, files);
@@ -85,7 +91,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
                     bar.suspend(|| println!("{lines}"));
                 }
             }
-            // One bad picture among many is named, and the others are still answered.
+            // One bad image among many is named, and the others are still answered.
             Err(error) if inputs.len() > 1 => {
                 failures += 1;
                 bar.suspend(|| eprintln!("error: {}: {error}", input.path.display()));
@@ -110,7 +116,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     }
 }
 
-/// The folder for pictures, made and tried before the model is loaded.
+/// The folder for images, made and tried before the model is loaded.
 fn output_folder(arguments: &SegmentArgs) -> Result<Option<PathBuf>, CliError> {
     let folder = match &arguments.out {
         Some(folder) => folder.clone(),
@@ -135,9 +141,9 @@ fn answer(
     segmenter.device().device.sync().map_err(|error| format!("{error:?}"))?;
     let encode = start.elapsed();
     let start = Instant::now();
-    let (predictions, said) = ask(&session, arguments)?;
-    let timings = Timings { decode, encode, segment: start.elapsed() };
-    Ok(Answered { image, predictions, said, timings })
+    let (predictions, generated) = ask(&session, arguments)?;
+    let timings = [decode, encode, start.elapsed()];
+    Ok(Answered { image, predictions, generated, timings })
 }
 
 fn ask(
@@ -158,12 +164,4 @@ fn ask(
         false => session.segment_all(&expressions)?,
     };
     Ok((predictions, None))
-}
-
-fn progress_bar(pictures: usize) -> ProgressBar {
-    if pictures < 2 {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {eta} left");
-    ProgressBar::new(pictures as u64).with_style(style.unwrap_or(ProgressStyle::default_bar()))
 }

@@ -1,76 +1,51 @@
-//! What `segment` leaves behind: pictures, scores, lines and JSON.
+//! The outputs of `segment`: images, scores, lines and JSON.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burn::tensor::{DType, TensorData};
-use image::{DynamicImage, RgbImage};
+use image::RgbImage;
 use mllmseg::model::checkpoint::write::write_safetensors;
-use mllmseg::overlay::{OverlayItem, draw_overlay, mask_png, write_png_atomic};
+use mllmseg::overlay::{draw_overlay, mask_image, write_png};
 use mllmseg::{MaskPrediction, Segmenter};
 use serde_json::{Value, json};
 
 use super::inputs::Input;
 use crate::cli::CliError;
+use crate::cli::answers::{json_of, line_of, overlay_item};
 
-/// A picture with its answers.
+/// An image with its answers.
 pub struct Answered {
     pub image: RgbImage,
     pub predictions: Vec<MaskPrediction>,
     /// The model's own words, with `--generate`.
-    pub said: Option<String>,
-    pub timings: Timings,
+    pub generated: Option<String>,
+    /// The time for decoding, encoding and segmenting.
+    pub timings: [Duration; 3],
 }
 
-/// Where the time went for one picture.
-#[derive(Clone, Copy)]
-pub struct Timings {
-    pub decode: Duration,
-    pub encode: Duration,
-    pub segment: Duration,
-}
-
-/// Pictures that were written for one input.
+/// The images that were written for one input.
 #[derive(Default)]
 pub struct Files {
     overlay: Option<PathBuf>,
     masks: Vec<PathBuf>,
 }
 
-/// Writes the masks at the picture's size and one overlay.
-pub fn write_pictures(
-    answered: &Answered,
-    input: &Input,
-    folder: &Path,
-) -> Result<Files, CliError> {
-    let (width, height) = answered.image.dimensions();
-    let masks: Vec<Vec<u8>> =
-        answered.predictions.iter().map(|prediction| prediction.mask.to_bytes(255)).collect();
-    let mut files = Files::default();
-    for (number, mask) in masks.iter().enumerate() {
+/// Writes the masks at the image's size and one overlay.
+pub fn write_images(answered: &Answered, input: &Input, folder: &Path) -> Result<Files, CliError> {
+    let mut masks = Vec::new();
+    for (number, prediction) in answered.predictions.iter().enumerate() {
         let path = folder.join(format!("{}_mask{}.png", input.name, number + 1));
-        let picture = DynamicImage::ImageLuma8(mask_png(mask, width, height)?);
-        write_png_atomic(&path, &picture)?;
-        files.masks.push(path);
+        write_png(&path, mask_image(&prediction.mask))?;
+        masks.push(path);
     }
-    let items: Vec<_> = answered
-        .predictions
-        .iter()
-        .zip(&masks)
-        .map(|(prediction, mask)| OverlayItem {
-            caption: &prediction.expression,
-            mask: Some(mask),
-            rejected: prediction.rejected,
-        })
-        .collect();
-    let overlay = DynamicImage::ImageRgb8(draw_overlay(&answered.image, &items)?);
+    let items: Vec<_> = answered.predictions.iter().map(overlay_item).collect();
     let path = folder.join(format!("{}_overlay.png", input.name));
-    write_png_atomic(&path, &overlay)?;
-    files.overlay = Some(path);
-    Ok(files)
+    write_png(&path, draw_overlay(&answered.image, &items)?)?;
+    Ok(Files { overlay: Some(path), masks })
 }
 
-/// The probabilities of everything that was asked, picture by picture.
+/// The probabilities of everything that was asked, image by image.
 #[derive(Default)]
 pub struct Scores {
     size: usize,
@@ -83,7 +58,7 @@ impl Scores {
         for prediction in predictions {
             self.size = prediction.size;
             let bytes = 4 * prediction.probabilities.len();
-            let full = |_| "too many scores to hold in memory; ask for fewer pictures at a time";
+            let full = |_| "too many scores to hold in memory; ask for fewer images at a time";
             self.values.try_reserve(bytes).map_err(full)?;
             self.values.extend(prediction.probabilities.iter().flat_map(|p| p.to_le_bytes()));
             self.rejected.push(prediction.rejected.into());
@@ -112,7 +87,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(segmenter: &Segmenter, checkpoint: &Path, load: Duration) -> Self {
+    pub fn new(segmenter: &Segmenter, load: Duration) -> Self {
         let device = segmenter.device();
         let name = match device.id.as_str() {
             "cpu" => "cpu".to_string(),
@@ -121,7 +96,7 @@ impl Report {
         Self {
             device: name,
             dtype: segmenter.model().dtype().name().to_string(),
-            checkpoint: checkpoint.display().to_string(),
+            checkpoint: segmenter.folder().display().to_string(),
             load,
             images: Vec::new(),
         }
@@ -132,77 +107,43 @@ impl Report {
         format!("{checkpoint} on {device} in {dtype}, loaded in {:.1} s", load.as_secs_f64())
     }
 
-    /// Notes a picture's answers and returns the lines to print.
+    /// Adds an image's answers and returns the lines to print.
     pub fn add(&mut self, path: &Path, answered: &Answered, files: Files) -> String {
-        let mut lines = vec![format!("{}", path.display())];
-        let masks = files.masks.iter().map(Some).chain(std::iter::repeat(None));
+        let mut lines = vec![path.display().to_string()];
         let mut results = Vec::new();
-        for (prediction, mask) in answered.predictions.iter().zip(masks) {
-            lines.push(line_of(prediction, mask.map(PathBuf::as_path)));
-            results.push(json_of(prediction, mask.map(PathBuf::as_path)));
+        for (number, prediction) in answered.predictions.iter().enumerate() {
+            let mask = files.masks.get(number).map(PathBuf::as_path);
+            lines.push(line_of(prediction, mask));
+            results.push(json_of(prediction, mask));
         }
-        if let Some(said) = &answered.said {
-            lines.push(format!("  the model said: {said}"));
+        if let Some(text) = &answered.generated {
+            lines.push(format!("  the model said: {text}"));
         }
-        if let Some(overlay) = &files.overlay {
-            lines.push(format!("  overlay: {}", overlay.display()));
+        let overlay = files.overlay.map(|path| path.display().to_string());
+        if let Some(overlay) = &overlay {
+            lines.push(format!("  overlay: {overlay}"));
         }
-        let Timings { decode, encode, segment } = answered.timings;
+        let [decode, encode, segment] = answered.timings.map(|time| time.as_secs_f64());
         self.images.push(json!({
             "image": path.display().to_string(),
             "width": answered.image.width(),
             "height": answered.image.height(),
             "results": results,
-            "answer": answered.said,
-            "overlay": files.overlay.map(|path| path.display().to_string()),
-            "timings": {
-                "decode_s": decode.as_secs_f64(),
-                "encode_s": encode.as_secs_f64(),
-                "segment_s": segment.as_secs_f64(),
-            },
+            "answer": answered.generated,
+            "overlay": overlay,
+            "timings": { "decode_s": decode, "encode_s": encode, "segment_s": segment },
         }));
         lines.join("\n")
     }
 
     pub fn json(&self) -> Value {
+        let Self { device, dtype, checkpoint, load, images } = self;
         json!({
-            "checkpoint": self.checkpoint,
-            "device": self.device,
-            "dtype": self.dtype,
-            "load_s": self.load.as_secs_f64(),
-            "images": self.images,
+            "checkpoint": checkpoint,
+            "device": device,
+            "dtype": dtype,
+            "load_s": load.as_secs_f64(),
+            "images": images,
         })
     }
-}
-
-/// The answer in a few words.
-pub fn finding(prediction: &MaskPrediction) -> String {
-    match prediction.bounding_box {
-        _ if prediction.rejected => "not in the picture".to_string(),
-        None => "empty mask".to_string(),
-        Some([x0, y0, x1, y1]) => {
-            format!("box {x0},{y0} to {x1},{y1}, score {:.3}", prediction.score)
-        }
-    }
-}
-
-fn line_of(prediction: &MaskPrediction, mask: Option<&Path>) -> String {
-    let (expression, finding) = (&prediction.expression, finding(prediction));
-    match mask {
-        Some(mask) => format!("  {expression}: {finding}, {}", mask.display()),
-        None => format!("  {expression}: {finding}"),
-    }
-}
-
-/// The answer for programs, with the file of its mask.
-pub fn json_of(prediction: &MaskPrediction, mask: Option<&Path>) -> Value {
-    json!({
-        "expression": prediction.expression,
-        "rejected": prediction.rejected,
-        "score": prediction.score,
-        "box": prediction.bounding_box,
-        "area": prediction.mask.area(),
-        "segmentation": prediction.rle(),
-        "mask": mask.map(|path| path.display().to_string()),
-    })
 }

@@ -68,35 +68,20 @@ fn frame(name: &str, label: impl Fn(f64) -> String) -> String {
     let [left, above, width, height] = AREA;
     let bottom = above + height;
     let mut svg = format!("<svg viewBox=\"0 0 510 262\" role=\"img\" aria-label=\"{name}\">");
-    for line in 0..=4 {
-        let part = f64::from(line) / 4.0;
-        let y = bottom - height * part;
-        let _ = write!(
-            svg,
-            "<line class=\"grid\" x1=\"{left}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            left + width,
-            left - 8.0,
-            y + 4.0,
-            label(part)
+    let text = |x: f64, y: f64, anchor: &str, text: &str| {
+        format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>")
+    };
+    for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
+        let (right, y) = (left + width, bottom - height * part);
+        svg += &format!(
+            "<line class=\"grid\" x1=\"{left}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
         );
+        svg += &text(left - 8.0, y + 4.0, "end", &label(part));
     }
-    for tick in 0..=5 {
-        let part = f64::from(tick) / 5.0;
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{part:.1}</text>",
-            left + width * part,
-            bottom + 18.0
-        );
+    for part in [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] {
+        svg += &text(left + width * part, bottom + 18.0, "middle", &format!("{part:.1}"));
     }
-    let _ = write!(
-        svg,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">IoU</text>",
-        left + width / 2.0,
-        bottom + 34.0
-    );
-    svg
+    svg + &text(left + width / 2.0, bottom + 34.0, "middle", "IoU")
 }
 
 /// The least of 4, 8, 20, 40, 80, 200, ... that is not less: its quarters are whole.

@@ -4,23 +4,33 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use image::RgbImage;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use image::codecs::jpeg::JpegEncoder;
+use image::{Rgb, RgbImage};
+use mllmseg_data::image::resize_rgb;
 use mllmseg_data::mask::{Bitmap, EncodedRle};
 
-use super::super::ahead;
-use super::super::prediction::read_predictions;
-use super::html::escape;
-use super::thumbnail::{PREDICTION, TRUTH, data_uri, paint, shrink};
-use crate::evaluate::{EvalError, Evaluation, Outcome, Place, Selection};
+use super::escape::escape;
+use crate::evaluate::run::read_image;
+use crate::evaluate::{EvalError, Evaluation, Outcome, Place, Selection, read_predictions};
+use crate::overlay::paint;
 
 /// Examples in each gallery.
 const EXAMPLES: usize = 8;
+/// The longest side of a thumbnail, in pixels.
+const SIDE: u32 = 280;
+/// Of a thumbnail's JPEG.
+const QUALITY: u8 = 80;
+/// The colour of the annotated mask.
+const TRUTH: Rgb<u8> = Rgb([34, 197, 94]);
+/// The colour of the predicted mask.
+const PREDICTION: Rgb<u8> = Rgb([249, 115, 22]);
 
 /// One gallery's outcomes.
 struct Gallery {
     title: &'static str,
     note: &'static str,
-    /// Said when there are no examples.
+    /// Instead of the note, when there are no examples.
     none: &'static str,
     picks: Vec<Outcome>,
 }
@@ -123,7 +133,7 @@ fn has_image(selection: &Selection, place: Place) -> bool {
     selection.image_path(selection.expression(place).0).is_ok()
 }
 
-/// Image, truth and prediction side by side under the words.
+/// Image, ground truth and prediction side by side under the expression.
 fn card(
     selection: &Selection,
     outcome: &Outcome,
@@ -139,19 +149,16 @@ fn card(
         expression.sent_id,
         escape(&item.image.file_name)
     );
-    let orientation = selection.benchmark().options().dataset.orientation();
-    let image =
-        selection.image_path(item).and_then(|path| ahead::read(&path, item.image, orientation));
-    match image {
+    match read_image(selection, item) {
         Ok(image) => {
             let image = shrink(&image);
-            let truth = selection.truth(item, &expression)?.mask;
+            let truth = selection.ground_truth(outcome.place)?.mask;
             let predicted = mask.and_then(|mask| mask.decode().ok());
             let predicted = predicted.map(|mask| mask.to_bitmap());
+            let caption = if outcome.rejected { "prediction (rejected)" } else { "prediction" };
             html.push_str("<div class=\"views\">");
             html.push_str(&view(&image, "image"));
             html.push_str(&masked(&image, truth.as_ref(), TRUTH, "truth", "no target"));
-            let caption = if outcome.rejected { "prediction (rejected)" } else { "prediction" };
             html.push_str(&masked(&image, predicted.as_ref(), PREDICTION, caption, "empty"));
             html.push_str("</div>");
         }
@@ -162,30 +169,59 @@ fn card(
     Ok(html + "</article>\n")
 }
 
-/// A picture with a mask, or with the word for none.
+/// An image at thumbnail size.
+fn shrink(image: &RgbImage) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let longer = width.max(height);
+    if longer <= SIDE {
+        return image.clone();
+    }
+    let scaled = |side: u32| (u64::from(side) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
+    resize_rgb(image, scaled(width), scaled(height))
+}
+
+/// A thumbnail with a mask, or with the word for none.
 fn masked(
     image: &RgbImage,
     mask: Option<&Bitmap>,
-    colour: image::Rgb<u8>,
+    colour: Rgb<u8>,
     caption: &str,
     nothing: &str,
 ) -> String {
     match mask.filter(|mask| !mask.is_empty()) {
-        Some(mask) => view(&paint(image, mask, colour), caption),
-        None => {
-            let dimmed = RgbImage::from_fn(image.width(), image.height(), |x, y| {
-                image::Rgb(image.get_pixel(x, y).0.map(|value| (u16::from(value) * 5 / 8) as u8))
-            });
-            view(&dimmed, &format!("{caption}: {nothing}"))
+        Some(mask) => {
+            let mut image = image.clone();
+            paint(&mut image, &[(mask, colour)]);
+            view(&image, caption)
         }
+        None => view(image, &format!("{caption}: {nothing}")),
     }
 }
 
+/// A JPEG inside the page.
 fn view(image: &RgbImage, caption: &str) -> String {
     let (width, height) = image.dimensions();
-    let source = data_uri(image).unwrap_or_default();
+    let mut bytes = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+    let encoded = match image.write_with_encoder(encoder) {
+        Ok(()) => BASE64_STANDARD.encode(&bytes),
+        Err(_) => String::new(), // the caption remains
+    };
     format!(
-        "<figure><img src=\"{source}\" width=\"{width}\" height=\"{height}\" alt=\"{caption}\">\
-         <figcaption>{caption}</figcaption></figure>"
+        "<figure><img src=\"data:image/jpeg;base64,{encoded}\" width=\"{width}\" height=\"{height}\" \
+         alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbnails_are_bounded() {
+        let long = shrink(&RgbImage::new(3000, 20));
+        assert_eq!(long.dimensions(), (280, 1));
+        let html = view(&long, "image");
+        assert!(html.contains("data:image/jpeg;base64,/9j/") && html.len() < 4000);
+    }
 }

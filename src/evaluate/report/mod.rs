@@ -1,20 +1,21 @@
 //! One self-contained HTML page: the numbers beside the paper's, how the IoUs are spread, and
-//! pictures of where the model does best and fails.
+//! images of where the model does best and fails.
 
 mod charts;
+mod escape;
 mod gallery;
-mod html;
-mod thumbnail;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::files::write_whole;
+use mllmseg_data::files::{FileError, write_file};
+
 use super::published::MODELS;
 use super::{EvalError, Evaluation, Selection, Summary};
 use charts::{histogram, precision_curve};
-use html::escape;
+use escape::escape;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -34,13 +35,13 @@ pub fn write(
     let galleries = gallery::build(selection, evaluation, predictions)?;
     let page = page(selection, evaluation, &galleries);
     let path = dir.join("index.html");
-    write_whole(&path, |file| file.write_all(page.as_bytes()).map_err(EvalError::io(&path)))?;
+    fs::create_dir_all(dir).map_err(FileError::at(dir))?;
+    write_file(&path, |file| file.write_all(page.as_bytes()))?;
     Ok(path)
 }
 
 fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> String {
     let options = selection.benchmark().options();
-    let protocol = options.protocol;
     let title = format!("{} {}", options.dataset, options.split);
     let with_target: Vec<f64> = evaluation
         .outcomes
@@ -61,6 +62,7 @@ fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> Stri
          <figure>{curve}<figcaption>Prec@X: the part of them with an IoU of at least X\
          </figcaption></figure>\n</section>\n{galleries}\n</main>\n</body>\n</html>\n",
         n = evaluation.summary.numbers.n(),
+        protocol = options.protocol,
         split_by = escape(options.split_by()),
         scored_as = scored_as(&evaluation.summary, " · "),
         remarks = remarks(&evaluation.summary)
@@ -78,7 +80,7 @@ pub fn scored_as(summary: &Summary, separator: &str) -> String {
     summary.scored_as.map_or(String::new(), |like| format!("{separator}scored as {like}"))
 }
 
-/// What was left out or could not be asked: how many, and a phrase that goes on from the number.
+/// What was left out or could not be asked: how many, and a phrase that follows the number.
 pub fn remarks(summary: &Summary) -> impl Iterator<Item = (usize, &'static str)> {
     let all = [
         (summary.missing_images, "images were missing and are skipped"),

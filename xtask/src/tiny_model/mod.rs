@@ -12,7 +12,7 @@ use std::time::Instant;
 use mllmseg::Segmenter;
 use mllmseg::data::refer::{Dataset, Split};
 use mllmseg::device::SelectedDevice;
-use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, Watch, evaluate};
+use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, evaluate};
 use mllmseg::scenes::World;
 use mllmseg::train::Recipe;
 use mllmseg::training::{Lines, Start, Training, export};
@@ -77,9 +77,9 @@ impl TinyModel {
         synth(&scenes, World::small(), (TEST.0, 0), TEST.1)?;
         let segmenter = Segmenter::load(&self.out, device)?;
         let started = Instant::now();
-        let gres = measure(&segmenter, &self.out, &scenes, Dataset::GRefCoco)?;
+        let gres = measure(&segmenter, &scenes, Dataset::GRefCoco)?;
         let time = started.elapsed();
-        let res = measure(&segmenter, &self.out, &scenes, Dataset::RefCoco)?;
+        let res = measure(&segmenter, &scenes, Dataset::RefCoco)?;
         let mut stages = String::new();
         for (name, scenes) in before {
             stages += &stage_row(&self.work.join(name), None, &scenes)?;
@@ -117,26 +117,15 @@ pub(crate) fn trained(
     Ok(model)
 }
 
-/// Nobody watches.
-struct Quiet;
-
-impl Watch for Quiet {
-    fn begin(&mut self, _done: usize, _total: usize) {}
-
-    fn advance(&mut self, _done: usize, _ciou: Option<f64>) {}
-}
-
 /// A checkpoint on the validation part of some scenes.
 ///
 /// # Errors
 /// If the scenes cannot be read or the model fails.
 pub fn measure(
     segmenter: &Segmenter,
-    checkpoint: &Path,
     scenes: &Path,
     dataset: Dataset,
 ) -> Result<Evaluation, Box<dyn Error>> {
     let benchmark = Benchmark::open(scenes, BenchmarkOptions::new(dataset, Split::Val))?;
-    let options = RunOptions { checkpoint, predictions: None, resume: false };
-    Ok(evaluate(segmenter, &benchmark.selection()?, options, &mut Quiet)?)
+    Ok(evaluate(segmenter, &benchmark.selection()?, RunOptions::default(), &mut |_| {})?)
 }

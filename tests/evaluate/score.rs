@@ -2,37 +2,11 @@
 //! (`tests/oracle/eval_fixtures.py` writes both), and what it says of damaged ones.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use mllmseg::data::metrics::Protocol;
-use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, score};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use mllmseg::evaluate::score;
+use serde_json::json;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/eval")
-}
-
-fn predictions(name: &str) -> PathBuf {
-    fixtures().join(format!("predictions/{name}.json"))
-}
-
-fn read_json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// The library's `score`, with its error as text.
-fn scored(root: &Path, options: BenchmarkOptions, file: &Path) -> Result<Evaluation, String> {
-    let benchmark = Benchmark::open(root, options).map_err(|error| error.to_string())?;
-    let selection = benchmark.selection().map_err(|error| error.to_string())?;
-    score(&selection, file, false).map_err(|error| error.to_string())
-}
-
-fn refcoco_val() -> BenchmarkOptions {
-    BenchmarkOptions::new(Dataset::RefCoco, Split::Val)
-}
+use super::*;
 
 #[test]
 fn numbers_are_numpys_and_pycocotools() {
@@ -41,13 +15,7 @@ fn numbers_are_numpys_and_pycocotools() {
     for (benchmark, protocols) in expected.as_object().unwrap() {
         let (dataset, split) = benchmark.split_once(' ').unwrap();
         for (protocol, numbers) in protocols.as_object().unwrap() {
-            let options = BenchmarkOptions {
-                protocol: match protocol.as_str() {
-                    "standard" => Protocol::Standard,
-                    _ => Protocol::Released,
-                },
-                ..BenchmarkOptions::new(dataset.parse().unwrap(), split.parse().unwrap())
-            };
+            let options = parsed(dataset, split, protocol.parse().unwrap());
             let file = predictions(&format!("{dataset}_{split}"));
             let found = scored(&fixtures(), options, &file).unwrap().summary;
             let found = serde_json::to_value(found).unwrap();
@@ -70,45 +38,21 @@ fn numbers_are_numpys_and_pycocotools() {
 #[test]
 fn the_command_prints_the_agreed_keys() {
     let root = fixtures();
-    let run = |dataset: &str, split: &str| {
+    let run = |dataset: &str, split: &str| -> Value {
         let file = predictions(&format!("{dataset}_{split}"));
-        let output = command(&[
-            "score",
-            "--data",
-            root.to_str().unwrap(),
-            "--dataset",
-            dataset,
-            "--split",
-            split,
-            "--predictions",
-            file.to_str().unwrap(),
-            "--json",
-        ]);
-        assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        let mut score = command("score", &root, dataset, split);
+        serde_json::from_str(&printed(score.arg("--json").arg("--predictions").arg(file))).unwrap()
     };
     let expected = read_json(&fixtures().join("expected.json"));
-    let res = run("refcoco+", "testA");
-    for key in [
-        "n",
-        "ciou",
-        "miou",
-        "prec@0.5",
-        "prec@0.6",
-        "prec@0.7",
-        "prec@0.8",
-        "prec@0.9",
-        "rec_prec@0.5",
-    ] {
-        let expected = expected["refcoco+ testA"]["standard"][key].as_f64().unwrap();
-        assert!((res[key].as_f64().unwrap() - expected).abs() < 0.005, "{key}");
+    let referring = "n ciou miou prec@0.5 prec@0.6 prec@0.7 prec@0.8 prec@0.9 rec_prec@0.5";
+    for (dataset, keys) in [("refcoco+", referring), ("grefcoco", "n giou ciou n_acc t_acc")] {
+        let found = run(dataset, "testA");
+        for key in keys.split(' ') {
+            let expected = expected[format!("{dataset} testA")]["standard"][key].as_f64().unwrap();
+            assert!((found[key].as_f64().unwrap() - expected).abs() < 0.005, "{key}");
+        }
+        assert_eq!([&found["protocol"], &found["split_by"]], ["standard", "unc"]);
     }
-    let gres = run("grefcoco", "testA");
-    for key in ["n", "giou", "ciou", "n_acc", "t_acc"] {
-        let expected = expected["grefcoco testA"]["standard"][key].as_f64().unwrap();
-        assert!((gres[key].as_f64().unwrap() - expected).abs() < 0.005, "{key}");
-    }
-    assert_eq!([&gres["protocol"], &gres["split_by"]], ["standard", "unc"]);
 }
 
 #[test]
@@ -187,7 +131,8 @@ fn damaged_predictions_are_refused() {
 
     text.truncate(text.len() / 2);
     assert!(complaint(&text).contains("cut short"));
-    assert!(complaint("{}").contains("expected a list of predictions"));
+    assert!(complaint("{}").contains("line 1: missing field `ref_id`"));
+    assert!(complaint("7").contains("line 1: invalid type"));
     assert!(complaint("").contains("cut short"));
     assert!(complaint(&"[".repeat(100_000)).contains("invalid type: sequence"));
 }
@@ -239,19 +184,8 @@ fn a_contradiction_is_refused_and_the_way_out_is_named() {
     all["annotations"][0]["image_id"] = json!(1007);
     fs::write(&path, all.to_string()).unwrap();
     let file = predictions("refcoco_val");
-    let arguments = [
-        "score",
-        "--data",
-        root.path().to_str().unwrap(),
-        "--dataset",
-        "refcoco",
-        "--split",
-        "val",
-        "--predictions",
-        file.to_str().unwrap(),
-        "--json",
-    ];
-    let output = command(&arguments);
+    let mut score = command("score", root.path(), "refcoco", "val");
+    let output = score.args(["--json", "--predictions"]).arg(&file).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(message.contains("ref 0") && message.contains("--skip-contradictions"), "{message}");
@@ -264,20 +198,8 @@ fn a_report_does_without_images() {
     let pages = TempDir::new().unwrap();
     let file = predictions("refcoco_val");
     let page = |data: &Path| {
-        let output = command(&[
-            "score",
-            "--data",
-            data.to_str().unwrap(),
-            "--dataset",
-            "refcoco",
-            "--split",
-            "val",
-            "--predictions",
-            file.to_str().unwrap(),
-            "--report",
-            pages.path().to_str().unwrap(),
-        ]);
-        assert!(output.status.success(), "{output:?}");
+        let mut score = command("score", data, "refcoco", "val");
+        printed(score.arg("--predictions").arg(&file).arg("--report").arg(pages.path()));
         fs::read_to_string(pages.path().join("index.html")).unwrap()
     };
     let without = page(root.path());
@@ -290,15 +212,9 @@ fn a_report_does_without_images() {
     assert!(with.contains("&lt;b&gt;") && !with.contains("<b>"), "words are no markup");
 }
 
+/// The annotations of RefCOCO, without images.
 fn copy_of_refcoco() -> TempDir {
     let root = TempDir::new().unwrap();
-    fs::create_dir(root.path().join("refcoco")).unwrap();
-    for name in ["refcoco/refs(unc).p", "refcoco/instances.json"] {
-        fs::copy(fixtures().join(name), root.path().join(name)).unwrap();
-    }
+    copy_folder(&fixtures().join("refcoco"), &root.path().join("refcoco"));
     root
-}
-
-fn command(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mllmseg")).args(arguments).output().unwrap()
 }

@@ -1,5 +1,7 @@
 //! The command as people run it.
 
+mod explain;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -8,12 +10,12 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use xtask::weights::{CheckpointOptions, write_checkpoint};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+fn case() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/qwen2")
 }
 
 fn picture() -> PathBuf {
-    root().join("tests/reference/qwen2/image.png")
+    case().join("image.png")
 }
 
 /// The drawn checkpoint of the `qwen2` case, written once for all tests.
@@ -21,8 +23,7 @@ fn checkpoint() -> &'static Path {
     static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
     let dir = DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let case = root().join("tests/reference/qwen2");
-        write_checkpoint(&case, dir.path(), &CheckpointOptions::default()).unwrap();
+        write_checkpoint(&case(), dir.path(), &CheckpointOptions::default()).unwrap();
         dir
     });
     dir.path()
@@ -41,7 +42,13 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// What a failing command says; it must fail by an error, not by a panic.
+/// The JSON that a command prints when it succeeds.
+fn json_of(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The message of a failing command; it must fail by an error, not by a panic.
 fn failure(output: Output) -> String {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -70,9 +77,8 @@ fn one_picture_gives_masks_an_overlay_scores_and_json() {
         "--scores",
         scores.to_str().unwrap(),
     ]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json = json_of(&output);
     assert_says(&String::from_utf8_lossy(&output.stderr), &["on cpu in f32"]);
-    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let image = &json["images"][0];
     assert_eq!((image["width"].as_u64(), image["height"].as_u64()), (Some(640), Some(427)));
     assert!(image["timings"]["encode_s"].as_f64().unwrap() > 0.0);
@@ -115,7 +121,7 @@ fn scores_equal_the_published_masks() {
         let (values, _) = file.tensor(name).unwrap().data().as_chunks::<4>();
         values.iter().map(|b| f32::from_le_bytes(*b)).collect()
     };
-    let published = floats(&root().join("tests/reference/qwen2/expected.safetensors"), "masks");
+    let published = floats(&case().join("expected.safetensors"), "masks");
     let ours = floats(&scores, "scores");
     assert_eq!(ours.len(), published.len());
     assert!(ours.iter().zip(&published).all(|(a, b)| (a - b).abs() <= 1e-3));
@@ -143,14 +149,12 @@ fn folders_are_answered_and_bad_pictures_named() {
 
 #[test]
 fn generation_prints_what_the_model_says() {
-    let output = segment(&[picture().to_str().unwrap(), "dog", "--generate", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let json = json_of(&segment(&[picture().to_str().unwrap(), "dog", "--generate", "--json"]));
     assert!(!json["images"][0]["answer"].as_str().unwrap().is_empty());
 }
 
 #[test]
-fn what_cannot_be_done_is_said() {
+fn an_impossible_request_names_its_fault() {
     let picture = picture();
     let picture = picture.to_str().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -180,8 +184,7 @@ fn what_cannot_be_done_is_said() {
 /// The paper's Table 4, as a program reads it.
 #[test]
 fn info_counts_parameters() {
-    let output = mllmseg(&["info", "--preset", "internvl2_5-8b", "--json"]);
-    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let json = json_of(&mllmseg(&["info", "--preset", "internvl2_5-8b", "--json"]));
     let decoders = &json["mask_decoder_parameters"];
     assert_eq!(decoders["vit"], 17_556_070);
     assert_eq!(decoders["llm"], 21_784_198);

@@ -1,53 +1,15 @@
-//! Data of one's own evaluate as the published sets do: the same pictures, words and masks written
-//! as JSON lines give the same numbers.
+//! Own data evaluate as the published sets do: the same images, expressions and masks written as
+//! JSON lines give the same numbers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
 
 use image::GrayImage;
 use mllmseg::data::image::{Orientation, read_image_with};
-use mllmseg::data::metrics::Protocol;
-use mllmseg::data::refer::{Dataset, ReferDataset, Split};
-use mllmseg::evaluate::{
-    Benchmark, BenchmarkOptions, EvalError, Evaluation, RunOptions, Watch, evaluate, score,
-};
-use mllmseg::{Segmenter, device};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use xtask::weights::{CheckpointOptions, write_checkpoint};
+use mllmseg::data::refer::ReferDataset;
+use mllmseg::evaluate::score;
+use serde_json::json;
 
-static MODEL: LazyLock<(TempDir, Segmenter)> = LazyLock::new(|| {
-    let folder = TempDir::new().unwrap();
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/qwen2");
-    write_checkpoint(&case, folder.path(), &CheckpointOptions::default()).unwrap();
-    let segmenter = Segmenter::load(folder.path(), &device::cpu()).unwrap();
-    (folder, segmenter)
-});
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/eval")
-}
-
-/// Nobody watches.
-struct Quiet;
-
-impl Watch for Quiet {
-    fn begin(&mut self, _done: usize, _total: usize) {}
-    fn advance(&mut self, _done: usize, _ciou: Option<f64>) {}
-}
-
-fn run(
-    root: &Path,
-    options: BenchmarkOptions,
-    predictions: Option<&Path>,
-) -> Result<Evaluation, EvalError> {
-    let (folder, segmenter) = &*MODEL;
-    let benchmark = Benchmark::open(root, options)?;
-    let options = RunOptions { checkpoint: folder.path(), predictions, resume: false };
-    evaluate(segmenter, &benchmark.selection()?, options, &mut Quiet)
-}
+use super::*;
 
 /// A split of a published set as own data: every mask a PNG.
 fn rewritten(dataset: Dataset, split: Split) -> TempDir {
@@ -86,9 +48,13 @@ fn the_numbers_are_those_of_the_published_set() {
         let folder = rewritten(dataset, Split::Val);
         let of =
             |dataset| BenchmarkOptions { protocol, ..BenchmarkOptions::new(dataset, Split::Val) };
-        let published = run(&fixtures(), of(dataset), None).unwrap().summary;
-        let predictions = folder.path().join("predictions.json");
-        let own = run(folder.path(), of(Dataset::Own), Some(&predictions)).unwrap().summary;
+        let run = |root: &Path, dataset, predictions| {
+            let options = RunOptions { predictions, resume: false };
+            evaluated(root, of(dataset), options).unwrap().0.summary
+        };
+        let published = run(&fixtures(), dataset, None);
+        let predictions = folder.path().join("predictions.jsonl");
+        let own = run(folder.path(), Dataset::Own, Some(&predictions));
         assert_eq!((own.dataset.as_str(), own.scored_as), ("own", Some(like)));
         assert_eq!(published.scored_as, None);
         assert_eq!(own.numbers.n(), published.numbers.n());
@@ -99,8 +65,7 @@ fn the_numbers_are_those_of_the_published_set() {
                 assert!(published_numbers.contains(&(key, value)), "{dataset} {key} {value:?}");
             }
         }
-        let benchmark = Benchmark::open(folder.path(), of(Dataset::Own)).unwrap();
-        let scored = score(&benchmark.selection().unwrap(), &predictions, false).unwrap();
+        let scored = scored(folder.path(), of(Dataset::Own), &predictions).unwrap();
         assert_eq!(scored.summary, own);
     }
 }
@@ -110,27 +75,16 @@ fn the_command_says_whose_metrics_it_prints() {
     let folder = rewritten(Dataset::GRefCoco, Split::Val);
     let report = folder.path().join("report");
     let eval = |more: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_mllmseg"))
-            .args(["eval", "--dataset", "own", "--split", "val", "--device", "cpu", "--data"])
-            .arg(folder.path())
-            .arg("--checkpoint")
-            .arg(MODEL.0.path())
-            .arg("--report")
-            .arg(&report)
-            .args(more)
-            .output()
-            .unwrap()
+        let mut eval = command("eval", folder.path(), "own", "val");
+        printed(eval.args(["--limit", "3", "--report"]).arg(&report).args(more))
     };
-    let output = eval(&["--limit", "3"]);
-    assert!(output.status.success(), "{output:?}");
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed = eval(&[]);
     let title = "own val (split by files), scored as grefcoco, protocol standard: 3 expressions";
     assert!(printed.starts_with(title) && printed.contains("gIoU"), "{printed}");
     let page = fs::read_to_string(report.join("index.html")).unwrap();
     assert!(page.contains("split by files · scored as grefcoco · protocol"));
     assert!(page.contains("data:image/jpeg;base64,"));
-    let output = eval(&["--limit", "3", "--json"]);
-    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let printed: Value = serde_json::from_str(&eval(&["--json"])).unwrap();
     assert_eq!(printed["scored_as"], "grefcoco");
 }
 
@@ -140,14 +94,16 @@ fn bad_data_are_named_by_line() {
     let options = || BenchmarkOptions::new(Dataset::Own, Split::Val);
     let path = folder.path().join("val.jsonl");
     let text = fs::read_to_string(&path).unwrap();
+    let run =
+        || evaluated(folder.path(), options(), RunOptions::default()).unwrap_err().to_string();
     fs::write(&path, format!("{text}{{\"image\": 1}}\n")).unwrap();
     let line = text.lines().count() + 1;
-    let error = run(folder.path(), options(), None).unwrap_err().to_string();
+    let error = run();
     assert!(error.contains(&format!("val.jsonl: line {line}: invalid type")), "{error}");
 
     let gone = json!({"image": "gone.jpg", "expression": "it", "mask": [0, 0, 5, 0, 5, 5]});
     fs::write(&path, format!("{text}{gone}\n")).unwrap();
-    let error = run(folder.path(), options(), None).unwrap_err().to_string();
+    let error = run();
     assert!(
         error.contains("gone.jpg") && error.contains(&format!("val.jsonl: line {line}")),
         "{error}"
