@@ -7,10 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use image::RgbImage;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 
 use super::ids::integer;
-use super::json_records::{Meter, Records, parse};
+use super::json_records::{Meter, Records, message, parse};
 use super::{Annotation, AnnotationId, MaskSource, ReferError};
 use crate::image::{Orientation, read_image_with};
 
@@ -147,12 +146,13 @@ impl<'de> Visitor<'de> for Lists<'_> {
                         Ok(())
                     }))?
                 }
-                // Records that nobody needs may hold anything, as long as they have an id.
+                // Most annotations are not kept. They are skipped first, for only an id is needed.
                 "annotations" => {
-                    map.next_value_seed(Records::new(meter, "annotations", |record: Value| {
-                        let id = AnnotationId::deserialize(&record["id"]).map_err(text)?;
+                    map.next_value_seed(Records::new(meter, "annotations", |_: IgnoredAny| {
+                        let record = meter.record();
+                        let Identified { id } = from_slice(&record)?;
                         if keep.is_none_or(|keep| keep.annotations.contains(&id)) {
-                            read.annotations.push(checked(record)?);
+                            read.annotations.push(checked(from_slice(&record)?)?);
                         }
                         Ok(())
                     }))?
@@ -181,16 +181,20 @@ impl<'de> Visitor<'de> for Lists<'_> {
     }
 }
 
-fn checked(record: Value) -> Result<Annotation, String> {
-    let annotation: Annotation = serde_json::from_value(record).map_err(text)?;
+fn from_slice<'r, T: Deserialize<'r>>(record: &'r [u8]) -> Result<T, String> {
+    serde_json::from_slice(record).map_err(|error| message(&error))
+}
+
+fn checked(annotation: Annotation) -> Result<Annotation, String> {
     if let MaskSource::Inline(segmentation) = &annotation.segmentation {
-        segmentation.check().map_err(text)?;
+        segmentation.check().map_err(|error| error.to_string())?;
     }
     Ok(annotation)
 }
 
-fn text(error: impl Display) -> String {
-    error.to_string()
+#[derive(Deserialize)]
+struct Identified {
+    id: AnnotationId,
 }
 
 #[derive(Deserialize)]

@@ -3,10 +3,10 @@
 //! `serde_json` parses from a reader, so the file is never in memory as a whole. A [`Meter`] counts
 //! what the reader hands over, so that a single value cannot fill the memory either.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use super::ReferError;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 /// The longest record; the longest published one is far below 1 MB.
-const MAX_RECORD: u64 = 16 << 20;
+const MAX_RECORD: u64 = 64 << 20;
 /// The longest value between records: `serde_json` keeps a byte for each open bracket of a value
 /// that it skips.
 const MAX_SKIPPED: u64 = 256 << 20;
@@ -66,13 +66,26 @@ pub(super) struct Meter {
     read: Cell<u64>,
     place: Cell<(&'static str, Option<u64>)>,
     /// The byte at which the value must have ended, and the limit of its length.
-    end: Cell<(u64, u64)>,
+    end: Cell<u64>,
+    limit: Cell<u64>,
+    /// What is read of the record so far, with the comma and white space before it.
+    record: RefCell<Vec<u8>>,
 }
 
 impl Meter {
     fn start(&self, place: &'static str, index: Option<u64>, limit: u64) {
         self.place.set((place, index));
-        self.end.set((self.read.get() + limit, limit));
+        self.end.set(self.read.get() + limit);
+        self.limit.set(limit);
+        self.record.borrow_mut().clear();
+    }
+
+    /// The bytes of the record that was just read; `serde_json` reads none beyond the end of a dict.
+    pub(super) fn record(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.record.borrow(), |bytes| {
+            let start = bytes.iter().position(|byte| !b", \n\r\t".contains(byte)).unwrap_or(0);
+            &bytes[start..]
+        })
     }
 
     /// To be called before what is no record of a list.
@@ -81,10 +94,9 @@ impl Meter {
     }
 
     fn error(&self, path: &Path, error: serde_json::Error) -> ReferError {
-        let (end, limit) = self.end.get();
         let detail = match error.classify() {
-            Category::Io if self.read.get() >= end => {
-                format!("one value longer than {} MiB", limit >> 20)
+            Category::Io if self.read.get() >= self.end.get() => {
+                format!("one value longer than {} MiB", self.limit.get() >> 20)
             }
             Category::Io => return ReferError::Io { path: path.to_owned(), source: error.into() },
             Category::Eof => "the file is cut short; download it again".to_owned(),
@@ -105,13 +117,24 @@ struct Metered<'m> {
 }
 
 impl Read for Metered<'_> {
+    /// One byte at a time: `serde_json` asks for no more.
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.meter.read.get() >= self.meter.end.get().0 {
+        let meter = self.meter;
+        let read = meter.read.get();
+        if read >= meter.end.get() {
             return Err(io::Error::other("the value is too long"));
         }
-        let count = self.file.read(buffer)?;
-        self.meter.read.set(self.meter.read.get() + count as u64);
-        Ok(count)
+        let Some((&byte, slot)) = self.file.fill_buf()?.first().zip(buffer.first_mut()) else {
+            return Ok(0);
+        };
+        *slot = byte;
+        self.file.consume(1);
+        meter.read.set(read + 1);
+        if meter.limit.get() == MAX_RECORD {
+            meter.record.borrow_mut().push(byte);
+        }
+        Ok(1)
     }
 }
 
