@@ -75,7 +75,7 @@ fn unwritable(name: &str, problem: impl std::fmt::Display) -> io::Error {
 /// # Errors
 /// As [`write_safetensors`].
 pub fn write_json(value: &serde_json::Value, path: &Path) -> Result<(), CheckpointError> {
-    write_whole(path, |file| write!(file, "{value:#}\n"))
+    write_whole(path, |file| writeln!(file, "{value:#}"))
 }
 
 fn write_whole(
