@@ -7,7 +7,7 @@ use std::error::Error;
 use burn::module::Param;
 use burn::tensor::Tensor;
 use mllmseg::device;
-use mllmseg::model::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+use mllmseg::model::lora::{LoraConfig, LoraLinear};
 use mllmseg::model::parameters::parameter_count;
 
 const W: [[f32; 3]; 2] = [[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]]; // [in, out], frozen
@@ -38,8 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("by hand      = {by_hand:?}");
 
     let device = device::cpu().device;
-    let sizes = LoraLinearConfig { d_input: 2, d_output: 3, bias: false, lora: Some(LORA) };
-    let mut layer = sizes.init(&device);
+    let mut layer = LoraLinear::new([2, 3], false, Some(LORA), &device);
     layer.weight = Param::from_data(W, &device);
     let adapter = layer.lora.as_mut().ok_or("the layer was made with an adapter")?;
     adapter.a = Param::from_data(A, &device);
@@ -60,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A layer of InternLM2.5-7B with the published rank.
     let lora = Some(LoraConfig::published(64));
-    let large = LoraLinearConfig { d_input: 4096, d_output: 4096, bias: false, lora }.init(&device);
+    let large = LoraLinear::new([4096, 4096], false, lora, &device);
     let (all, trained) = (parameter_count(&large), parameter_count(&large.lora));
     println!("4096 x 4096 of rank 64: {} frozen, {trained} trained", all - trained);
     Ok(())

@@ -142,22 +142,3 @@ fn without_decoder(dir: &Path) {
     let kept = file.tensors().into_iter().filter(|(name, _)| !name.starts_with("res_decoder."));
     safetensors::serialize_to_file(kept, None, &path).unwrap();
 }
-
-/// Merging the adapters changes nothing but the rounding, and the file has no adapters left.
-#[test]
-fn merged_adapters_give_the_same_masks() {
-    let name = "internlm2_lora";
-    let (dir, out) = (drawn_checkpoint(name, 1), tempfile::tempdir().unwrap());
-    let separate = Segmenter::load(dir.path(), &device::cpu()).unwrap();
-    assert_eq!(separate.report().lora_rank, Some(4));
-    let mut model = separate.model().clone();
-    model.language_model = model.language_model.merged();
-    save(&model, separate.config(), out.path(), SaveOptions::default());
-    separate.tokenizer().save(out.path()).unwrap();
-    let names = WeightFiles::open(out.path()).unwrap();
-    assert!(names.shapes().all(|(name, _)| !name.contains("lora") && !name.contains("base_")));
-
-    let merged = Segmenter::load(out.path(), &device::cpu()).unwrap();
-    let [a, b] = [&separate, &merged].map(|s| probabilities(s, name, "umbrella"));
-    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4));
-}

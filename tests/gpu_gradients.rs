@@ -7,9 +7,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use mllmseg::device;
 use mllmseg::model::Preset;
+use mllmseg::model::checkpoint::named_weights::for_each_weight;
 use mllmseg::model::mask_decoder::MaskDecoder;
 use mllmseg::model::mask_decoder::head::MaskHead;
-use mllmseg::model::named_weights::for_each_weight;
 
 /// Masks, then the gradients of their mean square, with the masks read after the backward pass:
 /// Burn 0.22.1 fuses an activation of a one-channel convolution with its backward pass into wrong

@@ -32,7 +32,11 @@ fn short(
     on: &Device,
 ) -> Vec<f32> {
     let pixels = Tensor::from_data(pixels.clone(), on);
-    let state = model.encode_prefix(pixels, token_tensor(&[prefix], 0, on), IMAGE_START);
+    let state = model.encode_prefix(
+        model.encode_image(pixels),
+        token_tensor(&[prefix], 0, on),
+        IMAGE_START,
+    );
     let mut cache = state.cache.expand(2);
     let (mut hidden, mut start) = (None, 0);
     for part in parts {

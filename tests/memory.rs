@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard};
 
 use burn::tensor::{DType, Device};
+use mllmseg_model::checkpoint::named_weights::for_each_weight;
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_model::named_weights::for_each_weight;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::recipe::TrainedRecipe;
 use mllmseg_train::{AdamW, AdamWConfig, TrainStep, TrainableSet};

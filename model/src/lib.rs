@@ -28,10 +28,8 @@ pub mod lora;
 pub mod mask_decoder;
 mod memory_efficient;
 pub mod mllmseg;
-pub mod named_weights;
 pub mod parameters;
 pub mod projector;
-mod read;
 pub mod vision;
 
 pub use config::{MllmsegConfig, Preset, Variant};

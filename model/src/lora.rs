@@ -51,35 +51,6 @@ pub struct LoraFactors {
     dropout: Dropout,
 }
 
-/// Sizes of a [`LoraLinear`].
-#[derive(Debug, Clone, Copy)]
-pub struct LoraLinearConfig {
-    /// Width of the input.
-    pub d_input: usize,
-    /// Width of the output.
-    pub d_output: usize,
-    /// Whether there is a bias.
-    pub bias: bool,
-    /// The adapter, if any.
-    pub lora: Option<LoraConfig>,
-}
-
-impl LoraLinearConfig {
-    /// The layer, its weights to be drawn at first use or loaded before.
-    pub fn init(&self, device: &Device) -> LoraLinear {
-        let Self { d_input, d_output, bias, lora } = *self;
-        let xavier = Initializer::XavierUniform { gain: 1.0 };
-        let init = |shape: [usize; 2]| {
-            xavier.init_with::<2, _>(shape, Some(shape[0]), Some(shape[1]), device)
-        };
-        LoraLinear {
-            weight: init([d_input, d_output]),
-            bias: bias.then(|| Initializer::Zeros.init([d_output], device)),
-            lora: lora.map(|lora| LoraFactors::new(d_input, d_output, lora, device)),
-        }
-    }
-}
-
 impl LoraFactors {
     /// Factors whose update is zero: A drawn at random, B zero (as PEFT starts them).
     pub fn new(d_input: usize, d_output: usize, config: LoraConfig, device: &Device) -> Self {
@@ -112,6 +83,22 @@ impl LoraFactors {
 }
 
 impl LoraLinear {
+    /// A layer `d_input -> d_output`, its weights to be drawn at first use or loaded before.
+    pub fn new(
+        [d_input, d_output]: [usize; 2],
+        bias: bool,
+        lora: Option<LoraConfig>,
+        device: &Device,
+    ) -> Self {
+        let xavier = Initializer::XavierUniform { gain: 1.0 };
+        let shape = [d_input, d_output];
+        Self {
+            weight: xavier.init_with::<2, _>(shape, Some(d_input), Some(d_output), device),
+            bias: bias.then(|| Initializer::Zeros.init([d_output], device)),
+            lora: lora.map(|lora| LoraFactors::new(d_input, d_output, lora, device)),
+        }
+    }
+
     /// # Shapes
     /// - `x`: `[b, t, in]`, output: `[b, t, out]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
@@ -150,9 +137,7 @@ mod tests {
     fn by_hand() -> LoraLinear {
         let device = crate::test_device();
         let config = LoraConfig { rank: 1, alpha: 2.0, dropout: 0.0 };
-        let mut layer =
-            LoraLinearConfig { d_input: 2, d_output: 2, bias: false, lora: Some(config) }
-                .init(&device);
+        let mut layer = LoraLinear::new([2, 2], false, Some(config), &device);
         layer.weight = Param::from_data([[1.0, 2.0], [3.0, 4.0]], &device);
         let lora = layer.lora.as_mut().expect("made with an adapter");
         lora.a = Param::from_data([[1.0], [2.0]], &device);
@@ -174,7 +159,7 @@ mod tests {
     fn a_fresh_adapter_changes_nothing() {
         let device = crate::test_device();
         let lora = Some(LoraConfig::published(4));
-        let layer = LoraLinearConfig { d_input: 3, d_output: 5, bias: true, lora }.init(&device);
+        let layer = LoraLinear::new([3, 5], true, lora, &device);
         let x = Tensor::<3>::ones([1, 2, 3], &device);
         let with = layer.forward(x.clone()).into_data();
         let without = linear(x, layer.weight.val(), layer.bias.map(|b| b.val())).into_data();

@@ -2,7 +2,7 @@
 //!
 //! Two ways through it give the same masks:
 //! - [`Mllmseg::forward`], plain: a whole conversation in one pass.
-//! - [`Mllmseg::encode_prefix`] once per image, then [`Mllmseg::forward_cached`] and
+//! - [`Mllmseg::encode_image`] and [`Mllmseg::encode_prefix`] once per image, then [`Mllmseg::forward_cached`] and
 //!   [`Mllmseg::segment`] per expression. The image comes before the question and attention is
 //!   causal, so nothing up to `</img>` depends on the expression.
 
@@ -168,24 +168,11 @@ impl Mllmseg {
         self.vision.forward(pixels.cast(self.dtype()))
     }
 
-    /// Eq. 1-6 for one image and the prompt up to and including `</img>`.
-    ///
-    /// # Shapes
-    /// - `pixels`: `[1, 3, h, w]`, `prefix_ids`: `[1, t]`
-    pub fn encode_prefix(
-        &self,
-        pixels: Tensor<4>,
-        prefix_ids: Tensor<2, Int>,
-        image_start: usize,
-    ) -> PrefixState {
-        self.encode_tokens(self.encode_image(pixels), prefix_ids, image_start)
-    }
-
-    /// The part of [`encode_prefix`](Self::encode_prefix) after the vision encoder.
+    /// Eq. 2-6 for one image and the prompt up to and including `</img>`.
     ///
     /// # Shapes
     /// - `image_tokens`: T_img1 `[1, p, c]`, `prefix_ids`: `[1, t]`
-    pub fn encode_tokens(
+    pub fn encode_prefix(
         &self,
         image_tokens: Tensor<3>,
         prefix_ids: Tensor<2, Int>,
@@ -279,7 +266,11 @@ mod tests {
             image_start: 5,
             seg_positions: vec![(0, seg)],
         });
-        let state = model.encode_prefix(pixels, token_tensor(&[&prefix], 0, &device), 5);
+        let state = model.encode_prefix(
+            model.encode_image(pixels),
+            token_tensor(&[&prefix], 0, &device),
+            5,
+        );
         // Two continuations at once, the first the conversation above, the second shorter.
         let ids = token_tensor(&[&rest[..4], &rest[..2]], 0, &device);
         let hidden = model.forward_cached(ids, &mut state.cache.expand(2));

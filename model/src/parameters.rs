@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 
-use crate::named_weights::for_each_weight;
+use crate::checkpoint::named_weights::for_each_weight;
 
 /// Number of trainable values of a module, as PyTorch's `sum(p.numel())` counts them: running
 /// statistics are buffers and do not count. Parameters that are not drawn yet stay so.

@@ -37,7 +37,9 @@ impl<'a> ImageSession<'a> {
         let pixels = segmenter.pixels(image);
         let prefix_ids = token_tensor(&[prefix], 0, &segmenter.device.device);
         let image_start = prompt.image_range.start;
-        let state = segmenter.model.encode_prefix(pixels.clone(), prefix_ids, image_start);
+        let model = &segmenter.model;
+        let image_tokens = model.encode_image(pixels.clone());
+        let state = model.encode_prefix(image_tokens, prefix_ids, image_start);
         let image_size = (image.height() as usize, image.width() as usize);
         Ok(Self { segmenter, state, pixels, image_size })
     }

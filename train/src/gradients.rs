@@ -6,7 +6,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
-use mllmseg_model::named_weights::for_each_weight;
+use mllmseg_model::checkpoint::named_weights::for_each_weight;
 
 /// L2 norms of the gradients of a module.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -6,8 +6,8 @@
 
 use burn::module::{Flag, Module, ModuleMapper, Param};
 use mllmseg_model::Mllmseg;
+use mllmseg_model::checkpoint::named_weights::{for_each_weight, set_trained};
 use mllmseg_model::config::Architecture;
-use mllmseg_model::named_weights::{for_each_weight, set_trained};
 use mllmseg_model::parameters::is_running_statistic;
 use serde::{Deserialize, Serialize};
 

@@ -144,7 +144,11 @@ impl ValidationItem {
         let pixels = Tensor::<4>::from_data(self.pixels.clone(), (device, DType::F32));
         let (prefix, _) = self.prompts[0].split();
         let prefix_ids = token_tensor(&[prefix], 0, device); // [1, p]
-        let image = model.encode_prefix(pixels, prefix_ids, self.prompts[0].image_range.start);
+        let image = model.encode_prefix(
+            model.encode_image(pixels),
+            prefix_ids,
+            self.prompts[0].image_range.start,
+        );
         let continuations: Vec<_> = self.prompts.iter().map(|prompt| prompt.split().1).collect();
         let segs = self.prompts.iter().enumerate().flat_map(|(row, prompt)| {
             let positions = prompt.answer_positions(special.seg);

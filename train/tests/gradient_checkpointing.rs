@@ -6,9 +6,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
+use mllmseg_model::checkpoint::named_weights::{for_each_weight, update_weights};
 use mllmseg_model::config::Architecture;
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_model::named_weights::{for_each_weight, update_weights};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::trainable::trained_paths;
 use mllmseg_train::{

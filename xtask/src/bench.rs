@@ -64,12 +64,13 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
         let mut parts = Parts::default();
         let image_tokens = parts.time("vision", || wait3(model.vision.forward(pixels.clone())));
         let state = parts.time("the rest", || {
-            model.encode_tokens(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE)
+            model.encode_prefix(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE)
         });
         wait3(state.decoder.attended);
         parts
     });
-    let state = model.encode_prefix(pixels.clone(), prefix.clone(), TOKENS_BEFORE_IMAGE);
+    let image_tokens = model.encode_image(pixels.clone());
+    let state = model.encode_prefix(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE);
     let segment = median_of_parts(runs, || {
         let mut parts = Parts::default();
         let hidden = parts.time("language model", || {

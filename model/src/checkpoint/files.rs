@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::error::CheckpointError;
 use super::safetensors;
-use crate::read::read_text;
+use crate::checkpoint::read::read_text;
 
 /// The layouts in the order in which they are looked for.
 const LAYOUTS: [&str; 4] = [

@@ -11,13 +11,16 @@
 //! | [`save`] | from a model to files |
 //! | [`merge`] | LoRA merged into the base, from files to files |
 //! | [`mod@write`] | files that appear whole or not at all |
+//! | [`named_weights`] | a walk over the weights of a module by their paths |
 
 pub mod error;
 pub mod files;
 mod layout;
 pub mod load;
 pub mod merge;
+pub mod named_weights;
 pub mod names;
+pub(crate) mod read;
 pub mod safetensors;
 pub mod save;
 mod token_rows;

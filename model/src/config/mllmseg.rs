@@ -10,7 +10,7 @@ use super::check::{expect, multiple, size};
 use super::language::LanguageConfig;
 use super::mask_decoder::MaskDecoderConfig;
 use super::vision::VisionConfig;
-use crate::read::read_text;
+use crate::checkpoint::read::read_text;
 
 /// Everything that decides the shapes of a model.
 ///

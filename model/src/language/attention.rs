@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use super::rope::Rotation;
 use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::{Architecture, LanguageConfig};
-use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+use crate::lora::{LoraConfig, LoraLinear};
 
 /// Rotated keys, and values, `[b, kv_heads, s, head_dim]` each.
 pub type KeysAndValues = (Tensor<4>, Tensor<4>);
@@ -58,8 +58,7 @@ impl Attention {
         let width = config.hidden_size;
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let head_dim = width / heads;
-        let linear =
-            |d_output, bias| LoraLinearConfig { d_input: width, d_output, bias, lora }.init(device);
+        let linear = |d_output, bias| LoraLinear::new([width, d_output], bias, lora, device);
         let (qkv, output_bias) = match config.architecture {
             Architecture::InternLm2 => {
                 let packed = linear((heads + 2 * kv_heads) * head_dim, config.bias);
@@ -109,19 +108,6 @@ impl Attention {
         let attended = attended.reshape([batch, self.heads, length, head_dim]); // [b, heads, t, head_dim]
         let output = self.output.forward(merge_heads(attended)); // [b, t, d]
         (output, (key, value))
-    }
-
-    /// The same layer with its adapters folded in.
-    pub(super) fn merged(mut self) -> Self {
-        self.output = self.output.merged();
-        self.qkv = match self.qkv {
-            QkvProjection::Packed(packed) => QkvProjection::Packed(packed.merged()),
-            QkvProjection::Separate(SeparateProjection { q, k, v }) => {
-                let (q, k, v) = (q.merged(), k.merged(), v.merged());
-                QkvProjection::Separate(SeparateProjection { q, k, v })
-            }
-        };
-        self
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::LanguageConfig;
-use crate::lora::{LoraConfig, LoraLinear, LoraLinearConfig};
+use crate::lora::{LoraConfig, LoraLinear};
 use crate::memory_efficient::gated_silu;
 
 /// The MLP of a decoder layer. InternLM2 calls the three `w1`, `w3`, `w2`.
@@ -21,9 +21,7 @@ pub struct FeedForward {
 impl FeedForward {
     pub(super) fn new(config: &LanguageConfig, lora: Option<LoraConfig>, device: &Device) -> Self {
         let (width, mlp) = (config.hidden_size, config.intermediate_size);
-        let linear = |d_input, d_output| {
-            LoraLinearConfig { d_input, d_output, bias: false, lora }.init(device)
-        };
+        let linear = |from, to| LoraLinear::new([from, to], false, lora, device);
         Self { gate: linear(width, mlp), up: linear(width, mlp), down: linear(mlp, width) }
     }
 
@@ -33,10 +31,5 @@ impl FeedForward {
         let gate = self.gate.forward(x.clone()); // [b, t, mlp]
         let up = self.up.forward(x); // [b, t, mlp]
         self.down.forward(gated_silu(gate, up)) // [b, t, d]
-    }
-
-    /// The same layer with its adapters folded in.
-    pub(super) fn merged(self) -> Self {
-        Self { gate: self.gate.merged(), up: self.up.merged(), down: self.down.merged() }
     }
 }

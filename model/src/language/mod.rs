@@ -145,13 +145,4 @@ impl LanguageModel {
     pub fn rope(&self) -> &Rope {
         &self.rope
     }
-
-    /// The same model with every adapter folded into its weight.
-    pub fn merged(mut self) -> Self {
-        for layer in &mut self.layers {
-            layer.attention = layer.attention.clone().merged();
-            layer.feed_forward = layer.feed_forward.clone().merged();
-        }
-        self
-    }
 }

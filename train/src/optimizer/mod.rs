@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
-use mllmseg_model::named_weights::{for_each_weight, update_weights};
+use mllmseg_model::checkpoint::named_weights::{for_each_weight, update_weights};
 use rayon::prelude::*;
 
 pub use config::{AdamWConfig, MatrixOptimizer};

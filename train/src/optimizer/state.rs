@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, TensorData};
+use mllmseg_model::checkpoint::named_weights::{Weight, for_each_weight};
 use mllmseg_model::checkpoint::names::NameTable;
-use mllmseg_model::named_weights::{Weight, for_each_weight};
 use thiserror::Error;
 
 use super::{AdamW, AdamWConfig, WeightState};

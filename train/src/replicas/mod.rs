@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use mllmseg_model::Mllmseg;
-use mllmseg_model::named_weights::for_each_weight;
+use mllmseg_model::checkpoint::named_weights::for_each_weight;
 
 use crate::batch::{HostBatch, LossCounts};
 use crate::gradients::GradientNorms;

@@ -6,7 +6,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
-use mllmseg_model::named_weights::{Weight, for_each_weight, update_weights};
+use mllmseg_model::checkpoint::named_weights::{Weight, for_each_weight, update_weights};
 
 /// Which weights a list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

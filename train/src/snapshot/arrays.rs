@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Shape, Tensor, TensorData};
 use mllmseg_model::Mllmseg;
+use mllmseg_model::checkpoint::named_weights::{for_each_weight, update_weights};
 use mllmseg_model::checkpoint::names::NameTable;
-use mllmseg_model::named_weights::{for_each_weight, update_weights};
 
 /// Arrays by the names of the checkpoint.
 pub(super) type Arrays = BTreeMap<String, TensorData>;
