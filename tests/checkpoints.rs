@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::{DType, Tensor};
 use mllmseg::data::image::read_image;
 use mllmseg::model::checkpoint::{
-    CheckpointError, LoadOptions, SaveOptions, WeightFiles, load_model, save_model,
+    CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
 };
 use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
