@@ -9,7 +9,7 @@ use std::error::Error;
 use mllmseg::data::mask::{Bitmap, Rle};
 use serde_json::{Value, json};
 
-const PICTURE: [&str; 5] = [
+const ROWS: [&str; 5] = [
     "......", //
     ".####.", //
     ".#..#.", //
@@ -18,8 +18,8 @@ const PICTURE: [&str; 5] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let pixels = PICTURE.concat().chars().map(|character| character == '#').collect();
-    let mask = Bitmap::from_pixels(PICTURE.len(), PICTURE[0].len(), pixels)?;
+    let pixels = ROWS.concat().chars().map(|character| character == '#').collect();
+    let mask = Bitmap::from_pixels(ROWS.len(), ROWS[0].len(), pixels)?;
 
     // Column by column, background first. A prediction has it as `MaskPrediction::rle`.
     let rle = Rle::from_bitmap(&mask);
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     println!("{annotation}");
 
-    // Strings and plain lists of runs are both read.
+    // Compressed strings and lists of runs can both be read.
     let read: Value = serde_json::from_str(&annotation.to_string())?;
     let back: Rle = serde_json::from_value(read["segmentation"].clone())?;
     let plain: Rle = serde_json::from_value(json!({"size": [5, 6], "counts": rle.counts()}))?;

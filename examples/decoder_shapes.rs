@@ -1,4 +1,4 @@
-//! The mask decoder alone on random features, with every shape printed: for reading beside Figure 3.
+//! The mask decoder alone on random features, with every shape printed: read it beside Figure 3.
 //!
 //!     cargo run --release --example decoder_shapes
 
@@ -19,7 +19,7 @@ fn main() {
     let t_img1 = random([1, side * side, c]);
     let t_img2 = random([1, l, d]);
     let t_seg = random([n, 1, d]);
-    println!("What comes in: one image, {n} expressions");
+    println!("Inputs: one image, {n} expressions");
     show("T_img1, details", &t_img1);
     show("T_img2, semantics", &t_img2);
     show("T_seg0", &t_seg);
@@ -29,7 +29,7 @@ fn main() {
         let decoder = MaskDecoder::new(&config, &device);
         println!("\nVariant {} ({} parameters)", variant.name(), parameter_count(&decoder));
 
-        // What the words do not change:
+        // Independent of the expressions:
         if let Some(down) = &decoder.img_llm_down {
             show("T_img3, Eq. 5", &down.forward(t_img2.clone()));
         }
@@ -42,7 +42,7 @@ fn main() {
         }
         show("T_ds0, Eq. 13", &image.fusion.fused);
 
-        // What each expression adds:
+        // For each expression:
         let t_seg1 = decoder.text_down.forward(t_seg.clone());
         show("T_seg1, Eq. 5", &t_seg1);
         let t_ds1 = decoder.seg_attention.attend_to_one(image.attended.clone(), t_seg1);

@@ -21,8 +21,8 @@ fn times<const I: usize, const O: usize>(x: [f32; I], matrix: [[f32; O]; I]) -> 
     std::array::from_fn(|column| (0..I).map(|row| x[row] * matrix[row][column]).sum())
 }
 
-/// What the layer makes of `X`.
-fn ask(layer: &LoraLinear) -> Result<Vec<f32>, Box<dyn Error>> {
+/// The layer's output for `X`.
+fn forward(layer: &LoraLinear) -> Result<Vec<f32>, Box<dyn Error>> {
     let x = Tensor::<3>::from_data([[X]], &layer.weight.device()); // [1, 1, in]
     Ok(layer.forward(x).try_into_data()?.iter::<f32>().collect()) // [out]
 }
@@ -43,11 +43,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let adapter = layer.lora.as_mut().ok_or("the layer was made with an adapter")?;
     adapter.a = Param::from_data(A, &device);
     adapter.b = Param::from_data(B, &device);
-    println!("the layer    = {:?}", ask(&layer)?);
+    println!("the layer    = {:?}", forward(&layer)?);
 
     let counts = (parameter_count(&layer), parameter_count(&layer.lora));
     let merged = layer.merged(); // W + s A B
-    println!("merged       = {:?}", ask(&merged)?);
+    println!("merged       = {:?}", forward(&merged)?);
     let weight: Vec<f32> = merged.weight.val().try_into_data()?.iter::<f32>().collect();
     println!("merged W     = {weight:?}");
     println!(

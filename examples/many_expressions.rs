@@ -1,7 +1,7 @@
-//! Many expressions on one encoded image: encode once, ask often.
+//! Many expressions on one encoded image: encode once, segment often.
 //!
-//! All that comes before the words (vision, the prompt up to the image's end, the fusion of details
-//! and semantics) is computed once; each expression then costs its own few tokens.
+//! Everything before the expression (vision, the prompt up to the image's end, the fusion of details
+//! and semantics) is computed once; each expression then costs only its own few tokens.
 //!
 //!     cargo run --release --example many_expressions -- [CHECKPOINT [IMAGE EXPRESSION...]]
 
@@ -13,15 +13,15 @@ use std::time::Instant;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let segmenter = common::load(arguments.next())?;
-    let (image, expressions) = common::question(arguments)?;
+    let (image, expressions) = common::input(arguments)?;
 
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
-    // Devices compute in the background; without this, the first expression would carry the time.
+    // Devices compute in the background; without this, the first expression would include this time.
     segmenter.device().device.sync()?;
     println!("the image, once: {:.1?}", start.elapsed());
 
-    // The first question also pays for what a device prepares at its first use.
+    // The first expression includes what a device prepares at its first use.
     for expression in &expressions {
         let start = Instant::now();
         let found = session.segment(expression)?;
@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let start = Instant::now();
-    let together: Vec<&str> = expressions.iter().map(String::as_str).collect();
-    let all = session.segment_all(&together)?; // the same masks, computed in batches
+    let texts: Vec<&str> = expressions.iter().map(String::as_str).collect();
+    let all = session.segment_all(&texts)?; // the same masks, computed in batches
     println!("all {} at once: {:.1?}", all.len(), start.elapsed());
     Ok(())
 }

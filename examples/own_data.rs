@@ -1,4 +1,4 @@
-//! Data of your own: a folder of pictures with a JSON-lines file, opened as a data set. No model.
+//! Data of your own: a folder of images with a JSON-lines file, opened as a data set. No model.
 //!
 //!     cargo run --release --example own_data
 
@@ -21,17 +21,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     for name in ["pictures", "masks"] {
         fs::create_dir(folder.path().join(name))?;
     }
-    // Each picture has a red disc on the left and a blue one on the right, a little apart.
+    // Each image has a red disc on the left and a blue one on the right, a little apart.
     let mut lines = Vec::new();
     for (number, gap) in [15, 16, 17].into_iter().enumerate() {
         let (red, blue) = (in_disc(32 - gap), in_disc(32 + gap));
-        let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| match (red(x, y), blue(x, y)) {
+        let image = RgbImage::from_fn(SIDE, SIDE, |x, y| match (red(x, y), blue(x, y)) {
             (true, _) => Rgb([220, 40, 40]),
             (_, true) => Rgb([40, 80, 220]),
             _ => Rgb([240, 240, 230]),
         });
         let name = format!("pictures/{number}.png");
-        picture.save(folder.path().join(&name))?;
+        image.save(folder.path().join(&name))?;
 
         // A mask may be a PNG, a polygon, run lengths, or null where there is no such thing.
         let mask = format!("masks/{number}.png");
@@ -50,10 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let data = ReferDataset::open(folder.path(), Dataset::Own, None)?;
     for item in data.items(Split::Train)? {
         println!("{} ({} x {})", item.image.file_name, item.image.width, item.image.height);
-        for asked in &item.expressions {
-            match data.mask(item.image, asked.targets)? {
-                Some(mask) => println!("  {}: {} pixels", asked.text, mask.area()),
-                None => println!("  {}: no target", asked.text),
+        for expression in &item.expressions {
+            match data.mask(item.image, expression.targets)? {
+                Some(mask) => println!("  {}: {} pixels", expression.text, mask.area()),
+                None => println!("  {}: no target", expression.text),
             }
         }
     }

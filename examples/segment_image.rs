@@ -1,4 +1,4 @@
-//! One picture, one expression, one mask.
+//! One image, one expression, one mask.
 //!
 //!     cargo run --release --example segment_image -- [CHECKPOINT [IMAGE EXPRESSION]]
 
@@ -11,8 +11,8 @@ use mllmseg::overlay::{OverlayItem, draw_overlay, write_png};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let segmenter = common::load(arguments.next())?;
-    let (image, expressions) = common::question(arguments)?;
-    let expression = expressions.first().ok_or("after the picture, say what to cut out")?;
+    let (image, expressions) = common::input(arguments)?;
+    let expression = expressions.first().ok_or("name an expression after the image")?;
 
     let session = segmenter.encode(&image)?;
     let found = session.segment(expression)?;

@@ -1,4 +1,4 @@
-//! What the examples that ask a model share: the model, and what is asked.
+//! Shared by the examples that run a model: the model, the image and the expressions.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ pub fn load(folder: Option<String>) -> Result<Segmenter, Box<dyn Error>> {
     Ok(Segmenter::load(folder, &DeviceChoice::Auto.select()?)?)
 }
 
-/// A picture file and expressions from the command line; without any, a drawn scene as the tiny model
-/// knows them, and what may be asked of it.
-pub fn question(
+/// An image file and expressions from the command line; without any, a drawn scene of the kind that
+/// the tiny model knows, and its expressions.
+pub fn input(
     mut arguments: impl Iterator<Item = String>,
 ) -> Result<(RgbImage, Vec<String>), Box<dyn Error>> {
     match arguments.next() {
@@ -25,8 +25,8 @@ pub fn question(
         None => {
             let world = World::small();
             let scene = generate(&world, 7, Part::Val.index(0));
-            let asked = expressions(&world, &scene).into_iter().map(|said| said.text);
-            Ok((scene.draw(), asked.collect()))
+            let texts = expressions(&world, &scene).into_iter().map(|expression| expression.text);
+            Ok((scene.draw(), texts.collect()))
         }
     }
 }

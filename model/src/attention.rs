@@ -70,13 +70,13 @@ fn scores(query: Tensor<4>, key: Tensor<4>) -> Tensor<4> {
 /// `[b, t, heads * d]` to `[b, heads, t, d]`.
 pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, length, width] = x.dims();
-    x.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
+    x.reshape([batch, length, heads, width / heads]).swap_dims(1, 2) // [b, heads, t, d]
 }
 
 /// `[b, heads, t, d]` to `[b, t, heads * d]`.
 pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
     let [batch, heads, length, head_dim] = x.dims();
-    x.swap_dims(1, 2).reshape([batch, length, heads * head_dim])
+    x.swap_dims(1, 2).reshape([batch, length, heads * head_dim]) // [b, t, heads * d]
 }
 
 #[cfg(test)]

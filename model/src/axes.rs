@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-/// As `Tensor::permute`, which Burn 0.22.1 sends to a device of another host as a permutation of
-/// integers, and which a CPU there refuses (burn-fusion, `float_permute`). Exchanges of two axes
-/// arrive as what they are, and cost as little: no value moves.
+/// As `Tensor::permute`. Burn 0.22.1 sends that to a device of another host as a permutation of
+/// integers, which a CPU there refuses (burn-fusion, `float_permute`). Swaps of two axes arrive
+/// correctly and cost as little: no value moves.
 ///
 /// Axis `i` of the output is axis `axes[i]` of the input; `axes` names each axis once.
 pub fn permute<const D: usize>(mut x: Tensor<D>, axes: [usize; D]) -> Tensor<D> {

@@ -38,7 +38,7 @@ pub(crate) fn drops(dropout: &Dropout) -> bool {
 }
 
 thread_local! {
-    /// What the next adapter on this thread draws its mask from; `None` outside of training.
+    /// Seed of the next adapter's mask on this thread; `None` outside of training.
     static NEXT_SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
@@ -78,8 +78,8 @@ pub(crate) fn drop_adapter_input(dropout: &Dropout, x: Tensor<2>) -> (Tensor<2>,
     (x.mask_fill(dropped, 0.0), 1.0 - dropout.prob)
 }
 
-/// `true` with a probability. An element is decided by a hash of the sum of a number of its row and
-/// a number of its column, so that the host draws only `rows + columns` numbers.
+/// `true` with a probability. Each row and each column has a random number, and a hash of their sum
+/// decides an element. So the host draws only `rows + columns` numbers.
 ///
 /// # Shapes
 /// - output: `[rows, columns]`
@@ -95,8 +95,8 @@ fn adapter_mask(
     let numbers = Tensor::<1, Int>::from_data(numbers, (device, DType::I32));
     let of_rows = numbers.clone().narrow(0, 0, rows).reshape([rows, 1]);
     let of_columns = numbers.narrow(0, rows, columns).reshape([1, columns]);
-    // A multiplication carries low bits to high ones, the shift brings those back; of the second
-    // product the high bits decide.
+    // A product mixes low bits into high ones, and the shift brings these back. The high bits of the
+    // second product decide.
     let product = (of_rows + of_columns) * FIRST; // [rows, columns]
     let high = product.clone().bitwise_right_shift_scalar(15).bitwise_and_scalar(LOW_17_BITS);
     let hash = product.bitwise_xor(high) * SECOND;
@@ -116,7 +116,7 @@ pub fn mix(x: u64) -> u64 {
 const FIRST: i32 = 0x9e37_79b9_u32 as i32;
 /// Odd, without a pattern (a multiplier of MurmurHash3's last step).
 const SECOND: i32 = 0x85eb_ca6b_u32 as i32;
-/// What a shift by 15 leaves of 32 bits; an arithmetic one fills the others with the sign.
+/// Of 32 bits, those that a shift by 15 keeps; an arithmetic shift fills the others with the sign.
 const LOW_17_BITS: i32 = 0x1_ffff;
 
 #[cfg(test)]

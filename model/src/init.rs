@@ -1,16 +1,16 @@
-//! How a model that this project trains from nothing starts. The paper has none of this: its models
+//! Initial weights of a model that is trained from nothing. The paper has none of this: its models
 //! start from a published base.
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::Mllmseg;
 
-/// How strong the positions are beside the patches, whose embeddings start at about this size.
+/// Amplitude of the position embeddings; patch embeddings start at about this size.
 const AMPLITUDE: f32 = 0.5;
 
-/// Replaces the position embeddings of the vision encoder by sines and cosines, half of the channels
-/// by column and half by row, so that a new model need not learn which patches are neighbours. The
-/// class token has no position.
+/// Replaces the position embeddings of the vision encoder by sines and cosines: half of the channels
+/// for the column, half for the row. So a new model knows from the start which patches are
+/// neighbours. The class token has no position.
 pub fn sinusoidal_positions(mut model: Mllmseg) -> Mllmseg {
     let embeddings = &mut model.vision.embeddings;
     let grid = embeddings.grid;
@@ -27,8 +27,8 @@ pub fn sinusoidal_positions(mut model: Mllmseg) -> Mllmseg {
     model
 }
 
-/// Gives every pixel the same logit plus a blur of the features, so that a new model need not learn
-/// first that most of an image is background.
+/// Gives every pixel the same logit plus a blur of the features: a new model knows from the start
+/// that most of an image is background.
 pub fn mask_prior(mut model: Mllmseg, logit: f64) -> Mllmseg {
     let conv2 = &mut model.mask_decoder.head.conv2;
     conv2.weight = conv2.weight.clone().map(|weight| weight.ones_like() / 25.0); // 5 x 5

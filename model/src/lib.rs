@@ -1,8 +1,8 @@
 //! The MLLMSeg network as Burn modules, and the checkpoints that fill it.
 //!
-//! Each module names the equation of the paper that it computes
-//! ("Unlocking the Potential of MLLMs in Referring Expression Segmentation via a Light-weight
-//! Mask Decoder"). Shapes are written at the end of the line that makes them, with
+//! Each module names the equation that it computes, of the paper "Unlocking the Potential of MLLMs in
+//! Referring Expression Segmentation via a Light-weight Mask Decoder". Shapes are written at the end
+//! of the line that makes them:
 //!
 //! | letter | dimension |
 //! | --- | --- |
@@ -11,9 +11,10 @@
 //! | `t`, `s` | query and key positions of the language model |
 //! | `d` | `hidden_size` of the language model |
 //! | `c` | `hidden_size` of the vision encoder and width of the mask decoder |
-//! | `p` | image patches (1024 at 448 pixels), `l` image tokens of the language model (256) |
+//! | `p`, `g` | image patches (1024 at 448 pixels), and patches per side (32) |
+//! | `l` | image tokens of the language model (256) |
 //!
-//! This crate reads no image and no text: it knows tensors and the names of weights.
+//! This crate reads no image and no prompt: it knows tensors and the names of weights.
 #![warn(missing_docs)]
 
 pub mod attention;

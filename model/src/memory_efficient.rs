@@ -1,7 +1,7 @@
 //! Memory-efficient operations: they hold less for the backward pass than their compositions.
 //!
-//! A graph of single operations holds what each of them needs: `silu(gate) · up` keeps four maps of
-//! its size although two decide its derivatives, and a softmax three although its result does. Here
+//! The autodiff graph holds what each single operation needs: four maps for `silu(gate) · up`, whose
+//! derivatives need only two, and three for a softmax, whose derivative needs only its result. Here
 //! a function `f` and its derivative are computed outside of the graph, and the graph is given the
 //! straight-through form `f(x) + f'(x) · (x - x)`, where only the first `x` of the difference is
 //! tracked. Value and gradient are those of `f`, and the graph holds only the derivative.
@@ -60,7 +60,7 @@ pub(crate) fn softmax_matmul(
     // The derivative of a softmax is w · (dx - sum(w · dx)); masked weights are 0, and so is it.
     let change = straight_through_zero(scores) * weights.clone();
     let change = change.clone() - change.sum_dim(3) * weights.clone();
-    // Two products of one value: so each of the factors is held once and by itself.
+    // Two products with one `value`, so that the graph holds each factor only once.
     drop(change).matmul(value.clone().inner()) + drop(weights).autodiff().matmul(value)
 }
 

@@ -39,11 +39,11 @@ pub struct Conversations {
     pub input_ids: Tensor<2, Int>,
     /// Position of the first `<IMG_CONTEXT>`, the same in every row: what precedes it is fixed.
     pub image_start: usize,
-    /// Row and position of every `[SEG]` that asks for a mask.
+    /// Row and position of every `[SEG]` that gets a mask.
     pub seg_positions: Vec<(usize, usize)>,
 }
 
-/// A `[SEG]` token that asks for a mask.
+/// A `[SEG]` token that gets a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegToken {
     /// Row of its conversation among the states.
@@ -54,7 +54,7 @@ pub struct SegToken {
     pub image: usize,
 }
 
-/// What the plain pass computes on its way.
+/// The results of the plain pass, intermediate ones included.
 #[derive(Debug, Clone)]
 pub struct ForwardOutput {
     /// T_img1 `[b, p, c]`.
@@ -63,7 +63,7 @@ pub struct ForwardOutput {
     pub projected: Tensor<3>,
     /// After the final norm, `[b, t, d]`.
     pub last_hidden_state: Tensor<3>,
-    /// One mask for each of `seg_positions`; none without any.
+    /// One mask for each of `seg_positions`; `None` if there are none.
     pub segmented: Option<Segmented>,
 }
 
@@ -81,11 +81,11 @@ pub struct Segmented {
     pub seg_tokens: Tensor<3>,
     /// Probabilities `[n, size, size]`.
     pub masks: Tensor<3>,
-    /// What batch normalisation saw, one for each image; empty outside of training.
+    /// Batch statistics of the mask head, one for each image; empty outside of training.
     pub batch_statistics: Vec<BatchStatistics>,
 }
 
-/// Everything about an image that no expression changes.
+/// Everything about an image that does not depend on the expression.
 #[derive(Debug, Clone)]
 pub struct PrefixState {
     /// T_img1 `[1, p, c]`.
@@ -96,7 +96,7 @@ pub struct PrefixState {
     pub projected: Tensor<3>,
     /// Keys and values of the prompt up to and including `</img>`.
     pub cache: KvCache,
-    /// The decoder's share.
+    /// The decoder's maps.
     pub decoder: DecoderImage,
 }
 
@@ -180,10 +180,10 @@ impl Mllmseg {
     ) -> PrefixState {
         let [_, length] = prefix_ids.dims();
         let projected = self.projector.forward(image_tokens.clone()); // [1, l, d]
-        let embeddings = self.embed_with_image(prefix_ids, projected.clone(), image_start);
+        let embeddings = self.embed_with_image(prefix_ids, projected.clone(), image_start); // [1, t, d]
         let mut cache = self.language_model.new_cache();
         let hidden = self.language_model.forward(embeddings, &mut cache, length); // [1, t, d]
-        let language_tokens = language_tokens(&hidden, &projected, image_start);
+        let language_tokens = language_tokens(&hidden, &projected, image_start); // [1, l, d]
         let decoder = self.mask_decoder.encode(image_tokens.clone(), language_tokens.clone());
         PrefixState { image_tokens, language_tokens, projected, cache, decoder }
     }
@@ -212,9 +212,9 @@ impl Mllmseg {
         let [_, image_length, _] = projected.dims();
         let image_end = image_start + image_length;
         let text = self.language_model.embed(ids); // [b, t, d]
-        let before = text.clone().narrow(1, 0, image_start);
-        let after = text.narrow(1, image_end, length - image_end);
-        Tensor::cat(vec![before, projected, after], 1)
+        let before = text.clone().narrow(1, 0, image_start); // [b, image_start, d]
+        let after = text.narrow(1, image_end, length - image_end); // [b, t - image_end, d]
+        Tensor::cat(vec![before, projected, after], 1) // [b, t, d]
     }
 }
 
@@ -225,7 +225,7 @@ impl Mllmseg {
 /// - `hidden`: `[b, t, d]`, `projected` and output: `[b, l, d]`
 pub fn language_tokens(hidden: &Tensor<3>, projected: &Tensor<3>, image_start: usize) -> Tensor<3> {
     let [_, image_length, _] = projected.dims();
-    hidden.clone().narrow(1, image_start - 1, image_length)
+    hidden.clone().narrow(1, image_start - 1, image_length) // [b, l, d]
 }
 
 /// Token ids as a tensor, rows padded on the right with `pad` to the longest.
@@ -248,7 +248,7 @@ mod tests {
     use burn::tensor::{Distribution, Tolerance};
 
     #[test]
-    fn reading_in_two_parts_equals_one_pass() {
+    fn a_prefix_and_its_continuation_equal_one_pass() {
         let device = crate::test_device();
         let config = Preset::Tiny.config();
         let model = Mllmseg::new(&config, Some(LoraConfig::published(4)), &device);

@@ -58,7 +58,7 @@ pub fn space_to_depth(x: Tensor<3>, block: usize, transposed: bool) -> Tensor<3>
     let out = side / block;
     let squares = x.reshape([batch, out, block, out, block, channels]).swap_dims(2, 3); // [b, row, column, row in, column in, c]
     let squares = if transposed { squares.swap_dims(1, 2) } else { squares };
-    squares.reshape([batch, out * out, block * block * channels])
+    squares.reshape([batch, out * out, block * block * channels]) // [b, l, block² c]
 }
 
 #[cfg(test)]

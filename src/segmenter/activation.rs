@@ -1,4 +1,4 @@
-//! How strongly each token of an image speaks: the maps of the paper's Figure 4.
+//! The activation of each token of an image: the maps of the paper's Figure 4.
 
 use burn::tensor::{DType, Tensor};
 use image::{GrayImage, Luma};
@@ -33,7 +33,7 @@ impl ActivationMap {
         self.values.iter().map(|&value| place(value)).collect()
     }
 
-    /// [`normalised`](Self::normalised) as a picture of one pixel per token, black to white.
+    /// [`normalised`](Self::normalised) as an image of one pixel per token, black to white.
     pub fn to_grey(&self) -> GrayImage {
         let values = self.normalised();
         let side = self.side as u32;
@@ -49,8 +49,8 @@ impl ImageSession<'_> {
     /// it, T_vl (Eq. 9).
     ///
     /// They are the same for every expression: the image comes before the words, and attention is
-    /// causal. T_img2 lies as the decoder lays it, each token where the state that predicts it was
-    /// read, one position earlier.
+    /// causal. Each token of T_img2 is the state that predicts it, one position earlier, as in
+    /// the decoder.
     ///
     /// # Errors
     /// [`SegmentError::NotFinite`] and [`SegmentError::ReadBack`].

@@ -25,7 +25,7 @@ pub enum SegmentError {
     /// The words.
     #[error(transparent)]
     Prompt(#[from] PromptError),
-    /// The picture.
+    /// The image.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The mask.
@@ -34,16 +34,16 @@ pub enum SegmentError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The numbers ran away.
+    /// A result is NaN or infinite.
     #[error(
         "{device} computed numbers that are not finite for {expression:?} in {dtype}; take --dtype f32"
     )]
     NotFinite {
         /// The device.
         device: String,
-        /// The number type.
+        /// The dtype.
         dtype: String,
-        /// What was asked.
+        /// The expression.
         expression: String,
     },
     /// A tensor could not be fetched.

@@ -1,4 +1,4 @@
-//! Load a checkpoint, encode an image once, ask for as many masks as you like.
+//! Load a checkpoint, encode an image once, and segment any number of expressions.
 
 mod activation;
 mod error;
@@ -42,7 +42,7 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// Loads a checkpoint folder in the device's best number type ([`DtypeChoice::Auto`]).
+    /// Loads a checkpoint folder in the device's best dtype ([`DtypeChoice::Auto`]).
     pub fn load(dir: impl AsRef<Path>, device: &SelectedDevice) -> Result<Self, SegmentError> {
         Self::load_as(dir, device, DtypeChoice::Auto)
     }
@@ -91,7 +91,7 @@ impl Segmenter {
         Ok(self.tokenizer.save(dir)?)
     }
 
-    /// Does everything that no expression changes: vision, the prompt up to `</img>`, the fusion
+    /// Computes everything that does not depend on the expression: vision, the prompt up to `</img>`, the fusion
     /// of details and semantics, and half of the decoder's second layer.
     pub fn encode(&self, image: &RgbImage) -> Result<ImageSession<'_>, SegmentError> {
         ImageSession::new(self, image)
@@ -99,7 +99,7 @@ impl Segmenter {
 
     /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.
     ///
-    /// Masks come for every `[SEG]` of the answer, in order. The fast path of [`ImageSession`] gives
+    /// Masks come for every `[SEG]` of the answer, in order. The short path of [`ImageSession`] gives
     /// the same probabilities.
     pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
         let seg = self.special.seg;
@@ -122,7 +122,7 @@ impl Segmenter {
         Ok(tokenize_conversation(&self.tokenizer, self.template, question, answer, image_tokens)?)
     }
 
-    /// The picture as the model sees it.
+    /// The image as the model's input.
     ///
     /// # Shapes
     /// - output: `[1, 3, size, size]`, f32, normalised

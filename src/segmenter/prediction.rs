@@ -1,4 +1,4 @@
-//! What comes out: probabilities, a mask, a box, a score.
+//! The result for one expression: probabilities, a mask, a box, a score.
 
 use mllmseg_data::mask::probability::{THRESHOLD, mask_from_probabilities};
 use mllmseg_data::mask::{Bitmap, MaskError, Rle};
@@ -6,19 +6,19 @@ use mllmseg_data::mask::{Bitmap, MaskError, Rle};
 /// The answer to one expression.
 #[derive(Debug, Clone)]
 pub struct MaskPrediction {
-    /// What was asked.
+    /// The expression.
     pub expression: String,
     /// Probability of every pixel at the model's resolution, row by row, `[size, size]`.
     pub probabilities: Vec<f32>,
     /// Side of `probabilities` (448 in published models).
     pub size: usize,
-    /// Foreground at the picture's own size; empty when rejected.
+    /// Foreground at the image's own size; empty when rejected.
     pub mask: Bitmap,
-    /// `[xmin, ymin, xmax + 1, ymax + 1]` in pixels of the picture; none for an empty mask.
+    /// `[xmin, ymin, xmax + 1, ymax + 1]` in pixels of the image; `None` for an empty mask.
     pub bounding_box: Option<[u32; 4]>,
     /// Mean probability inside the mask at the model's resolution, 0 when nothing is foreground.
     pub score: f32,
-    /// Whether the model says that there is no such thing in the picture (`[REJ]`).
+    /// Whether the model says that there is no such thing in the image (`[REJ]`).
     pub rejected: bool,
 }
 

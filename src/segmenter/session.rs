@@ -1,4 +1,4 @@
-//! One encoded image and the expressions asked of it.
+//! One encoded image, and masks for expressions on it.
 
 use burn::tensor::{DType, Tensor};
 use image::RgbImage;
@@ -50,7 +50,7 @@ impl<'a> ImageSession<'a> {
         Ok(all.remove(0))
     }
 
-    /// The masks of several expressions, each asked on its own and computed in batches.
+    /// The masks of several expressions, each in its own conversation, computed in batches.
     pub fn segment_all(&self, expressions: &[&str]) -> Result<Vec<MaskPrediction>, SegmentError> {
         let prompts = expressions
             .iter()
@@ -63,7 +63,7 @@ impl<'a> ImageSession<'a> {
         self.predictions(expressions, answers)
     }
 
-    /// The masks of several expressions asked together in one question, as the published
+    /// The masks of several expressions in one joint question, as the published
     /// evaluation does for the expressions of one image. Later expressions see earlier ones, so
     /// the masks differ slightly from [`segment_all`](Self::segment_all)'s.
     pub fn segment_together(

@@ -1,4 +1,4 @@
-//! The numbers of every step and validation: two CSV files that grow, and a picture at the end.
+//! The numbers of every step and validation: two CSV files that grow, and an image of the curves.
 //!
 //! A resumed run first drops the rows of steps that it takes again. So the files of a run that was
 //! stopped equal those of one that was not, except for the speed.
@@ -25,7 +25,7 @@ const VALIDATION_COLUMNS: &str = "step,expressions,ciou,giou,n_acc,t_acc";
 /// Names of the validation's scores, its columns from the third on.
 const SCORES: [&str; 4] = ["cIoU", "gIoU", "N-acc", "T-acc"];
 
-/// Width and height of the picture, in pixels.
+/// Width and height of the image, in pixels.
 const SIZE: (u32, u32) = (1280, 860);
 /// Points of a curve at most; a longer one is averaged.
 const POINTS: usize = 600;
@@ -127,7 +127,7 @@ fn draw(
     steps: &[Vec<f64>],
     validations: &[Vec<f64>],
 ) -> Result<Vec<u8>, Box<dyn Error>> {
-    // Fails only for a damaged font; the picture then has no words.
+    // Fails only for a damaged font; the image then has no text.
     let _ = plotters::style::register_font("sans-serif", FontStyle::Normal, FONT);
     let (width, height) = SIZE;
     let mut image = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));

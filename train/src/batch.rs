@@ -41,8 +41,8 @@ pub struct HostBatch {
     pub image_of: Vec<usize>,
 }
 
-/// What losses are means over. A step divides by the counts of all its batches, on whatever devices
-/// they are, so that how a step is cut into batches changes nothing.
+/// The counts over which losses are averaged. A step divides by the counts of all its batches on all
+/// devices, so how it is cut into batches changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LossCounts {
     /// Tokens of answers.

@@ -1,6 +1,6 @@
 //! Random choices that depend on the seed and on their own number alone.
 //!
-//! Choice number 7 of seed 1 is the same whether the six before it were made or not. So a run
+//! Choice number 7 of seed 1 does not depend on whether the choices before it were made. So a run
 //! resumes without the state of a generator, and steps may be prepared in any order.
 
 use rand_chacha::ChaCha8Rng;

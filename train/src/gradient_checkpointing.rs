@@ -1,10 +1,10 @@
-//! Gradient checkpointing of the language model: gradients without holding the inside of its layers.
+//! Gradient checkpointing of the language model: the same gradients in less memory.
 //!
-//! A graph holds what every operation needs for its derivative until the backward pass has passed
-//! it: of a large language model, dozens of maps per layer. Here only the input of each layer is
-//! held, in the dtype of the model. With `x` the input of a layer, `L` the loss and `g` its
-//! derivative by the layer's output, the derivatives of `L` by the layer's weights and by `x` are
-//! those of `sum(layer(x) · g)`. So a step goes
+//! The autodiff graph holds what each operation needs for its derivative until the backward pass has
+//! used it: dozens of maps per layer of a large language model. Here only the input of each layer is
+//! held, in the dtype of the model. Let `x` be the input of a layer, `L` the loss, and `g` the
+//! derivative of `L` by the layer's output. Then the derivatives of `L` by the layer's weights and by
+//! `x` are those of `sum(layer(x) · g)`. So a step has four parts:
 //!
 //! 1. forward ([`forward`]): the layers without a graph, each input kept;
 //! 2. the losses under autodiff, from leaves that hold the last layer's output and T_img1; their
@@ -26,8 +26,8 @@ use mllmseg_model::Mllmseg;
 use crate::prepare::PreparedBatch;
 use crate::shared_prefix::{SharedPrefixBatch, SharedPrefixContext};
 
-/// Adds the gradients of a batch to `accumulator`. `top` gets T_img1 and what the last layer gave,
-/// and returns the gradients of its loss, if it has one, with something for the caller.
+/// Adds the gradients of a batch to `accumulator`. `top` gets T_img1 and the output of the last
+/// layer. It returns a result for the caller, and the gradients of its loss if it has one.
 pub(crate) fn accumulate<T, E>(
     model: &Mllmseg,
     batch: &PreparedBatch<'_>,
@@ -63,7 +63,7 @@ pub(crate) fn accumulate<T, E>(
     Ok(result)
 }
 
-/// What is held of a layer.
+/// What is kept of a layer for the backward pass.
 struct Checkpoint {
     input: SharedPrefixBatch,
     dropout_seed: u64,
@@ -84,7 +84,7 @@ fn forward(
         checkpoints.push(Checkpoint { input: x.clone(), dropout_seed });
         // `valid` would switch dropout off.
         let layer = layer.clone().no_grad();
-        x = leaves(x, false).through(&layer, context, dropout_seed).map(Tensor::inner);
+        x = leaves(x, false).forward(&layer, context, dropout_seed).map(Tensor::inner);
     }
     (checkpoints, x)
 }
@@ -102,7 +102,7 @@ fn backward(
     while let Some(Checkpoint { input, dropout_seed }) = checkpoints.pop() {
         let layer = &model.language_model.layers[checkpoints.len()];
         let input = leaves(input, wants_input || !checkpoints.is_empty());
-        let output = input.clone().through(layer, context, dropout_seed);
+        let output = input.clone().forward(layer, context, dropout_seed);
         let Some(product) = upstream.product(output).filter(|x| x.is_tracked()) else {
             return OutputGradients::default();
         };

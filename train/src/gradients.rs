@@ -1,7 +1,7 @@
 //! Norms of gradients, and clipping by their global norm.
 //!
-//! Burn clips tensor by tensor; the published training scales all gradients by one factor, so that
-//! their direction stays.
+//! Burn clips tensor by tensor. The published training scales all gradients by one factor, which
+//! keeps their direction.
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -18,7 +18,7 @@ pub struct GradientNorms {
 }
 
 impl GradientNorms {
-    /// Measures; waits for the device.
+    /// Computes the norms; waits for the device.
     pub fn of(module: &impl Module, gradients: &GradientsParams) -> Self {
         let (mut paths, mut sums) = (Vec::new(), Vec::new());
         for_each_weight(module, |path, weight| {

@@ -3,13 +3,13 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`recipe`] | every number of a run |
-//! | [`mix`] | which examples a step learns from |
-//! | [`draw`] | random choices that depend on their number alone |
+//! | [`mix`] | the examples of each step |
+//! | [`draw`] | random choices that depend on the seed and their number alone |
 //! | [`batch`] | conversations with their labels and true masks |
 //! | [`loss`] | Eq. 14 and 15: cross-entropy of the answer, losses of the masks, and their sum |
 //! | [`trainable`] | which weights are trained |
-//! | [`step`] | from a batch to losses and gradients |
-//! | `prepare` | a batch checked and its images encoded |
+//! | [`step`] | losses and gradients of a batch (Eq. 1-15) |
+//! | `prepare` | checks a batch and encodes its images |
 //! | `shared_prefix` | the layers over conversations that share an image |
 //! | `gradient_checkpointing` | the same gradients in less memory |
 //! | [`gradients`] | norms of gradients, and clipping by the global one |

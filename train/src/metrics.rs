@@ -26,7 +26,7 @@ pub struct StepNumbers {
     pub expressions: usize,
     /// Images in a second, from the batches to the update.
     pub images_per_second: f64,
-    /// Memory of this process, in bytes; 0 where the system does not tell.
+    /// Memory of this process, in bytes; 0 where the system does not report it.
     pub memory: u64,
     /// The learning rate.
     pub learning_rate: f64,
@@ -50,7 +50,7 @@ pub trait Recorder {
 /// Why numbers cannot be recorded.
 pub type RecordError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Numbers on their way to a renderer: one epoch of all steps, with validations in between.
+/// Sends numbers to a renderer: one epoch of all steps, with validations in between.
 pub(crate) struct MetricsDisplay {
     renderer: Box<dyn MetricsRenderer>,
     steps: usize,
@@ -152,6 +152,6 @@ impl MetricsDisplay {
     pub fn end(mut self) {
         self.renderer.end_split();
         self.renderer.end();
-        let _ = self.renderer.on_train_end(None); // without a summary it has nothing to fail at
+        let _ = self.renderer.on_train_end(None); // cannot fail without a summary
     }
 }

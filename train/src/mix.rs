@@ -43,7 +43,7 @@ pub enum MixError {
     },
 }
 
-/// What a model needs of a conversation.
+/// How a model's conversations are built.
 #[derive(Debug, Clone)]
 pub struct Conversation {
     /// Its tokenizer.
@@ -142,7 +142,7 @@ impl DataMix {
         Ok(HostBatch { pixels, examples, image_of })
     }
 
-    /// Draws an image, its expressions, and the wording of its conversations.
+    /// Draws an image, its expressions, and the questions and answer styles of its conversations.
     fn image(&self, mut draw: Draw) -> Result<DrawnImage, MixError> {
         let set = &self.sets[draw.below(self.sets.len())];
         let item = &set.items[draw.below(set.items.len())];
@@ -187,13 +187,13 @@ impl DataMix {
         let rejected: Vec<bool> = masks.iter().map(Option::is_none).collect();
         let texts: Vec<&str> = expressions.iter().map(|expression| &*expression.text).collect();
         let Conversation { tokenizer, template, num_image_tokens, .. } = &self.conversation;
-        let texts_of_turns = match self.recipe.data.prompt_style {
+        let turns = match self.recipe.data.prompt_style {
             PromptStyle::Training => training_prompt(&texts, &rejected, question, answer),
             PromptStyle::Evaluation => {
                 Ok((evaluation_question(&texts), evaluation_answer(&texts, &rejected)))
             }
         };
-        let prompt = texts_of_turns.and_then(|(question, answer)| {
+        let prompt = turns.and_then(|(question, answer)| {
             tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
         });
         let prompt = prompt.map_err(|source| MixError::Prompt {

@@ -1,4 +1,4 @@
-//! From a batch to what a step computes with: checked, with Eq. 1 done and every position found.
+//! Prepares a batch for a step: checks it, encodes its images (Eq. 1), and finds all positions.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use mllmseg_data::mask::Bitmap;
@@ -9,7 +9,7 @@ use crate::batch::{TrainBatch, TrainExample};
 use crate::shared_prefix::{SharedPrefixBatch, SharedPrefixContext};
 use crate::step_error::StepError;
 
-/// Pads conversations on the right; nothing later than a token changes it.
+/// Pads conversations on the right: attention is causal, so no other token changes.
 const PADDING: u32 = 0;
 
 /// A checked batch whose images have gone through the vision encoder.
@@ -28,13 +28,13 @@ pub(crate) struct PreparedBatch<'a> {
     pub projected: Tensor<3>,
 }
 
-/// What a batch is compared with. States are counted in the flattened `[n t]` of the conversations
-/// or, where images are shared, of the continuations.
+/// The targets of the losses. States are indexed in the flattened `[n t]` of the conversations or,
+/// where images are shared, of the continuations.
 #[derive(Default)]
 pub(crate) struct Targets<'a> {
-    /// States that predict a counted token.
+    /// States that predict a token with a loss.
     pub predicting: Vec<i32>,
-    /// The tokens.
+    /// These tokens.
     pub tokens: Vec<i32>,
     /// Every `[SEG]` of the answers.
     pub segs: Vec<SegToken>,
@@ -160,7 +160,7 @@ fn check_prefix(example: &TrainExample, prefix: Option<&[u32]>) -> Result<(), St
     let early = example.predictions().find(|&(position, _)| position < prefix.len());
     match early {
         Some((position, _)) => Err(format!(
-            "it learns from position {position}, but images that are shared end at {}",
+            "position {position} has a loss, but images that are shared end at {}",
             prefix.len()
         )),
         None => Ok(()),
@@ -193,10 +193,10 @@ fn check_example(example: &TrainExample, shape: &BatchShape) -> Result<(), Strin
     if let Some(found) = unknown_id.map(|&id| i64::from(id)).or(unknown_label) {
         return Err(format!("token {found} is not among the {vocabulary} of the vocabulary"));
     }
-    let asked = example.seg_positions(shape.seg_token).count();
+    let segs = example.seg_positions(shape.seg_token).count();
     let masks = example.masks.iter().flatten().count();
-    if asked != masks {
-        return Err(format!("its answer has {asked} [SEG], but there are {masks} masks"));
+    if segs != masks {
+        return Err(format!("its answer has {segs} [SEG], but there are {masks} masks"));
     }
     Ok(())
 }

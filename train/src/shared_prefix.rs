@@ -1,8 +1,8 @@
 //! The layers of the language model over conversations that share an image.
 //!
-//! Where several examples ask of one image, the prefix up to `</img>` goes through a layer once, and
-//! the continuations of all its examples attend to the layer's keys and values of it. Gradients flow
-//! back through those. A batch without shared images is the same with no continuations.
+//! Where several examples share an image, each layer computes the prefix up to `</img>` once, and the
+//! continuations of all these examples attend to its keys and values. Gradients flow back through
+//! the keys and values. A batch without shared images has no continuations.
 
 use burn::tensor::{Int, Tensor};
 use mllmseg_model::dropout::training_forward;
@@ -15,14 +15,14 @@ pub(crate) struct SharedPrefixBatch {
     pub continuations: Option<Tensor<3>>,
 }
 
-/// The positions of both, the same for every layer, and the prefix of each continuation, `[n]`.
+/// Rotary embedding and masks of both, for every layer; and the prefix of each continuation, `[n]`.
 pub(crate) struct SharedPrefixContext {
     prefixes: AttentionContext,
     continuations: Option<(AttentionContext, Tensor<1, Int>)>,
 }
 
 impl SharedPrefixBatch {
-    /// Each of the two by a function.
+    /// Applies a function to both.
     pub fn map(self, mut f: impl FnMut(Tensor<3>) -> Tensor<3>) -> Self {
         Self { prefixes: f(self.prefixes), continuations: self.continuations.map(f) }
     }
@@ -47,8 +47,8 @@ impl SharedPrefixBatch {
         SharedPrefixContext { prefixes, continuations }
     }
 
-    /// One layer; `dropout_seed` decides what its adapters drop.
-    pub fn through(
+    /// One layer of both; `dropout_seed` decides the dropout of its adapters.
+    pub fn forward(
         self,
         layer: &DecoderLayer,
         context: &SharedPrefixContext,

@@ -1,9 +1,9 @@
-//! From batches to losses and gradients.
+//! Losses and gradients of batches.
 //!
-//! One pass of the language model serves all expressions of an image: joined in one conversation, as
-//! published, or asked separately, as continuations of one prefix. The part of the mask decoder that
-//! no expression changes is computed once per image. Vocabulary scores exist only at the positions
-//! that have a loss.
+//! One pass of the language model serves all expressions of an image: in one joint conversation, as
+//! published, or in separate continuations of one prefix. The part of the mask decoder that does not
+//! depend on expressions is computed once per image. Logits are computed only at the positions that
+//! have a loss.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Gradients, Tensor};
@@ -20,7 +20,7 @@ use crate::prepare::{PreparedBatch, ints};
 use crate::shared_prefix::SharedPrefixBatch;
 pub use crate::step_error::StepError;
 
-/// How a batch becomes a loss.
+/// How the losses of a batch are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainStep {
     /// Id of `[SEG]`.
@@ -29,7 +29,7 @@ pub struct TrainStep {
     pub mask_loss: MaskLoss,
     /// Factors of the terms.
     pub weights: LossWeights,
-    /// Whether the layers of the language model go forward a second time in the backward pass
+    /// Whether the layers of the language model are computed a second time in the backward pass,
     /// instead of being held: less memory, more time, the same gradients.
     pub gradient_checkpointing: bool,
 }
@@ -43,7 +43,7 @@ pub struct StepGradients {
     pub norms: GradientNorms,
     /// The losses, means over everything in the step.
     pub losses: LossValues,
-    /// What batch normalisation saw, conversation by conversation
+    /// Batch statistics of the mask head, conversation by conversation
     /// ([`BatchNorm::updated`](mllmseg_model::mask_decoder::batch_norm::BatchNorm::updated)).
     pub batch_statistics: Vec<BatchStatistics>,
 }
@@ -85,8 +85,8 @@ impl TrainStep {
     }
 
     /// The losses of a batch, as a graph that can be differentiated when the model was prepared
-    /// for training ([`TrainableSet::prepare`](crate::TrainableSet::prepare)). `seed` decides what
-    /// the adapters drop; the mask decoder draws from its device.
+    /// for training ([`TrainableSet::prepare`](crate::TrainableSet::prepare)). `seed` decides
+    /// the dropout of the adapters; that of the mask decoder comes from its device.
     ///
     /// # Errors
     /// [`StepError::BatchSize`] and [`StepError::Example`].
@@ -102,8 +102,8 @@ impl TrainStep {
         Ok(self.compute_losses(model, &prepared, image_tokens, output).0)
     }
 
-    /// The losses given what the last layer of the language model gave, and what batch
-    /// normalisation saw.
+    /// Eq. 4-15 from the output of the last layer of the language model: the losses, and the batch
+    /// statistics of the mask head.
     fn compute_losses(
         &self,
         model: &Mllmseg,
@@ -207,7 +207,7 @@ impl TrainStep {
     }
 
     /// What a batch contributes to the losses of a step, given the counts of both, and all gradients
-    /// of it; none where there is nothing to learn.
+    /// of it; `None` where no token and no mask has a loss.
     fn backward(
         &self,
         losses: Losses,
@@ -218,10 +218,10 @@ impl TrainStep {
         self.check(&values)?;
         let total = losses.total(self.weights);
         // A batch without any loss has no graph.
-        let learns = total.is_autodiff() && total.is_tracked();
-        // What is held must be held by the graph alone, which frees it on its way back.
+        let has_graph = total.is_autodiff() && total.is_tracked();
+        // Now only the graph holds tensors, so the backward pass frees them one by one.
         drop(losses);
-        Ok((values, learns.then(|| total.backward())))
+        Ok((values, has_graph.then(|| total.backward())))
     }
 
     fn check(&self, losses: &LossValues) -> Result<(), StepError> {
@@ -240,12 +240,12 @@ impl TrainStep {
 fn through_layers(model: &Mllmseg, batch: &PreparedBatch<'_>, seed: u64) -> SharedPrefixBatch {
     let (mut x, context) = batch.embed(model);
     for (index, layer) in model.language_model.layers.iter().enumerate() {
-        x = x.through(layer, &context, layer_seed(seed, index));
+        x = x.forward(layer, &context, layer_seed(seed, index));
     }
     x
 }
 
-/// What decides the adapters' dropout in one layer.
+/// The seed of the adapters' dropout in one layer.
 fn layer_seed(seed: u64, layer: usize) -> u64 {
     mix(seed ^ mix(layer as u64))
 }

@@ -79,11 +79,11 @@ impl TrainingMode {
         Self { dropout: false, batch_norm: BatchNormStatistics::Stored };
 }
 
-/// Whose mean and variance a batch norm takes in training.
+/// The mean and variance by which a batch norm normalises in training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchNormStatistics {
-    /// Those of the masks of one conversation, as published; the running statistics follow.
+    /// Those of the masks of one conversation, as published; they update the running statistics.
     Conversation,
     /// The stored running statistics, which stay as they are.
     Stored,

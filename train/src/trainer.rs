@@ -45,7 +45,7 @@ pub struct Trainer {
     pub table: NameTable,
     /// Where snapshots are written.
     pub snapshots: Snapshots,
-    /// How far the training is.
+    /// The steps done, and the best validation.
     pub progress: Progress,
     /// The training data.
     pub mix: Arc<DataMix>,
@@ -58,7 +58,7 @@ pub struct Trainer {
 pub struct Trained {
     /// The model, no longer prepared for training.
     pub model: Mllmseg,
-    /// How far it is.
+    /// The steps done, and the best validation.
     pub progress: Progress,
 }
 
@@ -101,8 +101,8 @@ pub enum TrainError {
 }
 
 impl Trainer {
-    /// Trains until the recipe's last step, or until the interrupter says stop: then it ends after
-    /// the step, with a snapshot.
+    /// Trains until the recipe's last step, or until the interrupter is set: then it writes a
+    /// snapshot after the current step and ends.
     ///
     /// # Errors
     /// [`TrainError`]; the snapshots written before can be resumed.
@@ -180,7 +180,7 @@ impl Trainer {
         seed: u64,
     ) -> Result<StepGradients, ReplicaError> {
         if let Some(replicas) = &mut self.replicas {
-            replicas.update(&self.model)?; // to the weights that the last step left
+            replicas.update(&self.model)?; // to the weights after the last step
             return replicas.gradients(&self.step, &self.model, batches, seed);
         }
         let device = device_of(&self.model);

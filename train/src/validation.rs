@@ -16,10 +16,10 @@ use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
 use crate::mix::{Conversation, MixError, open_split};
 use crate::recipe::ValidationRecipe;
 
-/// Expressions of one image that are asked together in one pass.
+/// The most expressions in one pass.
 const BATCH: usize = 8;
 
-/// The expressions that are asked, in passes of one image each.
+/// The expressions to predict, in passes of one image each.
 #[derive(Debug)]
 pub struct ValidationSet {
     data: ReferDataset,
@@ -45,18 +45,18 @@ pub struct ValidationItem {
     pub prompts: Vec<TokenizedPrompt>,
     /// The true mask of each; `None` without a target.
     pub truths: Vec<Option<Bitmap>>,
-    /// Height and width of the picture.
-    pub picture: (usize, usize),
+    /// Height and width of the image.
+    pub image_size: (usize, usize),
     /// Whether `[REJ]` counts: the data set has expressions without a target.
     pub generalized: bool,
 }
 
-/// What a model says of one expression.
+/// A model's prediction for one expression.
 #[derive(Debug, Clone)]
 pub struct Prediction {
-    /// At the picture's size.
+    /// At the image's size.
     pub mask: Bitmap,
-    /// Whether it answers `[REJ]`.
+    /// Whether the model predicts `[REJ]`.
     pub rejected: bool,
 }
 
@@ -76,9 +76,9 @@ impl ValidationSet {
         let mut left = recipe.expressions;
         let mut passes = Vec::new();
         for item in data.items(split)? {
-            let asked = item.expressions.len().min(left);
-            left -= asked;
-            for expressions in item.expressions[..asked].chunks(BATCH) {
+            let used = item.expressions.len().min(left);
+            left -= used;
+            for expressions in item.expressions[..used].chunks(BATCH) {
                 let owned = expressions.iter().map(|e| (e.text.to_string(), e.targets.to_vec()));
                 passes.push(Pass { image_id: item.image.id, expressions: owned.collect() });
             }
@@ -104,7 +104,7 @@ impl ValidationSet {
         let Pass { image_id, expressions } = &self.passes[index];
         let image = self.data.image(*image_id)?;
         let path = self.data.image_path(image)?;
-        let picture = self.data.read_image(image)?;
+        let pixels = self.data.read_image(image)?;
         let Conversation { tokenizer, template, num_image_tokens, image_size } = &self.conversation;
         let prompts = expressions.iter().map(|(text, _)| {
             let question = evaluation_question(&[text]);
@@ -120,10 +120,10 @@ impl ValidationSet {
         let size = *image_size;
         Ok(ValidationItem {
             image_id: *image_id,
-            pixels: TensorData::new(preprocess(&picture, size), [1, 3, size, size]),
+            pixels: TensorData::new(preprocess(&pixels, size), [1, 3, size, size]),
             prompts: prompts.collect::<Result<_, _>>()?,
             truths: truths.collect::<Result<_, _>>()?,
-            picture: (picture.height() as usize, picture.width() as usize),
+            image_size: (pixels.height() as usize, pixels.width() as usize),
             generalized: self.generalized,
         })
     }
@@ -131,10 +131,10 @@ impl ValidationSet {
 
 impl ValidationItem {
     /// The model's masks and reject decisions. The prompts are continuations of one prefix, so the
-    /// image is read once.
+    /// image is encoded once.
     ///
     /// # Errors
-    /// What the device says when results cannot be read back.
+    /// The device's message if results cannot be read back.
     pub fn predict(
         &self,
         model: &Mllmseg,
@@ -170,7 +170,7 @@ impl ValidationItem {
         let maps = probabilities.chunks(height * width);
         maps.zip(rejected)
             .map(|(map, rejected)| {
-                let mask = mask_from_probabilities(map, (height, width), self.picture);
+                let mask = mask_from_probabilities(map, (height, width), self.image_size);
                 Ok(Prediction { mask: mask.map_err(|error| error.to_string())?, rejected })
             })
             .collect()
@@ -179,7 +179,7 @@ impl ValidationItem {
     /// Scores predictions, one for each expression.
     ///
     /// # Errors
-    /// If a mask is not of the picture's size.
+    /// If a mask is not of the image's size.
     pub fn score(&self, predictions: &[Prediction]) -> Result<GeneralizedMetrics, String> {
         let mut sums = GeneralizedMetrics::new(Protocol::Standard);
         for (prediction, truth) in predictions.iter().zip(&self.truths) {

@@ -1,8 +1,8 @@
-//! The paper's Table 4 in small: the four mask decoders, trained alike.
+//! The paper's Table 4 at small scale: the four mask decoders, trained alike.
 //!
-//! As in the paper, vision and language are there before and the decoders are fresh: every training
-//! starts from the tiny model with another decoder in place of its own, and trains that and adapters
-//! of the language model.
+//! As in the paper, vision encoder and language model are pretrained and the decoders are new: every
+//! training starts from the tiny model with a new decoder, and trains that and adapters of the
+//! language model.
 
 use std::error::Error;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::tiny_model::{measure, synth, trained};
 /// Numbers of images to train and to test on, and their seeds.
 const TRAIN: (u64, u64) = (8_000, 11);
 const TEST: (u64, u64) = (150, 20_261_124);
-/// Rank of the adapters: an eighth of the width, as 64 is at most of the published widths.
+/// Rank of the adapters: an eighth of the width; published, 64 is at most a fourteenth.
 const LORA_RANK: usize = 16;
 
 /// The decoders, their names in the table, and cIoU and REC of RefCOCO val in the paper's Table 4.
@@ -43,7 +43,7 @@ pub struct Ablation {
     pub steps: usize,
     /// Trainings of each decoder, from seed 1 up.
     pub seeds: u64,
-    /// Whose vision and language model they share.
+    /// The model whose vision encoder and language model they share.
     pub base: PathBuf,
     /// Scenes and runs; kept, so that a stopped table can be resumed.
     pub work: PathBuf,
@@ -52,7 +52,7 @@ pub struct Ablation {
 }
 
 impl Ablation {
-    /// Trains what is not trained yet, measures all, and writes the table.
+    /// Runs the trainings that are not done yet, evaluates all, and writes the table.
     ///
     /// # Errors
     /// Whatever fails first; called again, it resumes.
@@ -143,30 +143,30 @@ impl Ablation {
     fn page(&self, rows: &str) -> String {
         let Self { steps, seeds, .. } = self;
         format!(
-            "# The mask decoder's parts, in small
+            "# The mask decoder's parts, at small scale
 
-The paper's Table 4 compares four decoders at full size, on a multimodal model that is there before. Here
-the same four are trained on drawn scenes: each a fresh decoder on the vision encoder and the language
-model of the [tiny model](../assets/tiny/README.md), which stay as they are but for adapters of rank
-{LORA_RANK}, with the same budget ({steps} steps of the recipe `tiny`) and with {seeds} seeds. Mean and, in
-brackets, the least and the greatest, in percent on {images} scenes of another seed; gIoU is of the gRefCOCO
-layout, cIoU and REC (Prec@0.5 of the mask's box, as in Table 2) of the RefCOCO layout.
+The paper's Table 4 compares four decoders at full size, on a pretrained multimodal model. Here the same
+four are trained on drawn scenes: each is a new decoder on the vision encoder and the language model of the
+[tiny model](../assets/tiny/README.md). These two are frozen except for adapters of rank {LORA_RANK}. All trainings have
+the same budget ({steps} steps of the recipe `tiny`), with {seeds} seeds. A cell holds the mean and, in brackets, the
+minimum and maximum, in percent, on {images} scenes of another seed. gIoU is on the gRefCOCO layout; cIoU and
+REC (Prec@0.5 of the mask's box, as in Table 2) are on the RefCOCO layout.
 
 The last column is the paper's own: cIoU and REC on RefCOCO val with InternVL2.5-8B.
 
 | decoder | parameters | cIoU | gIoU | REC | paper |
 | --- | --- | --- | --- | --- | --- |
 {rows}
-Made by `cargo xtask ablation --steps {steps} --seeds {seeds}`. Vision and language were trained together with
-a DSFF decoder, which may favour it. A tiny model and short trainings: they show how the parts behave here, not
-what they are worth at full size.
+Made by `cargo xtask ablation --steps {steps} --seeds {seeds}`. The vision encoder and the language model
+were trained together with a DSFF decoder, which may favour it. The model is tiny and the trainings are short:
+the table shows how the parts behave here, not their value at full size.
 ",
             images = TEST.0,
         )
     }
 }
 
-/// Mean, least and greatest.
+/// Mean, minimum and maximum.
 fn spread(values: Vec<f64>) -> String {
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);

@@ -19,17 +19,17 @@ pub const TOKENS_BEFORE_IMAGE: usize = 45;
 /// Tokens after `</img>` up to `[SEG]`, for an expression of five words.
 const TOKENS_AFTER_IMAGE: usize = 35;
 
-/// What one image and one expression cost, part by part.
+/// The time of one image and one expression, part by part.
 #[derive(Debug, Clone)]
 pub struct SessionCost {
-    /// Everything that no expression changes, in seconds.
+    /// Everything that does not depend on an expression, in seconds.
     pub encode: Vec<(&'static str, f64)>,
     /// One expression on an encoded image, in seconds.
     pub segment: Vec<(&'static str, f64)>,
 }
 
 impl SessionCost {
-    /// Seconds for everything that no expression changes.
+    /// Seconds for everything that does not depend on an expression.
     pub fn encode_seconds(&self) -> f64 {
         self.encode.iter().map(|(_, seconds)| seconds).sum()
     }
@@ -59,7 +59,7 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
     };
     let (prefix, question) = (ids(prefix_length), ids(TOKENS_AFTER_IMAGE));
 
-    // What a part computes is read back, since devices work in the background.
+    // The result of a part is read back, since devices compute in the background.
     let encode = median_of_parts(runs, || {
         let mut parts = Parts::default();
         let image_tokens = parts.time("vision", || wait3(model.vision.forward(pixels.clone())));
@@ -119,7 +119,7 @@ fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> Vec<(&'static
     parts.collect()
 }
 
-/// What loading a checkpoint costs.
+/// Time and memory of loading a checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadCost {
     /// From the first byte read to the model in place.

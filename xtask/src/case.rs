@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// `case.json`, as far as it is used.
+/// The parts of `case.json` that are used.
 #[derive(Deserialize)]
 pub(crate) struct Case {
     /// Seed of the weights.

@@ -84,7 +84,7 @@ enum Chore {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
-    /// Train the four decoders of Table 4 in small, and write docs/ablation.md; called again, resume
+    /// Train the four decoders of Table 4 at small scale, and write docs/ablation.md; called again, resume
     Ablation {
         /// Steps of each training
         #[arg(long, default_value_t = 400)]
@@ -92,7 +92,7 @@ enum Chore {
         /// Trainings of each decoder, from seed 1 up
         #[arg(long, default_value_t = 3)]
         seeds: u64,
-        /// Whose vision and language model they share
+        /// Model whose vision encoder and language model they share
         #[arg(long, default_value = "assets/tiny")]
         base: PathBuf,
         /// Folder of the scenes and the runs
@@ -113,7 +113,7 @@ enum Chore {
         /// Folder of the scenes and the runs
         #[arg(long, default_value = "target/tiny-model")]
         work: PathBuf,
-        /// Only write model and card of the last stage, as it is so far
+        /// Only write model and card of the last stage, which need not be finished
         #[arg(long)]
         publish: bool,
         /// Devices that share each step; the card is of a run on cpu,cpu

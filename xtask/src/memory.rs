@@ -25,7 +25,7 @@ pub const SEG: u32 = 7;
 /// Height and width of the true masks.
 const TRUTH: [usize; 2] = [480, 640];
 
-/// What the step is given.
+/// The model and the batch of the step.
 #[derive(Args, Clone)]
 pub struct Workload {
     /// Sizes
@@ -51,7 +51,7 @@ pub struct Workload {
     pub text_tokens: usize,
 }
 
-/// What a step takes.
+/// The cost of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepCost {
     /// The most bytes in use, of weights, gradients, optimizer state and activations.
@@ -134,8 +134,8 @@ impl Workload {
         device: &Device,
     ) -> Result<TrainBatch, Box<dyn std::error::Error>> {
         let length = self.length(config);
-        // `the mask of` five words `is [SEG],` for each expression and a start and an end, at most
-        // half of the text, is what the model learns to answer.
+        // The answer, at most half of the text, has `the mask of` five words `is [SEG],` for each
+        // expression, and a start and an end.
         let answer = length - (12 * self.expressions + 6).min(self.text_tokens / 2);
         let ids = (0..length).map(|i| (8 + i % (config.language.vocab_size - 8)) as u32);
         let mut input_ids: Vec<u32> = ids.collect();

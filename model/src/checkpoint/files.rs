@@ -11,7 +11,7 @@ use super::error::CheckpointError;
 use super::safetensors;
 use crate::checkpoint::read::read_text;
 
-/// The layouts in the order in which they are looked for.
+/// The layouts in the order of the search.
 const LAYOUTS: [&str; 4] = [
     "model.safetensors.index.json",
     "model.safetensors",
@@ -60,8 +60,8 @@ impl WeightFiles {
         self.tensors.keys().any(|name| name.starts_with("res_decoder."))
     }
 
-    /// The rank of separate adapters, read off the first `lora_A`, `[r, in]`; none if they are
-    /// merged or there never were any.
+    /// The rank of separate adapters, from the shape of the first `lora_A`, `[r, in]`; `None` if they
+    /// are merged or there never were any.
     pub fn lora_rank(&self) -> Option<usize> {
         let (_, tensor) = self.tensors.iter().find(|(name, _)| name.contains(".lora_A."))?;
         tensor.shape.first().copied().filter(|&rank| rank > 0)

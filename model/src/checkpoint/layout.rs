@@ -1,4 +1,4 @@
-//! How one tensor lies on disk and how it lies in the modules, and the way from each to the other.
+//! The layout of one tensor on disk and in the modules, and the conversion in both directions.
 
 use burn::tensor::{DType, Shape, TensorData};
 use burn_pack::Tensor as PackTensor;
@@ -40,7 +40,7 @@ fn dtype_of(tensor: &PackTensor, path: &str, weights: DType, integers: DType) ->
     }
 }
 
-/// Renames, transposes and casts a tensor when its data is asked for.
+/// Renames, transposes and casts a tensor when its data is read.
 fn convert(
     tensor: PackTensor,
     path: &str,
@@ -55,7 +55,7 @@ fn convert(
     let shape = Shape::from(shape);
     let declared = shape.clone();
     bridge::map_data(tensor, name, dtype, shape, move |data| {
-        // Half precision is transposed before it is widened: that is where memory peaks.
+        // Half precision is transposed before it is widened: memory peaks here.
         let data = if transposes { transpose(data) } else { data };
         let (bytes, _, dtype) = data.convert_dtype(dtype).into_parts();
         TensorData::from_bytes(bytes, declared.clone(), dtype)

@@ -90,7 +90,7 @@ pub fn merge_weights(
 }
 
 /// The weight `[out, in]` with its adapter as it is on disk, `a` `[r, in]` and `b` `[out, r]`,
-/// computed when the writer comes to it.
+/// computed when it is written.
 fn merge_layer(
     weight: PackTensor,
     a: PackTensor,

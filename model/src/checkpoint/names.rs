@@ -68,8 +68,8 @@ impl NameTable {
         self.pairs.iter().map(|(name, path)| (path.as_str(), name.as_str())).collect()
     }
 
-    /// A line for each tensor that is missing and for each that has no place. A base model has no
-    /// mask decoder, which is no fault.
+    /// A line for each tensor that is missing and for each that is unexpected. A base model may lack
+    /// the mask decoder.
     pub(super) fn misfits(&self, files: &WeightFiles) -> Vec<String> {
         let known = self.paths();
         let found: HashSet<&str> = files.shapes().map(|(name, _)| name).collect();
@@ -89,7 +89,7 @@ impl NameTable {
     }
 }
 
-/// A name with what stands in braces, or without it.
+/// A name with the part in braces, or without it.
 fn in_braces(name: &str, keep: bool) -> String {
     match keep {
         true => name.replace(['{', '}'], ""),
@@ -100,7 +100,7 @@ fn in_braces(name: &str, keep: bool) -> String {
     }
 }
 
-/// Tensors of published files that carry nothing: constants that the model computes itself.
+/// Tensors of published files that are not needed: constants that the model computes itself.
 fn is_derived_constant(name: &str) -> bool {
     name.ends_with("upsample_adapter_l.init_pos") || name.ends_with("rotary_emb.inv_freq")
 }

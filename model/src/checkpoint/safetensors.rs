@@ -1,4 +1,4 @@
-//! One safetensors file: the header is checked at once, tensors are read when they are asked for.
+//! One safetensors file: the header is checked at once, tensors are read on demand.
 //!
 //! Reading instead of mapping keeps the peak memory of a load at the model plus one tensor, and a
 //! file that shrinks meanwhile is an error and not a signal.
@@ -76,7 +76,7 @@ pub(super) fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
     tensors.into_iter().map(|(name, info)| deferred(path, name, info, start)).collect()
 }
 
-/// One tensor, which is read when it is asked for. `data_start`: where the file's data begins.
+/// One tensor, which is read on demand. `data_start`: where the file's data begins.
 fn deferred(
     path: &Path,
     name: String,

@@ -26,7 +26,7 @@ pub fn write_safetensors(
 }
 
 /// Writes a safetensors file, laid out as the format's own library does it. Each tensor's data is
-/// asked for when the writer comes to it.
+/// read only when it is written.
 pub(super) fn write_tensors(tensors: Vec<PackTensor>, path: &Path) -> Result<(), CheckpointError> {
     write_whole(path, |file| {
         let mut tensors = tensors

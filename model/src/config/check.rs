@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// What every check is made of.
+/// Fails unless the condition `holds`.
 pub fn expect(
     holds: bool,
     key: &str,

@@ -181,7 +181,7 @@ impl MllmsegConfig {
 }
 
 fn check_fixed_values(file: &Value) -> Result<(), String> {
-    // Only refused: nothing to write for a model that has no such attention.
+    // Refused, but not written: the network has no such attention.
     let refused = json!({ "llm_config": { "use_sliding_window": false } });
     for table in [fixed_values(), refused] {
         for (section, keys) in table.as_object().into_iter().flatten() {

@@ -121,7 +121,7 @@ fn tiny_vision() -> VisionConfig {
         num_attention_heads: 4,
         patch_size: 8,
         image_size: 96,
-        // Few layers learn sooner when each of them counts from the start.
+        // A few layers train faster if each has its full effect from the start.
         initializer_factor: 1.0,
         ..internvit_300m()
     }

@@ -11,7 +11,7 @@ use crate::lora::{LoraConfig, LoraLinear};
 /// Rotated keys, and values, `[b, kv_heads, s, head_dim]` each.
 pub type KeysAndValues = (Tensor<4>, Tensor<4>);
 
-/// What attention needs to know of the positions of a call. It is the same for every layer.
+/// What attention needs to know about the positions of a call; the same for every layer.
 #[derive(Debug, Clone)]
 pub struct AttentionContext {
     /// Rotary embedding of the positions.
@@ -76,8 +76,8 @@ impl Attention {
         Self { qkv, output: linear(width, output_bias), heads, kv_heads }
     }
 
-    /// What attention adds, and the keys and values of `past` and of `x`, which later positions
-    /// attend to.
+    /// The attention output, and the keys and values of `past` and `x`, to which later positions
+    /// attend.
     ///
     /// # Shapes
     /// - `x`: `[b, t, d]`, `past`: `[b, kv_heads, s - t, head_dim]` each
@@ -98,8 +98,8 @@ impl Attention {
             }
         }; // [b, kv_heads, s, head_dim]
 
-        // The heads of a group share keys: their queries stand below one another as more rows of
-        // the same head, so that keys and values are never repeated.
+        // The heads of a group share their keys, so their queries become further rows of one head:
+        // keys and values are never repeated.
         let [_, _, _, head_dim] = query.dims();
         let [_, _, rows, positions] = context.causal_mask.dims();
         let query = query.reshape([batch, self.kv_heads, rows, head_dim]); // [b, kv_heads, group t, head_dim]
@@ -125,16 +125,16 @@ impl QkvProjection {
             QkvProjection::Packed(packed) => {
                 let [batch, length, _] = x.dims();
                 let group = heads / kv_heads;
-                let qkv = packed.forward(x);
+                let qkv = packed.forward(x); // [b, t, (heads + 2 kv_heads) head_dim]
                 let [_, _, width] = qkv.dims();
                 let head_dim = width / (heads + 2 * kv_heads);
-                let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]);
+                let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]); // a group's queries, key, value
                 let query =
                     qkv.clone().narrow(3, 0, group).reshape([batch, length, heads, head_dim]);
                 let [key, value] = [group, group + 1].map(|i| {
                     qkv.clone().narrow(3, i, 1).reshape([batch, length, kv_heads, head_dim])
                 });
-                (query.swap_dims(1, 2), key.swap_dims(1, 2), value.swap_dims(1, 2))
+                (query.swap_dims(1, 2), key.swap_dims(1, 2), value.swap_dims(1, 2)) // [b, heads, t, head_dim]
             }
             QkvProjection::Separate(SeparateProjection { q, k, v }) => (
                 split_heads(q.forward(x.clone()), heads),

@@ -29,12 +29,12 @@ impl KvCache {
         self.len() == 0
     }
 
-    /// Takes out what a layer holds.
+    /// Removes the keys and values of a layer.
     pub(super) fn take(&mut self, layer: usize) -> Option<KeysAndValues> {
         self.layers[layer].take()
     }
 
-    /// Gives a layer what it holds from now on.
+    /// Sets the keys and values of a layer.
     pub(super) fn put(&mut self, layer: usize, held: KeysAndValues) {
         self.layers[layer] = Some(held);
     }

@@ -40,8 +40,8 @@ impl DecoderLayer {
     }
 }
 
-/// `x / sqrt(mean(x²) + eps)` in f32, then times the weight in the dtype of `x`. Burn's own rounds
-/// the root first, and its graph holds `x` twice, in both dtypes.
+/// `x / sqrt(mean(x²) + eps)` in f32, then times the weight in the dtype of `x`. Burn's own norm
+/// rounds the root first, and its graph holds `x` in both dtypes.
 pub(super) fn rms_norm(norm: &RmsNorm, x: Tensor<3>) -> Tensor<3> {
     let dtype = x.dtype();
     let x = x.cast(DType::F32);

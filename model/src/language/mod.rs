@@ -41,7 +41,7 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// Builds the language model of a configuration, with adapters where `lora` asks for them.
+    /// Builds the language model of a configuration, with adapters if `lora` is given.
     pub fn new(config: &LanguageConfig, lora: Option<LoraConfig>, device: &Device) -> Self {
         let width = config.hidden_size;
         let norm = || RmsNormConfig::new(width).with_epsilon(config.rms_norm_eps).init(device);

@@ -1,12 +1,12 @@
-//! Rotary position embeddings that rotate halves (NeoX style): dimension `i` turns with
-//! `i + d/2`. Burn's own `RotaryEncoding` turns neighbours, which is another convention.
+//! Rotary position embeddings in NeoX style: dimension `i` is rotated with dimension `i + d/2`.
+//! Burn's own `RotaryEncoding` rotates neighbouring dimensions, which is another convention.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::config::{LanguageConfig, RopeScaling};
 
-/// The frequencies of a model and how they stretch.
+/// The rotary frequencies of a model and their scaling.
 #[derive(Module, Debug)]
 pub struct Rope {
     head_dim: usize,
@@ -16,7 +16,7 @@ pub struct Rope {
     dynamic_factor: Option<f64>,
 }
 
-/// Cosines and sines of a run of positions, each `[t, head_dim / 2]`.
+/// Cosines and sines of consecutive positions, each `[t, head_dim / 2]`.
 #[derive(Debug, Clone)]
 pub struct Rotation {
     cos: Tensor<2>,
@@ -84,17 +84,17 @@ impl Rope {
 }
 
 impl Rotation {
-    /// Turns queries or keys.
+    /// Rotates queries or keys.
     ///
     /// # Shapes
     /// - `x`: `[b, heads, t, head_dim]`, output: the same
     pub(super) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, _, head_dim] = x.dims();
         let (cos, sin) = (self.cos.clone().unsqueeze(), self.sin.clone().unsqueeze()); // [1, 1, t, head_dim / 2]
-        let first = x.clone().narrow(3, 0, head_dim / 2);
-        let second = x.narrow(3, head_dim / 2, head_dim / 2);
-        let turned = first.clone() * cos.clone() - second.clone() * sin.clone();
-        Tensor::cat(vec![turned, second * cos + first * sin], 3)
+        let first = x.clone().narrow(3, 0, head_dim / 2); // [b, heads, t, head_dim / 2]
+        let second = x.narrow(3, head_dim / 2, head_dim / 2); // [b, heads, t, head_dim / 2]
+        let rotated = first.clone() * cos.clone() - second.clone() * sin.clone();
+        Tensor::cat(vec![rotated, second * cos + first * sin], 3) // [b, heads, t, head_dim]
     }
 }
 
@@ -111,16 +111,16 @@ mod tests {
         Rope::new(&config)
     }
 
-    /// With a head of 4 and theta 100 the frequencies are 1 and 0.1; position 2 turns (1, 0 | 0, 1)
+    /// With a head of 4 and theta 100 the frequencies are 1 and 0.1; position 2 rotates (1, 0 | 0, 1)
     /// to (cos 2, -sin 0.2 | sin 2, cos 0.2).
     #[test]
-    fn halves_turn_together() {
+    fn halves_rotate_together() {
         let device = crate::test_device();
         let rotation = rope(RopeScaling::None).rotation(2, 1, 3, &device, DType::F32);
         let x = Tensor::<4>::from_data([[[[1.0, 0.0, 0.0, 1.0]]]], &device);
         let expected = [2f64.cos(), -0.2f64.sin(), 2f64.sin(), 0.2f64.cos()].map(|x| x as f32);
-        let turned = rotation.apply(x).into_data();
-        turned.assert_approx_eq::<f32>(&[[[expected]]].into(), Tolerance::absolute(1e-6));
+        let rotated = rotation.apply(x).into_data();
+        rotated.assert_approx_eq::<f32>(&[[[expected]]].into(), Tolerance::absolute(1e-6));
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! Batch normalisation of the mask head (Eq. 8), as PyTorch's `BatchNorm2d`.
 //!
-//! The published decoder is called once per conversation. So in training a batch is the masks of
-//! one conversation, and the running statistics move once for each.
+//! The published decoder is called once per conversation. So in training, the masks of one
+//! conversation are a batch, and each conversation updates the running statistics once.
 //!
 //! Burn's own module does not know conversations, keeps no `num_batches_tracked`, and changes
-//! itself during the forward pass. Here the forward pass returns what it saw, and whoever trains
-//! decides what becomes of it ([`BatchNorm::updated`]): a step that fails leaves no trace, and of
-//! several replicas only the main one counts.
+//! itself during the forward pass. Here the forward pass returns the statistics of its batches, and
+//! the trainer applies them after the step ([`BatchNorm::updated`]). So a step that fails changes
+//! nothing, and of several replicas only the first one's statistics are applied.
 
 use burn::module::{Flag, Module, Param, ParamId};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor};
 
-/// How far a batch moves the running statistics.
+/// Share of a new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 const EPSILON: f64 = 1e-5;
 
@@ -27,10 +27,10 @@ pub struct BatchNorm {
     pub running_mean: Param<Tensor<1>>,
     /// Running variance, `[channels]`.
     pub running_var: Param<Tensor<1>>,
-    /// How many batches the running statistics are made of, `[1]`.
+    /// Number of batches in the running statistics, `[1]`.
     pub num_batches_tracked: Param<Tensor<1, Int>>,
-    /// Whether training takes the statistics of the batch. Where no gradients are recorded, the
-    /// running ones count in any case.
+    /// Whether training normalises by the statistics of the batch. Without gradients, the running
+    /// statistics are always used.
     pub training: Param<Flag>,
 }
 
@@ -58,8 +58,8 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises by running statistics or, in training, by those of each conversation, which it
-    /// returns in their order.
+    /// Normalises by the running statistics or, in training, by those of each conversation, which
+    /// are returned in the order of the conversations.
     ///
     /// # Shapes
     /// - `x`: `[n, channels, h, w]`, output: the same
@@ -88,7 +88,7 @@ impl BatchNorm {
     fn by_batch(&self, x: Tensor<4>) -> (Tensor<4>, BatchStatistics) {
         let [n, channels, height, width] = x.dims();
         let count = n * height * width;
-        let x = x.swap_dims(0, 1).reshape([channels, count]);
+        let x = x.swap_dims(0, 1).reshape([channels, count]); // [channels, n h w]
         let mean = x.clone().mean_dim(1); // [channels, 1]
         let centred = x - mean.clone();
         let variance = centred.clone().square().mean_dim(1); // [channels, 1], biased
@@ -98,7 +98,7 @@ impl BatchNorm {
         };
         let y = centred / (variance + EPSILON).sqrt() * self.gamma.val().unsqueeze_dim(1)
             + self.beta.val().unsqueeze_dim(1);
-        (y.reshape([channels, n, height, width]).swap_dims(0, 1), statistics)
+        (y.reshape([channels, n, height, width]).swap_dims(0, 1), statistics) // [n, channels, h, w]
     }
 
     /// The running statistics after some batches, in their order.
@@ -115,7 +115,7 @@ impl BatchNorm {
     }
 }
 
-/// From the mean of squares over `count` values to their unbiased variance.
+/// The factor from the biased to the unbiased variance of `count` values.
 fn unbiased(count: usize) -> f64 {
     count as f64 / count.saturating_sub(1).max(1) as f64
 }

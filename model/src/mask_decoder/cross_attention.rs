@@ -71,14 +71,12 @@ impl CrossAttention {
         }
     }
 
-    /// The whole layer.
-    ///
     /// # Shapes
     /// - `x`: `[n, p, c]`, `memory`: `[n, m, c]`; output: `[n, p, c]`
     pub fn forward(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
         let x = self.attend_to_self(x);
         let from_memory = self.multihead_attn.forward(x.clone(), memory);
-        self.finish(x, from_memory)
+        self.after_attention(x, from_memory)
     }
 
     /// The half that does not see the memory: `norm1(x + self_attention(x))`.
@@ -95,12 +93,12 @@ impl CrossAttention {
     pub fn attend_to_one(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
         let [_, positions, _] = x.dims();
         let from_memory = self.multihead_attn.forward_one(memory, positions);
-        self.finish(x, from_memory)
+        self.after_attention(x, from_memory)
     }
 
-    fn finish(&self, x: Tensor<3>, from_memory: Tensor<3>) -> Tensor<3> {
+    fn after_attention(&self, x: Tensor<3>, from_memory: Tensor<3>) -> Tensor<3> {
         let x = self.norm2.forward(x + self.drop(from_memory)); // [n, p, c]
-        let hidden = self.drop(relu(self.linear1.forward(x.clone())));
+        let hidden = self.drop(relu(self.linear1.forward(x.clone()))); // [n, p, c]
         let mixed = self.drop(self.linear2.forward(hidden));
         self.norm.forward(self.norm3.forward(x + mixed))
     }
@@ -130,11 +128,11 @@ impl MultiheadAttention {
         let key = split_heads(self.project(memory.clone(), KEY), self.heads);
         let value = split_heads(self.project(memory, VALUE), self.heads);
         let attended = attend_dropping(query, key, value, &self.dropout);
-        self.out_proj.forward(merge_heads(attended))
+        self.out_proj.forward(merge_heads(attended)) // [n, p, c]
     }
 
-    /// What `positions` queries receive from a memory of one token: the same everywhere, except
-    /// that training drops some of the attention weights, all of which are 1.
+    /// Attention of `positions` queries to a memory of one token. All attention weights are 1, so the
+    /// result is the same at every position, except that training drops some of the weights.
     ///
     /// # Shapes
     /// - `memory`: `[n, 1, c]`; output: `[n, 1, c]`, or `[n, positions, c]` under dropout
@@ -146,7 +144,7 @@ impl MultiheadAttention {
         }
         let value = split_heads(value, self.heads); // [n, heads, 1, c / heads]
         let [n, heads, _, _] = value.dims();
-        let weights = Tensor::ones([n, heads, positions, 1], (&device, value.dtype()));
+        let weights = Tensor::ones([n, heads, positions, 1], (&device, value.dtype())); // [n, heads, p, 1]
         let attended = drop_elements(&self.dropout, weights) * value; // [n, heads, p, c / heads]
         self.out_proj.forward(merge_heads(attended)) // [n, p, c]
     }

@@ -28,7 +28,7 @@ pub struct Dsff {
 /// The maps that the fusion makes, each `[b, p, c]`.
 #[derive(Debug, Clone)]
 pub struct Fusion {
-    /// T_vl: details that asked the semantics.
+    /// T_vl: the details after cross-attention to the semantics.
     pub t_vl: Option<Tensor<3>>,
     /// T_img4: semantics at the resolution of the details.
     pub t_img4: Option<Tensor<3>>,

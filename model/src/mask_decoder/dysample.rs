@@ -31,7 +31,7 @@ impl DySample {
         Self { offset, scale, groups }
     }
 
-    /// Tokens in, tokens out.
+    /// The same for tokens instead of maps.
     ///
     /// # Shapes
     /// - `tokens`: `[b, g², c]`, output: `[b, (g · scale)², c]`
@@ -39,7 +39,7 @@ impl DySample {
         let [batch, length, width] = tokens.dims();
         let side = length.isqrt();
         let map = tokens.swap_dims(1, 2).reshape([batch, width, side, side]); // [b, c, g, g]
-        self.forward(map).flatten::<3>(2, 3).swap_dims(1, 2)
+        self.forward(map).flatten::<3>(2, 3).swap_dims(1, 2) // [b, (g scale)², c]
     }
 
     /// # Shapes
@@ -52,9 +52,9 @@ impl DySample {
         let options = GridSampleOptions::new(InterpolateMode::Bilinear)
             .with_padding_mode(GridSamplePaddingMode::Border)
             .with_align_corners(false);
-        x.reshape([batch * groups, group_width, height, columns])
+        x.reshape([batch * groups, group_width, height, columns]) // [b · groups, c / groups, h, w]
             .grid_sample_2d(grid, options) // Eq. 12
-            .reshape([batch, width, height * scale, columns * scale])
+            .reshape([batch, width, height * scale, columns * scale]) // [b, c, h · scale, w · scale]
     }
 
     /// S of Eq. 11 in the coordinates of `grid_sample`: (column, row) in [-1, 1].
@@ -74,11 +74,11 @@ impl DySample {
         let size = Tensor::<6>::from_data(size, &device);
         let position = (offset + start + centre) * 2.0 / size - 1.0; // [b, 2, groups, scale², h, w]
         // The PixelShuffle of Eq. 10, after the sum of Eq. 11 instead of before it: the same values.
-        let position = position.reshape([batch * 2 * groups, scale, scale, height, width]);
+        let position = position.reshape([batch * 2 * groups, scale, scale, height, width]); // [b · 2 · groups, row, column, h, w]
         let position = permute(position, [0, 3, 1, 4, 2]); // [b · 2 · groups, h, row, w, column]
-        let position = position.reshape([batch, 2, groups, height * scale, width * scale]);
+        let position = position.reshape([batch, 2, groups, height * scale, width * scale]); // [b, 2, groups, h · scale, w · scale]
         permute(position, [0, 2, 3, 4, 1]) // [b, groups, h · scale, w · scale, 2]
-            .reshape([batch * groups, height * scale, width * scale, 2])
+            .reshape([batch * groups, height * scale, width * scale, 2]) // [b · groups, h · scale, w · scale, 2]
     }
 }
 

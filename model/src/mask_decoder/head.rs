@@ -38,7 +38,7 @@ impl MaskHead {
         }
     }
 
-    /// Probabilities, and what batch normalisation saw in training.
+    /// Probabilities, and in training the statistics of each conversation.
     ///
     /// # Shapes
     /// - `features`: `[n, p, c]`, output: `[n, side · patch, side · patch]`
@@ -53,8 +53,8 @@ impl MaskHead {
         let map = features.swap_dims(1, 2).reshape([n, width, side, side]); // [n, c, g, g]
         let (map, statistics) = self.norm.forward(self.conv1.forward(map), conversations);
         let pixels = pixel_shuffle(relu(map), self.patch_size); // [n, 1, g patch, g patch]
-        // The channel goes first: after a convolution to one channel, Burn 0.22.1 on GPUs fuses an
-        // activation with its backward pass into wrong values (tracel-ai/burn#5122 is of the kind).
+        // The channel is removed first: Burn 0.22.1 on GPUs fuses an activation after a convolution to
+        // one channel with its backward pass, into wrong values (as in tracel-ai/burn#5122).
         let masks = sigmoid(self.conv2.forward(pixels).squeeze_dim(1)); // [n, g patch, g patch]
         (masks, statistics)
     }
@@ -67,9 +67,9 @@ impl MaskHead {
 /// - `x`: `[n, factor², h, w]`, output: `[n, 1, h · factor, w · factor]`
 pub fn pixel_shuffle(x: Tensor<4>, factor: usize) -> Tensor<4> {
     let [n, _, height, width] = x.dims();
-    let x = x.reshape([n, factor, factor, height, width]);
+    let x = x.reshape([n, factor, factor, height, width]); // [n, i, j, h, w]
     let x = permute(x, [0, 3, 1, 4, 2]); // [n, h, i, w, j]
-    x.reshape([n, 1, height * factor, width * factor])
+    x.reshape([n, 1, height * factor, width * factor]) // [n, 1, h factor, w factor]
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! | file | equation |
 //! | --- | --- |
-//! | this one | 5 (`img_llm_down`, `text_down`), 6, and the joining |
+//! | this one | 5 (`img_llm_down`, `text_down`), 6, and the whole decoder |
 //! | [`dsff`] | 9, 13: cross-attention between details and semantics, and the adapter |
 //! | [`dysample`] | 10-12: learned upsampling of the language model's image tokens |
 //! | [`cross_attention`] | 7 (and 9): a post-norm transformer decoder layer |
@@ -35,13 +35,13 @@ pub struct MaskDecoder {
     pub text_down: Linear,
     /// Eq. 6.
     pub dsff: Dsff,
-    /// Eq. 7: image positions ask, the `[SEG]` token answers.
+    /// Eq. 7: queries are the image positions, key and value the `[SEG]` token.
     pub seg_attention: CrossAttention,
     /// Eq. 8.
     pub head: MaskHead,
 }
 
-/// What the decoder computes of images before it knows an expression.
+/// The decoder's maps of images, which do not depend on an expression.
 #[derive(Debug, Clone)]
 pub struct DecoderImage {
     /// The maps of DSFF, among them T_ds0.
@@ -90,7 +90,7 @@ impl MaskDecoder {
         masks // [n, size, size]
     }
 
-    /// Where its weights are.
+    /// The device of its weights.
     pub fn device(&self) -> Device {
         self.text_down.weight.lazy_device()
     }
@@ -102,22 +102,22 @@ impl MaskDecoder {
         self.dsff.forward(image_tokens.cast(DType::F32), semantic)
     }
 
-    /// What can be computed before the words: DSFF and the self-attention half of Eq. 7's layer.
+    /// The part without expressions: DSFF and the self-attention half of Eq. 7's layer.
     pub fn encode(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> DecoderImage {
         let fusion = self.fuse(image_tokens, language_tokens);
         let attended = self.seg_attention.attend_to_self(fusion.fused.clone());
         DecoderImage { fusion, attended }
     }
 
-    /// The short path: Eq. 5 (right), 7 and 8 for expressions on encoded images; and what batch
-    /// normalisation saw in training.
+    /// The short path: Eq. 5 (right), 7 and 8 for expressions on encoded images. Returns the
+    /// probabilities, and in training the batch statistics of each image.
     ///
     /// A softmax over one key is 1, so the cross-attention adds the same projected vector at every
     /// position; its query and key are not computed.
     ///
     /// # Shapes
     /// - `image`: of `b` images, `seg_tokens`: T_seg `[n, 1, d]`
-    /// - `image_of`: for each expression, the row of its image; those of an image stand together
+    /// - `image_of`: for each expression, the row of its image; those of one image are consecutive
     /// - output: probabilities `[n, size, size]`
     pub fn segment(
         &self,

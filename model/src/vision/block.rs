@@ -77,7 +77,7 @@ impl VisionAttention {
         let qkv =
             self.qkv.forward(x).reshape([batch, length, 3 * self.heads, head_dim]).swap_dims(1, 2); // [b, 3 heads, 1 + p, d]
         let [query, key, value] =
-            [0, 1, 2].map(|i| qkv.clone().narrow(1, i * self.heads, self.heads));
+            [0, 1, 2].map(|i| qkv.clone().narrow(1, i * self.heads, self.heads)); // [b, heads, 1 + p, d]
         self.proj.forward(merge_heads(attend(query, key, value, None))) // [b, 1 + p, c]
     }
 }

@@ -14,7 +14,7 @@ use crate::interpolation::{Kernel, resize};
 pub struct VisionEmbeddings {
     /// `[1, 1, c]`
     class_embedding: Param<Tensor<3>>,
-    /// `[1, 1 + g², c]` for the grid of `g` patches a side it was trained with.
+    /// `[1, 1 + g², c]`, where `g` is the grid that it was trained with.
     pub(crate) position_embedding: Param<Tensor<3>>,
     patch_embedding: Conv2d,
     /// Patches per side of the input images.
@@ -43,7 +43,7 @@ impl VisionEmbeddings {
         let patches = self.patch_embedding.forward(pixels); // [b, c, h / patch, w / patch]
         let patches = patches.flatten::<3>(2, 3).swap_dims(1, 2); // [b, p, c]
         let [_, _, width] = patches.dims();
-        let class = self.class_embedding.val().expand([batch, 1, width]);
+        let class = self.class_embedding.val().expand([batch, 1, width]); // [b, 1, c]
         Tensor::cat(vec![class, patches], 1) + self.positions() // [b, 1 + p, c]
     }
 
@@ -56,10 +56,10 @@ impl VisionEmbeddings {
             return positions;
         }
         let class = positions.clone().narrow(1, 0, 1); // [1, 1, c]
-        let map = positions.narrow(1, 1, length - 1).reshape([1, trained, trained, width]);
+        let map = positions.narrow(1, 1, length - 1).reshape([1, trained, trained, width]); // [1, g, g, c]
         let map = permute(map, [0, 3, 1, 2]); // [1, c, g, g]
-        let map = resize(map, [self.grid, self.grid], Kernel::Bicubic);
+        let map = resize(map, [self.grid, self.grid], Kernel::Bicubic); // [1, c, grid, grid]
         let map = map.flatten::<3>(2, 3).swap_dims(1, 2); // [1, p, c]
-        Tensor::cat(vec![class, map], 1)
+        Tensor::cat(vec![class, map], 1) // [1, 1 + p, c]
     }
 }

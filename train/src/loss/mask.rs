@@ -1,7 +1,7 @@
 //! L_mask of Eq. 14, in the paper's form and in the published code's.
 //!
 //! Both compare probabilities at the size of the true mask. A rejected expression has an empty
-//! prediction and an empty truth: each of its terms is 0, its overlap 1, and it counts in the mean.
+//! prediction and an empty truth: its loss terms are 0, its soft IoU is 1, and it counts in the mean.
 
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use mllmseg_data::mask::Bitmap;
@@ -15,7 +15,7 @@ const ALPHA: f64 = 0.25;
 const SMOOTH: f64 = 1.0;
 /// Keeps the logarithms of BCE finite.
 const MIN_PROBABILITY: f64 = 1e-7;
-/// Makes the overlap of two empty masks 1.
+/// Makes the soft IoU of two empty masks 1.
 const IOU_EPSILON: f64 = 1e-6;
 
 /// Means over all expressions of a batch, each `[1]` in f32.
@@ -25,15 +25,15 @@ pub struct MaskTerms {
     pub pixel: Tensor<1>,
     /// Dice loss.
     pub dice: Tensor<1>,
-    /// Overlap `sum(p g) / sum(p + g - p g)`, without gradient.
+    /// Soft IoU `sum(p g) / sum(p + g - p g)`, without gradient.
     pub iou: Tensor<1>,
 }
 
 /// The terms of all expressions of a batch.
 ///
 /// # Shapes
-/// - `probabilities`: `[n, size, size]`, one map for each of `truths`; none without any
-/// - `rejected`: how many expressions there are besides
+/// - `probabilities`: `[n, size, size]`, one map for each of `truths`; `None` if there are none
+/// - `rejected`: the number of further expressions, without a target
 ///
 /// All terms are 0 when there is no expression at all.
 pub fn mask_terms(
@@ -171,7 +171,7 @@ mod tests {
 
     /// 1 - (2 · 0.75 + 1) / (1.25 + 1 + 1), and 0.75 / (1.25 + 1 - 0.75).
     #[test]
-    fn dice_and_overlap_by_hand() {
+    fn dice_and_soft_iou_by_hand() {
         let (p, g) = pair();
         assert_close(&values(dice(p.clone(), g.clone())), &[1.0 - 2.5 / 3.25]);
         assert_close(&values(soft_iou(p, g)), &[0.5]);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     /// Maps of 0.5 against a mask of 2 of 4 pixels and one of 6 of 6, and one rejected:
-    /// Dice is (1 - 3/5) and (1 - 7/10), BCE ln 2 twice, overlap 1/3, 1/2 and 1.
+    /// Dice is (1 - 3/5) and (1 - 7/10), BCE ln 2 twice, soft IoU 1/3, 1/2 and 1.
     #[test]
     fn masks_of_two_sizes_and_a_rejected_one() {
         let device = crate::test_device();

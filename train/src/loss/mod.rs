@@ -94,7 +94,7 @@ pub struct LossValues {
     pub pixel: f64,
     /// Dice loss of the masks.
     pub dice: f64,
-    /// Intersection over union of probabilities and true masks, in `[0, 1]`; not a loss.
+    /// Soft IoU of probabilities and true masks, in `[0, 1]`; not a loss.
     pub iou: f64,
 }
 
@@ -113,8 +113,8 @@ impl Losses {
         Self { ce: self.ce * tokens, mask }
     }
 
-    /// Eq. 15: the weighted sum, `[1]`. The paper weights the mask loss as a whole, here its two
-    /// terms have weights of their own.
+    /// Eq. 15: the weighted sum, `[1]`. The paper weights the mask loss as a whole; here each of its
+    /// two terms has a weight.
     pub fn total(&self, weights: LossWeights) -> Tensor<1> {
         self.ce.clone() * weights.ce
             + self.mask.pixel.clone() * weights.pixel

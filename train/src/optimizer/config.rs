@@ -24,8 +24,8 @@ pub enum MatrixOptimizer {
     /// AdamW too: the published recipe.
     #[default]
     AdamW,
-    /// Muon, by their orthogonalised momentum: a model from nothing learns in fewer steps what
-    /// only few examples ask for.
+    /// Muon, by their orthogonalised momentum: a model that starts from nothing needs fewer steps to
+    /// learn rare kinds of expressions.
     Muon,
 }
 

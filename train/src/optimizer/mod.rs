@@ -1,4 +1,4 @@
-//! AdamW with decoupled weight decay, step by step PyTorch's.
+//! AdamW with decoupled weight decay, equal to PyTorch's at every step.
 //!
 //! Burn's own AdamW corrects the bias in f32 (an error of 3e-5 in the first steps), keeps its state
 //! by identifiers that are drawn again at each load, and has no f32 copy of bf16 weights. Here the

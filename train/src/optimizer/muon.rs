@@ -1,8 +1,8 @@
 //! Muon's update of a matrix: its momentum with all singular values brought to one.
 //!
-//! Adam moves a matrix mostly along the few directions that gradients share. What only some examples
-//! ask for has small singular values in the gradient, and Adam learns it late; Muon moves the matrix
-//! equally in all directions. Source: <https://kellerjordan.github.io/posts/muon/>. The scale is
+//! Adam moves a matrix mostly along the few directions that most gradients share. Rare kinds of
+//! examples have small singular values in the gradient, so Adam learns them late; Muon moves the
+//! matrix equally in all directions. Source: <https://kellerjordan.github.io/posts/muon/>. The scale is
 //! that of Moonlight, arXiv:2502.16982, Eq. 4, with which AdamW's learning rates fit.
 
 use burn::tensor::Tensor;
@@ -16,7 +16,7 @@ const ITERATIONS: usize = 5;
 /// Root mean square of AdamW's updates, as Moonlight measured it.
 const RMS: f64 = 0.2;
 
-/// `U Vᵀ` of the momentum's decomposition `U S Vᵀ`, nearly, in AdamW's size.
+/// About `U Vᵀ` of the momentum's decomposition `U S Vᵀ`, scaled to the size of AdamW's updates.
 ///
 /// # Shapes
 /// - `momentum`: `[m, n]`, output: the same
@@ -53,7 +53,7 @@ mod tests {
     use burn::tensor::Distribution;
 
     /// The rows of a wide direction, and the columns of a tall one, are nearly orthogonal and of one
-    /// length, however unlike the singular values were.
+    /// length, however different the singular values were.
     #[test]
     fn directions_are_nearly_orthogonal() {
         let device = crate::test_device();

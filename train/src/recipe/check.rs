@@ -1,4 +1,4 @@
-//! Whether the numbers of a recipe make sense.
+//! Which values a recipe may have.
 
 use std::fmt::Display;
 
@@ -7,10 +7,10 @@ use mllmseg_data::prompt::MAX_EXPRESSIONS;
 use super::{Prompting, Recipe, RecipeError};
 
 impl Recipe {
-    /// Whether the numbers make sense.
+    /// Checks the values.
     ///
     /// # Errors
-    /// [`RecipeError::Value`] for the first that does not.
+    /// [`RecipeError::Value`] for the first that is not allowed.
     pub fn check(&self) -> Result<(), RecipeError> {
         let require = |fits: bool, field, found: &dyn Display, expected| match fits {
             true => Ok(()),

@@ -17,7 +17,7 @@ pub enum RecipeError {
         /// Why not.
         source: std::io::Error,
     },
-    /// It is no recipe.
+    /// The text is not a recipe.
     #[error("{path}: {message}")]
     Parse {
         /// The file.
@@ -25,7 +25,7 @@ pub enum RecipeError {
         /// Where and why.
         message: String,
     },
-    /// A number that makes no sense.
+    /// A value that is not allowed.
     #[error("recipe {name:?}: `{field}` is {found}; expected {expected}")]
     Value {
         /// Name of the recipe.

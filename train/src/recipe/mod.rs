@@ -27,11 +27,11 @@ use crate::trainable::BatchNormStatistics;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Updates of the weights.
     pub steps: usize,
-    /// What all random choices are drawn from.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The dtype of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
     pub dtype: String,
@@ -137,7 +137,7 @@ impl Recipe {
 
     /// Every number written out.
     pub fn to_toml(&self) -> String {
-        // A struct of numbers, texts and lists always has a form in TOML.
+        // Numbers, texts and lists can always be written as TOML.
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
@@ -168,7 +168,7 @@ fn read_text(path: &Path) -> Result<String, RecipeError> {
     };
     let size = std::fs::metadata(path).map_err(fail)?.len();
     if size > MAX_BYTES {
-        return Err(fail(std::io::Error::other(format!("{size} bytes are no recipe"))));
+        return Err(fail(std::io::Error::other(format!("{size} bytes are too many"))));
     }
     std::fs::read_to_string(path).map_err(fail)
 }

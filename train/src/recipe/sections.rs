@@ -18,7 +18,7 @@ pub struct NewModel {
     #[serde(default = "dsff")]
     pub decoder: Variant,
     /// The logit that an untrained mask decoder gives every pixel. Most of an image is not the
-    /// object: starting at -2 (probability 0.12) saves the steps that learn this.
+    /// object: -2 (probability 0.12) saves the steps in which a model learns this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_prior: Option<f64>,
 }
@@ -47,7 +47,7 @@ pub struct DataRecipe {
     pub jpeg_quality: Vec<u8>,
 }
 
-/// How the model is asked for the expressions of an image.
+/// How the expressions of an image are put to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prompting {

@@ -22,10 +22,10 @@
 //! # Why gradients are copied and added, not all-reduced
 //! Burn can all-reduce on CUDA devices (`burn::tensor::distributed`, by NCCL). But the optimizer
 //! runs on one device, so the others do not need the sum. The gradients of adapters and decoder are
-//! small beside a step (half a gigabyte at most, some hundredths of a second each way). NCCL chooses
-//! the order of an all-reduce. And a collective operation waits forever for a device that has
-//! failed, where a copy ends in an error that names it. A copy between CUDA devices uses NCCL where
-//! that is installed, else the host's memory.
+//! small compared with a step (half a gigabyte at most, some hundredths of a second each way). NCCL
+//! chooses the order of the sum in an all-reduce. And a collective operation waits forever for a
+//! device that has failed, but a copy ends with an error that names the device. A copy between CUDA
+//! devices uses NCCL where that is installed, else the host's memory.
 
 mod error;
 mod transfer;
@@ -49,7 +49,7 @@ use transfer::TrafficCounter;
 pub use worker::NamedDevice;
 use worker::{Failure, Job, Report, Share, Worker};
 
-/// How long a device may take for one answer unless [`Replicas::with_timeout`] says otherwise.
+/// How long a device may take for one job unless [`Replicas::with_timeout`] says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long ending waits for workers to free their replicas.
@@ -129,7 +129,7 @@ impl Replicas {
         self.workers.len()
     }
 
-    /// Never: there is no step without a device.
+    /// Always `false`: there is at least one device.
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty()
     }
@@ -236,13 +236,13 @@ impl Replicas {
     /// Waits for the devices that have a job; their shares of a step, in the order of the devices.
     fn wait(&mut self, mut busy: Vec<bool>) -> Result<Vec<Share>, ReplicaError> {
         let deadline = Instant::now() + self.timeout;
-        let mut answers: Vec<_> = busy.iter().map(|_| Ok(None)).collect();
+        let mut outcomes: Vec<_> = busy.iter().map(|_| Ok(None)).collect();
         while let Some(index) = busy.iter().position(|&busy| busy) {
             let left = deadline.saturating_duration_since(Instant::now());
             let (worker, message) = match self.reports.recv_timeout(left) {
                 Ok(Report { worker, outcome: Err(Failure::Device(message)) }) => (worker, message),
                 Ok(Report { worker, outcome }) => {
-                    answers[worker] = outcome;
+                    outcomes[worker] = outcome;
                     busy[worker] = false;
                     continue;
                 }
@@ -254,7 +254,7 @@ impl Replicas {
             let name = self.workers[worker].name.clone();
             return Err(self.fail(name, message));
         }
-        let shares = answers.into_iter().filter_map(Result::transpose);
+        let shares = outcomes.into_iter().filter_map(Result::transpose);
         shares.collect::<Result<_, _>>().map_err(|failure| match failure {
             Failure::Step(error) => ReplicaError::Step(error),
             Failure::Device(message) => self.fail("a device".into(), message),
@@ -267,8 +267,8 @@ impl Replicas {
     }
 }
 
-/// Replicas on one device, as in `cpu,cpu`, share the cores of the host: where each could take all
-/// of them, they would wait for each other in every operation.
+/// Replicas on one device, as in `cpu,cpu`, share the cores of the host. If each used all cores, they
+/// would wait for each other in every operation.
 fn share_of_cores(device: &Device, devices: &[NamedDevice]) -> Option<usize> {
     let alike = devices.iter().filter(|other| other.device == *device).count();
     (alike > 1).then(|| (rayon::current_num_threads() / alike).max(1))

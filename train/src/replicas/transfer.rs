@@ -1,7 +1,7 @@
 //! Many tensors in few transfers.
 //!
-//! A transfer costs at least one round trip, which over a network is as long as sending a megabyte.
-//! So small tensors are joined in buckets and large ones are cut: no message holds more than a few
+//! A transfer costs at least one round trip, which over a network takes as long as a megabyte of data.
+//! So small tensors are joined in buckets, and large ones are cut: no message has more than a few
 //! megabytes (a message of Burn's remote devices must stay below one gigabyte).
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Traffic {
     pub received: u64,
 }
 
-/// Counts on behalf of all workers.
+/// Counts the bytes of all workers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrafficCounter {
     pub(super) sent: Arc<AtomicU64>,

@@ -1,7 +1,7 @@
 //! Weights and gradients as lists of flat tensors, in the order of the modules.
 //!
-//! Replicas have this order in common with the model that they were made from; identifiers of
-//! parameters are never compared between devices.
+//! Replicas and the main model have the same order; identifiers of parameters are never compared
+//! between devices.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;

@@ -1,8 +1,8 @@
 //! The thread of one device.
 //!
-//! A worker answers every job once. A failure of its device, a panic of a driver or of a closed
-//! connection included, becomes its last answer. A device that hangs gives none, and the main
-//! thread stops waiting.
+//! A worker sends one report for each job. A failure of its device, which may be a panic of a driver
+//! or a closed connection, is its last report. A device that hangs sends none; the main thread then
+//! stops waiting.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,10 +22,10 @@ use crate::loss::LossValues;
 use crate::step::{GradientShare, StepError, TrainStep};
 use crate::trainable::{TrainableSet, TrainingMode};
 
-/// A device and what messages call it.
+/// A device and its name in messages.
 #[derive(Debug, Clone)]
 pub struct NamedDevice {
-    /// As the user asked for it, such as `cuda:1`.
+    /// As on the command line, such as `cuda:1`.
     pub name: String,
     /// The handle for tensors.
     pub device: Device,
@@ -45,11 +45,11 @@ pub(super) struct Share {
     pub losses: LossValues,
     /// On the main device: flat gradients with the positions of their weights.
     pub gradients: Vec<(usize, Tensor<1>)>,
-    /// What batch normalisation saw, on the main device.
+    /// Batch statistics of the mask head, on the main device.
     pub batch_statistics: Vec<BatchStatistics>,
 }
 
-/// Why there is no answer.
+/// Why a job failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The step is wrong, not the device.
@@ -58,14 +58,14 @@ pub(super) enum Failure {
     Device(String),
 }
 
-/// What a worker answers to a job, and first of all when its replica is on the device.
+/// What a worker sends after each job, and first of all when its replica is on the device.
 pub(super) struct Report {
     pub worker: usize,
     /// The share of a step; `None` for an update and at the start.
     pub outcome: Result<Option<Share>, Failure>,
 }
 
-/// What a replica is made of.
+/// From what a replica is built.
 pub(super) struct Plan {
     /// Shares its weights with the main model.
     pub model: Mllmseg,
@@ -135,7 +135,7 @@ fn work(
         return;
     }
     for job in jobs {
-        let outcome = attempt(|| replica.answer(job));
+        let outcome = attempt(|| replica.run(job));
         let failed = matches!(outcome, Err(Failure::Device(_)));
         if !report(outcome) || failed {
             return;
@@ -161,7 +161,7 @@ impl Replica {
         Ok(Self { model, device, main_device, traffic })
     }
 
-    fn answer(&mut self, job: Job) -> Result<Option<Share>, Failure> {
+    fn run(&mut self, job: Job) -> Result<Option<Share>, Failure> {
         match job {
             Job::Step { step, batches, counts, seed } => {
                 self.share(&step, &batches, counts, seed).map(Some)
@@ -169,7 +169,7 @@ impl Replica {
             Job::Update(values) => {
                 let values = transfer(values, &self.device, &self.traffic.sent);
                 self.model = weights::with_values(self.model.clone(), Which::Trained, values);
-                // A closed connection is only noticed by waiting for an answer.
+                // A closed connection is only noticed by waiting for the device.
                 self.device.sync()?;
                 Ok(None)
             }
@@ -217,12 +217,12 @@ pub(super) fn attempt<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, 
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(describe(payload)))
 }
 
-/// What an error of Burn means for whoever runs the training.
+/// An error of Burn in words for the user.
 fn explain(error: &str) -> String {
-    // How Burn's remote devices say that there will be no answer.
+    // The errors of Burn's remote devices when a connection is closed.
     const LOST: [&str; 3] = ["RecvError", "response channel closed", "open a remote session"];
     if LOST.iter().any(|words| error.contains(words)) {
-        return "the connection to it is lost, or its server gave up and said why there".into();
+        return "the connection to it is lost, or its server stopped and printed why".into();
     }
     // The cause comes last; a location and a backtrace may follow.
     let cause = error.rsplit("Caused by:").next().unwrap_or(error).trim();

@@ -36,7 +36,7 @@ const WEIGHTS: &str = "trained.safetensors";
 const OPTIMIZER: &str = "adamw.safetensors";
 const STATE: &str = "state.json";
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps done: the number of the next one.
@@ -176,8 +176,8 @@ impl Snapshots {
     }
 }
 
-/// Puts a snapshot into a model that was loaded and prepared as at the start of the run. Returns the
-/// model with the snapshot's weights, the optimizer with its state, and how far the run was.
+/// Restores a snapshot into a model that was loaded and prepared as at the start of the run. Returns
+/// the model with the snapshot's weights, the optimizer with its state, and the run's progress.
 ///
 /// # Errors
 /// [`SnapshotError`] for a damaged file, or a snapshot of another model.
@@ -229,7 +229,7 @@ fn remove_folder(path: &Path) -> Result<(), SnapshotError> {
     if !path.exists() {
         return Ok(());
     }
-    // It loses its name in one step, so that no half of it is ever taken for a whole one.
+    // Renamed first, so that a folder that is removed in part is never taken for a whole one.
     let trash = path.with_extension("old");
     if trash.exists() {
         fs::remove_dir_all(&trash).map_err(io(&trash))?;

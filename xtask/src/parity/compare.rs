@@ -1,4 +1,4 @@
-//! What was computed beside what was expected.
+//! Compares computed with expected values.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -180,13 +180,13 @@ pub fn compare(dump: &Dump, case: &Path, t: Tolerances) -> Result<Vec<Row>, Box<
 const TRAJECTORY: &str = "adamw_trajectory";
 /// Steps of the trajectory that are compared value by value.
 const EXACT_STEPS: usize = 2;
-/// How much farther all six steps together may be off: on two machines, the gradient norm of `qwen2`'s
-/// sixth step was 0.9e-3 and 2.1e-3 of the largest value away.
+/// How many times the tolerance all six steps together may differ: on two machines, the gradient norm
+/// of `qwen2`'s sixth step differed by 0.9e-3 and 2.1e-3 of the largest value.
 const DRIFT: f64 = 2.5;
 
 /// Each value of the trajectory's first two steps is compared by itself, which pins the update.
 /// Later, AdamW turns rounding errors of small gradients into whole steps: two runs of this code
-/// on pixels that differ by 1e-7 part by up to 15 % in the focal loss, 2 % in Dice and 0.7 % in
+/// on pixels that differ by 1e-7 diverge by up to 15 % in the focal loss, 2 % in Dice and 0.7 % in
 /// the sum by the sixth step of `qwen2`. So the whole trajectory is compared on the scale of its
 /// largest value.
 fn trajectory_rows(found: &[f64], expected: &[f64], tolerance: f64) -> [Row; 2] {

@@ -1,4 +1,4 @@
-//! Named arrays on their way to a safetensors file.
+//! Named arrays, to be written as a safetensors file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

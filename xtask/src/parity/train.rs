@@ -26,7 +26,7 @@ const LEARNING_RATE: f64 = 1e-3;
 /// Its largest norm of all gradients.
 const MAX_NORM: f64 = 1.0;
 
-/// Trains on a case as its reference did and adds what comes out to `dump`: `train_*`,
+/// Trains on a case as its reference did and adds the results to `dump`: `train_*`,
 /// `adamw_trajectory` and the norms of all gradients.
 ///
 /// Trained are the adapters and the mask decoder, or every weight where the case has no adapters;

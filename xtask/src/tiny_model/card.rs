@@ -26,11 +26,11 @@ pub(super) struct Card {
     pub gres: Numbers,
     /// In the RefCOCO layout.
     pub res: Numbers,
-    /// What the evaluation in the gRefCOCO layout took.
+    /// Duration of the evaluation in the gRefCOCO layout.
     pub time: Duration,
 }
 
-/// What a reader of the card wants to know of the sizes.
+/// The sizes of the model, as the card tells them.
 pub(super) fn sizes(config: &MllmsegConfig) -> String {
     let (vision, language) = (&config.vision, &config.language);
     format!(
@@ -44,7 +44,7 @@ pub(super) fn sizes(config: &MllmsegConfig) -> String {
     )
 }
 
-/// What the card says of a curriculum stage, after all of its steps or some of them.
+/// The card's row for a curriculum stage, after all of its steps or some of them.
 pub(super) fn stage_row(
     run: &Path,
     step: Option<usize>,
@@ -87,14 +87,14 @@ A small MLLMSeg, trained from nothing on drawn scenes by this project's own trai
 as the published models with small numbers, so that everything works without a download. It is what
 `mllmseg segment` uses when no checkpoint is named.
 
-**What it cannot do: photographs.** Its world is five shapes, six colours and two sizes in pictures that
-`mllmseg synth` draws, with {words} words for them and for their places, relations and orders. Of anything else
-it knows nothing, and its masks of anything else mean nothing.
+**What it cannot do: photographs.** It knows five shapes, six colours and two sizes in images that
+`mllmseg synth` draws, and {words} words for them and for their places, relations and orders. It knows nothing
+else: its masks of anything else mean nothing.
 
 Sizes (`config.json`): {sizes}.
 
-It was trained in stages, each from where the one before ended, on `--devices {devices}`. `cargo xtask tiny-model`
-does all of it again:
+It was trained in stages on `--devices {devices}`; each stage continues from the one before. `cargo xtask tiny-model`
+repeats all of it:
 
 | recipe | data | seed | steps | images | expressions | time |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -111,7 +111,7 @@ then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`)
 | | {rciou} | {miou} | {p50} | {p90} | {rec} | {rn} |
 
 REC is the row of the paper's Table 2: the box around the mask against the annotated box. In the gRefCOCO
-layout, by what is said:
+layout, by the form of the expression:
 
 | such as | with a target | mIoU | Prec@0.5 | without | N-acc |
 | --- | --- | --- | --- | --- | --- |

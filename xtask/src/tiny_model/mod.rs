@@ -63,13 +63,13 @@ impl TinyModel {
         Ok(out)
     }
 
-    /// Writes the model of the last stage, as it is so far, and its card.
+    /// Writes the model of the last stage, which need not be finished, and its card.
     ///
     /// # Errors
     /// Whatever fails first.
     pub fn publish(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
         let device = devices.first().ok_or("no device")?;
-        let [before @ .., (last, learnt)] = STAGES;
+        let [before @ .., (last, last_scenes)] = STAGES;
         let run = self.work.join(last);
         let step = export(&run, None, &self.out, device)?;
         let test = tempfile::tempdir()?;
@@ -84,7 +84,7 @@ impl TinyModel {
         for (name, scenes) in before {
             stages += &stage_row(&self.work.join(name), None, &scenes)?;
         }
-        stages += &stage_row(&run, Some(step), &learnt)?;
+        stages += &stage_row(&run, Some(step), &last_scenes)?;
         let ids: Vec<&str> = devices.iter().map(|device| &*device.id).collect();
         let card = Card {
             sizes: sizes(segmenter.config()),
@@ -117,7 +117,7 @@ pub(crate) fn trained(
     Ok(model)
 }
 
-/// A checkpoint on the validation part of some scenes.
+/// Evaluates a model on the validation part of some scenes.
 ///
 /// # Errors
 /// If the scenes cannot be read or the model fails.

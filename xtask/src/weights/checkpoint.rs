@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::fill::fill;
 use crate::case::{Case, at, read_json};
 
-/// What a model folder holds beside its weights; each is copied when the case has it.
+/// The files of a model folder besides its weights; each is copied if the case has it.
 const SIDE_FILES: [&str; 7] = [
     "config.json",
     "vocab.json",
