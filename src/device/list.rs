@@ -49,10 +49,9 @@ impl FromStr for Entry {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        if text.starts_with("remote:") || text.contains("://") {
-            text.parse().map(Self::Remote)
-        } else {
-            text.parse().map(Self::Local)
+        match text.starts_with("remote:") || text.contains("://") {
+            true => text.parse().map(Self::Remote),
+            false => text.parse().map(Self::Local),
         }
     }
 }

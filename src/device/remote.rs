@@ -75,13 +75,10 @@ mod built_in {
         /// # Errors
         /// [`DeviceError::Unreachable`].
         pub fn connect(&self) -> Result<SelectedDevice, DeviceError> {
-            let unreachable = |reason: String| DeviceError::Unreachable {
-                asked: self.to_string(),
-                reason,
-                listen: format!("{}:{}", self.host, self.port),
-            };
+            let address = format!("{}:{}", self.host, self.port);
+            let unreachable = |reason| DeviceError::Unreachable(address.clone(), reason);
             self.probe().map_err(unreachable)?;
-            let host = RemoteHost::websocket(&format!("ws://{}:{}", self.host, self.port));
+            let host = RemoteHost::websocket(&format!("ws://{address}"));
             // What accepts connections and sends nothing is not a server of devices.
             let (sender, answer) = mpsc::channel();
             let connect = move || {
@@ -116,9 +113,8 @@ mod built_in {
     /// [`DeviceError::Serve`].
     pub fn serve(selected: &SelectedDevice, listener: TcpListener) -> Result<(), DeviceError> {
         let server = RemoteServer::new([selected.device.clone()]);
-        server.serve(WebSocketTransport::from_listener(listener)).map_err(|error| {
-            DeviceError::Serve { device: selected.id.clone(), reason: error.to_string() }
-        })
+        let served = server.serve(WebSocketTransport::from_listener(listener));
+        served.map_err(|error| DeviceError::Serve(selected.id.clone(), error.to_string()))
     }
 }
 

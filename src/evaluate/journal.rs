@@ -38,7 +38,7 @@ impl Journal {
     pub(super) fn begin(predictions: &Path, label: MadeBy) -> Result<Self, EvalError> {
         let path = journal_path(predictions);
         if fs::metadata(&path).is_ok_and(|there| there.len() > 0) {
-            return Err(EvalError::Unfinished { path });
+            return Err(EvalError::Unfinished(path));
         }
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(FileError::at(folder))?;
@@ -116,7 +116,7 @@ impl Journal {
 fn open(path: &Path) -> Result<File, EvalError> {
     let file = File::options().create(true).append(true).open(path).map_err(FileError::at(path))?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(EvalError::Busy { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(EvalError::Busy(path.to_owned())),
         Ok(()) | Err(TryLockError::Error(_)) => Ok(file), // a file system may have no locks
     }
 }

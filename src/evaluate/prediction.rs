@@ -158,7 +158,7 @@ pub(super) fn read_lines(
         let torn = at_end && last == LastLine::MayBeTorn;
         let failed = |detail| {
             let detail = format!("line {line}: {detail}; correct the line or delete the file");
-            Err(EvalError::Predictions { path: path.to_owned(), detail })
+            Err(EvalError::Predictions(path.to_owned(), detail))
         };
         let json = bytes.trim_ascii();
         match serde_json::from_slice::<Prediction>(json) {

@@ -175,11 +175,7 @@ fn ask(
 }
 
 fn failed(item: &ReferItem, source: SegmentError) -> EvalError {
-    EvalError::Segment {
-        image_id: item.image.id,
-        file_name: item.image.file_name.to_string(),
-        source: Box::new(source),
-    }
+    EvalError::Segment(item.image.id, item.image.file_name.to_string(), Box::new(source))
 }
 
 /// What follows the device: masks, run lengths, scores, the journal.

@@ -171,11 +171,11 @@ fn check_complete(
          add them, or score what is there with --allow-missing",
         examples.join(", ")
     );
-    Err(EvalError::Predictions { path: path.to_owned(), detail })
+    Err(EvalError::Predictions(path.to_owned(), detail))
 }
 
 /// An error that names the expression.
 pub(super) fn prediction_error(path: &Path, entry: &Prediction, detail: String) -> EvalError {
     let detail = format!("ref_id {}, sent_id {}: {detail}", entry.ref_id, entry.sent_id);
-    EvalError::Predictions { path: path.to_owned(), detail }
+    EvalError::Predictions(path.to_owned(), detail)
 }

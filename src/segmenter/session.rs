@@ -78,11 +78,6 @@ impl<'a> ImageSession<'a> {
         self.predictions(expressions, answers)
     }
 
-    /// The decoder's maps and tokens of this image.
-    pub fn state(&self) -> &PrefixState {
-        &self.state
-    }
-
     fn evaluation_prompt(&self, expressions: &[&str]) -> Result<TokenizedPrompt, SegmentError> {
         for expression in expressions {
             check_expression(&self.segmenter.tokenizer, expression)?;
@@ -161,14 +156,8 @@ impl<'a> ImageSession<'a> {
         let Segmented { seg_tokens, masks, .. } = segmented;
         let rejected = self.rejections(seg_tokens)?;
         let [_, height, width] = masks.dims();
-        let values = self.read(masks.cast(DType::F32).reshape([-1]))?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(SegmentError::NotFinite {
-                device: self.segmenter.device.id.clone(),
-                dtype: format!("{:?}", self.segmenter.model.dtype()),
-                expression: expressions.join(", "),
-            });
-        }
+        let masks = masks.cast(DType::F32).reshape([-1]);
+        let values = self.read_finite(masks, || expressions.join(", "))?;
         let maps = values.chunks(height * width).map(<[f32]>::to_vec);
         let answers = maps.zip(rejected);
         Ok(answers.map(|(probabilities, rejected)| Answer { probabilities, rejected }).collect())
@@ -181,13 +170,24 @@ impl<'a> ImageSession<'a> {
         Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }
 
-    pub(super) fn read(&self, x: Tensor<1>) -> Result<Vec<f32>, SegmentError> {
+    /// Reads f32 values back from the device; `asked` names them where one is not finite.
+    pub(super) fn read_finite(
+        &self,
+        x: Tensor<1>,
+        asked: impl FnOnce() -> String,
+    ) -> Result<Vec<f32>, SegmentError> {
         let data = x.try_into_data().map_err(|error| self.read_back(error))?;
-        Ok(data.iter::<f32>().collect())
+        let values: Vec<f32> = data.iter().collect();
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(values),
+            false => {
+                let Segmenter { device, model, .. } = self.segmenter;
+                Err(SegmentError::NotFinite(device.id.clone(), asked(), model.dtype().name()))
+            }
+        }
     }
 
     pub(super) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
-        let device = self.segmenter.device.id.clone();
-        SegmentError::ReadBack { device, message: format!("{error:?}") }
+        SegmentError::ReadBack(self.segmenter.device.id.clone(), format!("{error:?}"))
     }
 }
