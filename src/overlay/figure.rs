@@ -1,12 +1,11 @@
 //! An image, the model's activations over it, and its mask, side by side: the paper's Figure 4.
 
 use image::{RgbImage, imageops};
-use mllmseg_data::image::resize_rgb;
 
 use super::colours::{FAINT_INK, INK, PAPER, colour};
 use super::item::{OverlayError, OverlayItem, check};
-use super::masks::enlarge;
 use super::paint::paint;
+use super::scale::{enlarge, shrink};
 use super::text::Type;
 use super::{heat, legend};
 
@@ -53,7 +52,7 @@ pub fn draw_figure(
     for map in maps {
         let side = map.values.len().isqrt();
         if side == 0 || side * side != map.values.len() {
-            return Err(OverlayError::MapSize { title: map.title.into(), found: map.values.len() });
+            return Err(OverlayError::MapSize(map.title.into(), map.values.len()));
         }
         let image = heat::lay_over(&small, map.values, side as u32);
         panels.push(Panel { title: map.title, note: map.note.into(), image });
@@ -68,16 +67,10 @@ pub fn draw_figure(
 
 /// The image at a panel's size.
 fn fit(image: &RgbImage) -> RgbImage {
-    let (width, height) = image.dimensions();
-    let longer = width.max(height);
-    if longer <= MAX_PANEL {
-        return enlarge(image, MAX_PANEL / longer);
+    match MAX_PANEL / image.width().max(image.height()) {
+        0 => shrink(image, MAX_PANEL),
+        factor => enlarge(image, factor),
     }
-    let scaled = |side: u32| {
-        let scaled = u64::from(side) * u64::from(MAX_PANEL) / u64::from(longer);
-        scaled.max(1) as u32
-    };
-    resize_rgb(image, scaled(width), scaled(height))
 }
 
 fn side_by_side(panels: &[Panel]) -> RgbImage {

@@ -1,12 +1,13 @@
 //! Masks over the original image, with a legend below.
 
-use image::{GrayImage, Luma, RgbImage, imageops};
+use image::{GrayImage, Luma, RgbImage};
 use mllmseg_data::mask::Bitmap;
 
 use super::colours::colour;
 use super::item::{OverlayError, OverlayItem, check};
 use super::legend::{self, MIN_CANVAS};
 use super::paint::paint;
+use super::scale::enlarge;
 
 /// Draws every item's mask over `image`, half transparent with a solid contour, and a legend below.
 ///
@@ -34,15 +35,4 @@ pub fn mask_image(mask: &Bitmap) -> GrayImage {
         let inside = mask.get(y as usize, x as usize).unwrap_or(false);
         Luma([if inside { 255 } else { 0 }])
     })
-}
-
-/// The image at a whole multiple of its size.
-pub(super) fn enlarge(image: &RgbImage, factor: u32) -> RgbImage {
-    match factor {
-        1 => image.clone(),
-        _ => {
-            let (width, height) = image.dimensions();
-            imageops::resize(image, width * factor, height * factor, imageops::FilterType::Nearest)
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod legend;
 mod masks;
 mod paint;
 mod png;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,3 +18,4 @@ pub use item::{OverlayError, OverlayItem};
 pub use masks::{draw_overlay, mask_image};
 pub(crate) use paint::paint;
 pub use png::write_png;
+pub(crate) use scale::shrink;

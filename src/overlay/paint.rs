@@ -37,15 +37,12 @@ impl Stretched<'_> {
     /// Whether a pixel at most `reach` steps left, right, above or below of (x, y) is inside the
     /// mask, or outside, as `inside` says.
     fn is_within(&self, reach: u32, x: u32, y: u32, inside: bool) -> bool {
-        let is_sought = |x: Option<u32>, y: Option<u32>| {
-            x.zip(y).is_some_and(|(x, y)| self.contains(x, y)) == inside
+        // What wraps around is far outside.
+        let around = |step| {
+            let [left, right] = [x.wrapping_sub(step), x + step];
+            [(left, y), (right, y), (x, y.wrapping_sub(step)), (x, y + step)]
         };
-        (1..=reach).any(|step| {
-            is_sought(x.checked_sub(step), Some(y))
-                || is_sought(x.checked_add(step), Some(y))
-                || is_sought(Some(x), y.checked_sub(step))
-                || is_sought(Some(x), y.checked_add(step))
-        })
+        (1..=reach).flat_map(around).any(|(x, y)| self.contains(x, y) == inside)
     }
 }
 

@@ -19,35 +19,12 @@ pub const TOKENS_BEFORE_IMAGE: usize = 45;
 /// Tokens after `</img>` up to `[SEG]`, for an expression of five words.
 const TOKENS_AFTER_IMAGE: usize = 35;
 
-/// What one image and one expression cost, part by part.
-#[derive(Debug, Clone)]
-pub struct SessionCost {
-    /// Everything that no expression changes, in seconds.
-    pub encode: Vec<(&'static str, f64)>,
-    /// One expression on an encoded image, in seconds.
-    pub segment: Vec<(&'static str, f64)>,
-}
-
-impl SessionCost {
-    /// Seconds for everything that no expression changes.
-    pub fn encode_seconds(&self) -> f64 {
-        self.encode.iter().map(|(_, seconds)| seconds).sum()
-    }
-
-    /// Seconds for one expression.
-    pub fn segment_seconds(&self) -> f64 {
-        self.segment.iter().map(|(_, seconds)| seconds).sum()
-    }
-
-    /// How many times less a further expression costs than the first.
-    pub fn ratio(&self) -> f64 {
-        (self.encode_seconds() + self.segment_seconds()) / self.segment_seconds()
-    }
-}
+/// Seconds of each part of a computation, by name.
+pub type PartSeconds = Vec<(&'static str, f64)>;
 
 /// Times encoding an image and segmenting one expression; of each part the median of `runs`, after
-/// one run that is not counted.
-pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> SessionCost {
+/// one run that is not counted. The first is everything that no expression changes.
+pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> [PartSeconds; 2] {
     let model = Mllmseg::new(config, None, &device.device);
     let size = config.image_size;
     let distribution = Distribution::Normal(0.0, 1.0);
@@ -88,7 +65,7 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
         });
         parts
     });
-    SessionCost { encode, segment }
+    [encode, segment]
 }
 
 fn wait3(x: Tensor<3>) -> Tensor<3> {
@@ -97,7 +74,7 @@ fn wait3(x: Tensor<3>) -> Tensor<3> {
 }
 
 #[derive(Default)]
-struct Parts(Vec<(&'static str, f64)>);
+struct Parts(PartSeconds);
 
 impl Parts {
     fn time<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
@@ -108,7 +85,7 @@ impl Parts {
     }
 }
 
-fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> Vec<(&'static str, f64)> {
+fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> PartSeconds {
     run();
     let all: Vec<_> = (0..runs.max(1)).map(|_| run().0).collect();
     let parts = all[0].iter().enumerate().map(|(index, (name, _))| {
