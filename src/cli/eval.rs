@@ -44,7 +44,7 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     let mut selection = benchmark.selection()?;
     if arguments.skip_missing {
         selection.skip_missing_images();
-        for path in selection.missing_images() {
+        for path in &selection.missing_images {
             eprintln!("missing: {}", path.display());
         }
     }

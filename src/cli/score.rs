@@ -49,34 +49,27 @@ impl BenchmarkArgs {
     /// # Errors
     /// See [`Benchmark::open`]; where leaving refs out would help, the error says so.
     pub fn open(&self) -> Result<Benchmark, CliError> {
-        let benchmark = Benchmark::open(&self.data, self.options()).map_err(|error| {
-            let contradiction = matches!(error, EvalError::Refer(ReferError::Inconsistent { .. }));
-            match contradiction && !self.skip_contradictions {
-                true => {
-                    format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
-                }
-                false => CliError::from(error),
-            }
-        })?;
-        for example in &benchmark.skipped().examples {
-            eprintln!("contradiction: {example}");
-        }
-        Ok(benchmark)
-    }
-
-    fn options(&self) -> BenchmarkOptions {
-        BenchmarkOptions {
+        let options = BenchmarkOptions {
             dataset: self.dataset,
             split: self.split,
             split_by: self.split_by.clone(),
             protocol: self.protocol,
             limit: self.limit,
-            contradictions: if self.skip_contradictions {
-                Contradictions::Skip
-            } else {
-                Contradictions::Refuse
+            contradictions: match self.skip_contradictions {
+                true => Contradictions::Skip,
+                false => Contradictions::Refuse,
             },
+        };
+        let benchmark = Benchmark::open(&self.data, options).map_err(|error| match error {
+            EvalError::Refer(ReferError::Inconsistent { .. }) if !self.skip_contradictions => {
+                format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
+            }
+            error => CliError::from(error),
+        })?;
+        for example in &benchmark.data.skipped().examples {
+            eprintln!("contradiction: {example}");
         }
+        Ok(benchmark)
     }
 }
 
@@ -135,7 +128,7 @@ pub fn finish(
         arguments.protocol,
         summary.numbers.n()
     );
-    let paper = selection.benchmark().published();
+    let paper = selection.benchmark.published();
     if !paper.is_empty() {
         println!(
             "{:14}{:>9}  {}",

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use mllmseg_data::files::{FileError, NewFile};
 
 use super::prediction::{LastLine, read_lines, read_predictions, write_line};
+use super::results::Results;
 use super::score::{Batch, prediction_error};
-use super::summary::Results;
 use super::{EvalError, MadeBy, Prediction, Selection};
 
 /// How much a power cut may cost.
@@ -165,7 +165,7 @@ fn done_items(
         };
         Err(prediction_error(earlier, &entry, complaint.into()))
     })?;
-    let items = selection.items().iter().enumerate();
+    let items = selection.items.iter().enumerate();
     let done = items.filter(|(index, item)| answered.get(index) == Some(&item.expressions.len()));
     Ok(done.map(|(index, _)| index).collect())
 }

@@ -16,7 +16,7 @@ use mllmseg_data::refer::ReferItem;
 use rayon::prelude::*;
 
 use super::journal::Journal;
-use super::summary::Results;
+use super::results::Results;
 use super::{
     EvalError, Evaluation, GroundTruth, MadeBy, Place, Prediction, Selection, fingerprint,
 };
@@ -61,13 +61,13 @@ pub fn evaluate(
     options: RunOptions,
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Evaluation, EvalError> {
-    for item in selection.items() {
+    for item in &selection.items {
         selection.image_path(item)?;
     }
     let mut results = Results::new(selection);
     let (journal, done) = open_journal(segmenter, selection, options, &mut results)?;
     let pending: Vec<usize> =
-        (0..selection.items().len()).filter(|item| !done.contains(item)).collect();
+        (0..selection.items.len()).filter(|item| !done.contains(item)).collect();
     let mut scorer = Scorer { selection, results, journal, watch };
     scorer.report();
     let scorer = thread::scope(|scope| {
@@ -96,7 +96,7 @@ fn open_journal(
     let Some(predictions) = options.predictions else {
         return Ok((None, HashSet::new()));
     };
-    let benchmark = selection.benchmark().options();
+    let benchmark = &selection.benchmark.options;
     let label = MadeBy {
         checkpoint: fingerprint::of_checkpoint(segmenter.folder())?,
         dtype: segmenter.model().dtype().name().to_string(),
@@ -117,7 +117,7 @@ type Image = Result<RgbImage, EvalError>;
 /// Decodes images on all cores and sends them in order, until the receiver is gone.
 fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image>) {
     for part in pending.chunks(rayon::current_num_threads()) {
-        let decode = |&item: &usize| read_image(selection, &selection.items()[item]);
+        let decode = |&item: &usize| read_image(selection, &selection.items[item]);
         let decoded: Vec<Image> = part.par_iter().map(decode).collect();
         for image in decoded {
             if images.send(image).is_err() {
@@ -130,7 +130,7 @@ fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image
 /// The pixels of an item's image in the orientation of the annotations, and of the annotated size.
 pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
     let path = selection.image_path(item)?;
-    let orientation = selection.benchmark().options().dataset.orientation();
+    let orientation = selection.benchmark.options.dataset.orientation();
     // A decoder that panics must not end the program.
     let read = catch_unwind(AssertUnwindSafe(|| item.image.read(&path, orientation)));
     Ok(read.unwrap_or_else(|_| {
@@ -139,11 +139,8 @@ pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
     })?)
 }
 
-/// The answers for one image: `None` for an expression that cannot be asked.
-struct Answers {
-    item: usize,
-    masks: Vec<Option<MaskPrediction>>,
-}
+/// The index of an image, and its answers: `None` for an expression that cannot be asked.
+type Answers = (usize, Vec<Option<MaskPrediction>>);
 
 fn ask_all(
     segmenter: &Segmenter,
@@ -153,10 +150,10 @@ fn ask_all(
     answers: SyncSender<Answers>,
 ) -> Result<(), EvalError> {
     for (&item, image) in pending.iter().zip(images) {
-        let of_image = &selection.items()[item];
+        let of_image = &selection.items[item];
         let texts: Vec<&str> = of_image.expressions.iter().map(|asked| asked.text).collect();
         let masks = ask(segmenter, &image?, &texts).map_err(|error| failed(of_image, error))?;
-        if answers.send(Answers { item, masks }).is_err() {
+        if answers.send((item, masks)).is_err() {
             break; // scoring has failed and says why
         }
     }
@@ -188,7 +185,7 @@ struct Scorer<'a, 'd> {
 
 impl Scorer<'_, '_> {
     fn run(mut self, answers: Receiver<Answers>) -> Result<Self, EvalError> {
-        for Answers { item, masks } in answers {
+        for (item, masks) in answers {
             let selection = self.selection;
             let scored: Vec<_> = masks
                 .into_par_iter()
@@ -211,9 +208,8 @@ impl Scorer<'_, '_> {
     }
 
     fn report(&mut self) {
-        let Results { scores, outcomes, .. } = &self.results;
-        let (done, total) = (outcomes.len(), self.selection.len());
-        (self.watch)(Progress { done, total, ciou: scores.ciou() });
+        let (done, total) = (self.results.outcomes.len(), self.selection.expression_count());
+        (self.watch)(Progress { done, total, ciou: self.results.numbers().get("ciou") });
     }
 }
 
@@ -224,7 +220,7 @@ fn entry_of(
     answer: Option<MaskPrediction>,
 ) -> Result<(Prediction, Bitmap, GroundTruth), EvalError> {
     let (item, expression) = selection.expression(place);
-    let protocol = selection.benchmark().options().protocol;
+    let protocol = selection.benchmark.options.protocol;
     let size = (item.image.height as usize, item.image.width as usize);
     let mask = scored_mask(answer.as_ref(), size, protocol).map_err(|error| failed(item, error))?;
     let entry = Prediction {

@@ -8,7 +8,7 @@ use mllmseg_data::metrics::Protocol;
 use rayon::prelude::*;
 
 use super::read_predictions;
-use super::summary::Results;
+use super::results::Results;
 use super::{EvalError, Evaluation, MadeBy, Outcome, Place, Prediction, Selection};
 
 /// Predictions that are decoded at a time; their masks are in memory together.
@@ -33,7 +33,7 @@ pub fn score(
         let complain = |detail: String| prediction_error(predictions, &entry, detail);
         check_label(selection, predictions, entry.made_by.as_ref())?;
         let Some(asked) = selection.find(entry.ref_id, entry.sent_id) else {
-            let options = selection.benchmark().options();
+            let options = &selection.benchmark.options;
             let detail = format!("{} {} has no such expression", options.dataset, options.split);
             return Err(complain(detail));
         };
@@ -74,7 +74,7 @@ impl<'s> Batch<'s> {
     ) -> Result<(), EvalError> {
         let by = entry.made_by.as_ref().map(|label| label.protocol);
         if by == Some(Protocol::Standard) {
-            let asked = self.selection.benchmark().options().protocol;
+            let asked = self.selection.benchmark.options.protocol;
             self.lacks_rejected_masks = asked != Protocol::Standard;
         }
         if self.lacks_rejected_masks && entry.rejected {
@@ -137,7 +137,7 @@ fn check_label(
     let Some(label) = label else {
         return Ok(());
     };
-    let options = selection.benchmark().options();
+    let options = &selection.benchmark.options;
     MadeBy {
         dataset: options.dataset.to_string(),
         split_by: options.split_by().to_owned(),
@@ -151,7 +151,7 @@ fn check_complete(
     path: &Path,
     outcomes: &[Outcome],
 ) -> Result<(), EvalError> {
-    let asked = selection.len();
+    let asked = selection.expression_count();
     let missing = asked - outcomes.len();
     if missing == 0 {
         return Ok(());

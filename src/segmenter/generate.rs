@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use mllmseg_data::prompt::{check_expression, evaluation_question};
 use mllmseg_model::mllmseg::{SegToken, token_tensor};
 
-use super::session::Answer;
 use super::{ImageSession, MaskPrediction, SegmentError, Segmenter};
 
 /// Longest answer in tokens.
@@ -90,15 +89,16 @@ impl ImageSession<'_> {
         let segs: Vec<_> = segs.collect();
         let hidden = Tensor::cat(states, 1); // [1, t, d]
         let segmented = model.segment(&self.state.decoder, &hidden, self.state.cache.len(), &segs);
-        let answers = self.collect(segmented, &["a generated answer"])?;
         let mut next = 0;
-        let marks = marks.into_iter().zip(answers).map(|((position, &id), mask)| {
+        let words = marks.iter().map(|&(position, _)| {
             let words = tokenizer.decode(&answer[next..position], true)?.trim().to_string();
             next = position + 1;
-            let mask = Answer { rejected: id == special.rej, ..mask };
-            let prediction = self.prediction(words.clone(), mask)?;
-            Ok(Mark { words, prediction })
+            Ok::<_, SegmentError>(words)
         });
-        marks.collect()
+        let words = words.collect::<Result<Vec<_>, _>>()?;
+        let rejected = marks.iter().map(|&(_, &id)| id == special.rej).collect();
+        let predictions = self.predictions(segmented.masks, &words, rejected)?;
+        let marks = words.into_iter().zip(predictions);
+        Ok(marks.map(|(words, prediction)| Mark { words, prediction }).collect())
     }
 }

@@ -42,7 +42,7 @@ pub struct Segmenter {
 }
 
 impl Segmenter {
-    /// Loads a checkpoint folder in the device's best number type ([`DtypeChoice::Auto`]).
+    /// Loads a checkpoint folder in the device's best dtype ([`DtypeChoice::Auto`]).
     pub fn load(dir: impl AsRef<Path>, device: &SelectedDevice) -> Result<Self, SegmentError> {
         Self::load_as(dir, device, DtypeChoice::Auto)
     }
@@ -122,7 +122,7 @@ impl Segmenter {
         Ok(tokenize_conversation(&self.tokenizer, self.template, question, answer, image_tokens)?)
     }
 
-    /// The picture as the model sees it.
+    /// The image as the model sees it.
     ///
     /// # Shapes
     /// - output: `[1, 3, size, size]`, f32, normalised

@@ -12,13 +12,13 @@ pub struct MaskPrediction {
     pub probabilities: Vec<f32>,
     /// Side of `probabilities` (448 in published models).
     pub size: usize,
-    /// Foreground at the picture's own size; empty when rejected.
+    /// Foreground at the image's own size; empty when rejected.
     pub mask: Bitmap,
-    /// `[xmin, ymin, xmax + 1, ymax + 1]` in pixels of the picture; none for an empty mask.
+    /// `[xmin, ymin, xmax + 1, ymax + 1]` in pixels of the image; none for an empty mask.
     pub bounding_box: Option<[u32; 4]>,
     /// Mean probability inside the mask at the model's resolution, 0 when nothing is foreground.
     pub score: f32,
-    /// Whether the model says that there is no such thing in the picture (`[REJ]`).
+    /// Whether the model says that there is no such thing in the image (`[REJ]`).
     pub rejected: bool,
 }
 

@@ -48,9 +48,7 @@ pub struct Training {
 pub struct Finished {
     /// Steps done.
     pub steps: usize,
-    /// Whether it was stopped before its last step.
-    pub interrupted: bool,
-    /// The checkpoint folder, once the last step is done.
+    /// The checkpoint folder; none where the run was stopped before its last step.
     pub model: Option<PathBuf>,
     /// The steps after which the model in it was best, if it was validated.
     pub best: Option<Best>,
@@ -179,7 +177,7 @@ impl Training {
         curves.finish()?;
         let (steps, best) = (progress.step, progress.best);
         if steps < recipe.steps {
-            return Ok(Finished { steps, interrupted: true, model: None, best: None });
+            return Ok(Finished { steps, model: None, best: None });
         }
         let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
@@ -190,7 +188,7 @@ impl Training {
                 Loaded::load(&files, &recipe, &device, dtype, Some(best.step))?.save(&out)?;
             }
         }
-        Ok(Finished { steps, interrupted: false, model: Some(out), best })
+        Ok(Finished { steps, model: Some(out), best })
     }
 }
 

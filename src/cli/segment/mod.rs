@@ -68,7 +68,6 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let segmenter = arguments.model.load()?;
     let mut report = Report::new(&segmenter, start.elapsed());
-    eprintln!("{}", report.headline());
 
     let bar = match inputs.len() {
         0 | 1 => ProgressBar::hidden(),

@@ -41,7 +41,7 @@ pub(super) fn build(
     predictions: &Path,
 ) -> Result<String, EvalError> {
     let mut galleries = pick(&evaluation.outcomes);
-    if !selection.benchmark().generalized() {
+    if !selection.benchmark.generalized {
         galleries.retain(|gallery| gallery.title != "Wrongly accepted"); // all have a target
     }
     let picks = galleries.iter().flat_map(|gallery| &gallery.picks);
