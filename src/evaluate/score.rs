@@ -26,14 +26,18 @@ pub fn score(
     predictions: &Path,
     allow_missing: bool,
 ) -> Result<Evaluation, EvalError> {
+    let options = &selection.benchmark.options;
     let mut results = Results::new(selection);
     let mut batch = Batch::new(selection, predictions);
     let mut seen = HashSet::new();
     read_predictions(predictions, |entry| {
         let complain = |detail: String| prediction_error(predictions, &entry, detail);
-        check_label(selection, predictions, entry.made_by.as_ref())?;
+        if let Some(label) = &entry.made_by {
+            // Ids of one data set have another meaning in another.
+            let (dataset, split_by) = (options.dataset.to_string(), options.split_by().to_owned());
+            MadeBy { dataset, split_by, ..label.clone() }.check_same(label, predictions)?;
+        }
         let Some(asked) = selection.find(entry.ref_id, entry.sent_id) else {
-            let options = &selection.benchmark.options;
             let detail = format!("{} {} has no such expression", options.dataset, options.split);
             return Err(complain(detail));
         };
@@ -126,24 +130,6 @@ fn decode(
     let rle = entry.segmentation.decode();
     let rle = rle.map_err(|error| prediction_error(path, entry, error.to_string()))?;
     Ok(rle.to_bitmap())
-}
-
-/// Ids of one data set have another meaning in another.
-fn check_label(
-    selection: &Selection,
-    path: &Path,
-    label: Option<&MadeBy>,
-) -> Result<(), EvalError> {
-    let Some(label) = label else {
-        return Ok(());
-    };
-    let options = &selection.benchmark.options;
-    MadeBy {
-        dataset: options.dataset.to_string(),
-        split_by: options.split_by().to_owned(),
-        ..label.clone()
-    }
-    .check_same(label, path)
 }
 
 fn check_complete(

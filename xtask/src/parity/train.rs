@@ -8,7 +8,6 @@ use mllmseg::Segmenter;
 use mllmseg::data::image::read_image;
 use mllmseg::data::mask::Bitmap;
 use mllmseg::device::{DtypeChoice, SelectedDevice};
-use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_train::step::StepGradients;
@@ -67,15 +66,11 @@ pub fn run(
         let row = [losses.total, losses.ce, losses.pixel, losses.dice];
         trajectory.extend(row.map(|value| value as f32));
         trajectory.push(gradients.norms.total as f32);
-        model = update(model, gradients, &mut optimizer);
+        let factor = gradients.norms.clip_factor(MAX_NORM);
+        model = optimizer.step(LEARNING_RATE, model, gradients.params, factor);
     }
     dump.array("adamw_trajectory", trajectory, [STEPS, 5]);
     Ok(true)
-}
-
-fn update(model: Mllmseg, gradients: StepGradients, optimizer: &mut AdamW) -> Mllmseg {
-    let factor = gradients.norms.clip_factor(MAX_NORM);
-    optimizer.step(LEARNING_RATE, model, gradients.params, factor)
 }
 
 fn first_step(dump: &mut Dump, gradients: &StepGradients, table: &NameTable) {
