@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
     // Devices compute in the background; without this, the first expression would carry the time.
-    segmenter.device().device.sync()?;
+    segmenter.device.device.sync()?;
     println!("the image, once: {:.1?}", start.elapsed());
 
     // The first question also pays for what a device prepares at its first use.

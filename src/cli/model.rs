@@ -47,7 +47,7 @@ impl ModelArgs {
             }
         };
         let segmenter = Segmenter::load_as(&folder, &device, self.dtype)?;
-        if segmenter.report().fresh_mask_decoder {
+        if segmenter.report.fresh_mask_decoder {
             eprintln!(
                 "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",
                 folder.display()

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::{
@@ -13,20 +14,26 @@ use super::EvalError;
 use super::published::{self, PublishedNumber};
 
 /// Which numbers are wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Args)]
 pub struct BenchmarkOptions {
-    /// The data set.
+    /// refcoco, refcoco+, refcocog, refclef, grefcoco, or own: a folder with SPLIT.jsonl
+    #[arg(long)]
     pub dataset: Dataset,
-    /// Its part.
+    /// train, val, test, testA, testB, testC, testAB, testAC or testBC
+    #[arg(long)]
     pub split: Split,
-    /// Whose split (`unc`, `umd`, `google`); the published one by default.
+    /// Whose split: unc, umd, google, ... [default: umd for refcocog, else unc]
+    #[arg(long, value_name = "NAME")]
     pub split_by: Option<String>,
-    /// Whose rules.
+    /// standard: every expression; released: as the published scripts count
+    #[arg(long, default_value_t)]
     pub protocol: Protocol,
-    /// Only so many expressions, in the order of the file.
+    /// Only the first N expressions
+    #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// What to do with refs that contradict `instances.json`.
-    pub contradictions: Contradictions,
+    /// Leave out refs that contradict the annotations, and count them, instead of stopping
+    #[arg(long)]
+    pub skip_contradictions: bool,
 }
 
 impl BenchmarkOptions {
@@ -38,7 +45,7 @@ impl BenchmarkOptions {
             split_by: None,
             protocol: Protocol::default(),
             limit: None,
-            contradictions: Contradictions::default(),
+            skip_contradictions: false,
         }
     }
 
@@ -69,7 +76,10 @@ impl Benchmark {
     pub fn open(root: &Path, options: BenchmarkOptions) -> Result<Self, EvalError> {
         let open = OpenOptions {
             split_by: options.split_by.clone(),
-            contradictions: options.contradictions,
+            contradictions: match options.skip_contradictions {
+                true => Contradictions::Skip,
+                false => Contradictions::Refuse,
+            },
             only: Some(options.split),
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;

@@ -4,7 +4,7 @@ use mllmseg_data::mask::{Bitmap, MaskError};
 use mllmseg_data::metrics::{
     Answer, GeneralizedMetrics, GeneralizedReport, Protocol, ReferringMetrics, ReferringReport,
 };
-use mllmseg_data::refer::{Contradictions, Dataset, ReferError};
+use mllmseg_data::refer::{Dataset, ReferError};
 use serde::Serialize;
 
 use super::{EvalError, GroundTruth, Place, Prediction, Selection};
@@ -191,10 +191,7 @@ impl Results {
             missing_images: selection.missing_images.len(),
             missing_predictions: selection.expression_count() - outcomes.len(),
             unasked: self.unasked,
-            skipped_refs: match options.contradictions {
-                Contradictions::Refuse => 0,
-                Contradictions::Skip => benchmark.data.skipped().refs,
-            },
+            skipped_refs: benchmark.data.skipped().refs,
         };
         Evaluation { summary, outcomes }
     }

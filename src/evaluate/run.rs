@@ -98,8 +98,8 @@ fn open_journal(
     };
     let benchmark = &selection.benchmark.options;
     let label = MadeBy {
-        checkpoint: fingerprint::of_checkpoint(segmenter.folder())?,
-        dtype: segmenter.model().dtype().name().to_string(),
+        checkpoint: fingerprint::of_checkpoint(&segmenter.dir)?,
+        dtype: segmenter.model.dtype().name().to_string(),
         dataset: benchmark.dataset.to_string(),
         split: benchmark.split.to_string(),
         split_by: benchmark.split_by().to_owned(),
@@ -165,7 +165,7 @@ fn ask(
     image: &RgbImage,
     texts: &[&str],
 ) -> Result<Vec<Option<MaskPrediction>>, SegmentError> {
-    let askable = |text: &&str| check_expression(segmenter.tokenizer(), text).is_ok();
+    let askable = |text: &&str| check_expression(&segmenter.tokenizer, text).is_ok();
     let asked: Vec<&str> = texts.iter().copied().filter(askable).collect();
     let mut masks = segmenter.encode(image)?.segment_all(&asked)?.into_iter();
     Ok(texts.iter().map(|text| askable(text).then(|| masks.next()).flatten()).collect())

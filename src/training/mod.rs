@@ -102,13 +102,13 @@ impl Training {
             mask_loss: recipe.loss.mask,
             weights: recipe.loss_weights(),
             gradient_checkpointing: recipe.gradient_checkpointing,
-            ..TrainStep::new(base.special_tokens().seg)
+            ..TrainStep::new(base.special.seg)
         };
         let conversation = Conversation {
-            tokenizer: base.tokenizer().clone(),
-            template: base.template(),
-            num_image_tokens: base.config().num_image_tokens(),
-            image_size: base.config().image_size,
+            tokenizer: base.tokenizer.clone(),
+            template: base.template,
+            num_image_tokens: base.config.num_image_tokens(),
+            image_size: base.config.image_size,
         };
         let validation = match recipe.validation.dataset.is_empty() {
             true => None,
@@ -131,7 +131,7 @@ impl Training {
                 Some(Replicas::start(&model, set, recipe.trained.mode(), &named)?)
             }
         };
-        let special = *base.special_tokens();
+        let special = base.special;
         let snapshots = files.snapshots(recipe.snapshots.keep);
         let trainer = Trainer {
             recipe,
@@ -183,7 +183,7 @@ impl Training {
         match best.filter(|best| best.step != steps) {
             None => save(base.with_model(model), &out)?,
             Some(best) => {
-                let (device, dtype) = (base.device().clone(), model.dtype());
+                let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
                 Loaded::load(&files, &recipe, &device, dtype, Some(best.step))?.save(&out)?;
             }

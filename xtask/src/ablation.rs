@@ -85,7 +85,7 @@ impl Ablation {
                 eprintln!("{title}, seed {seed}");
                 let model = self.train(variant, seed, &scenes, &devices)?;
                 let segmenter = Segmenter::load(&model, device)?;
-                parameters = parameter_count(&segmenter.model().mask_decoder);
+                parameters = parameter_count(&segmenter.model.mask_decoder);
                 let columns = [
                     (Dataset::RefCoco, "ciou"),
                     (Dataset::GRefCoco, "giou"),
@@ -138,7 +138,7 @@ impl Ablation {
         let dir = self.work.join(format!("{}-{seed}-start", variant.name()));
         let cpu = device::cpu();
         let base = Segmenter::load(&self.base, &cpu)?;
-        let (mut model, mut config) = (base.model().clone(), base.config().clone());
+        let (mut model, mut config) = (base.model.clone(), base.config.clone());
         config.mask_decoder.variant = variant;
         cpu.device.seed(seed);
         model.mask_decoder = MaskDecoder::new(&config, &cpu.device);
@@ -146,7 +146,7 @@ impl Ablation {
             model = mllmseg::model::init::mask_prior(model, logit);
         }
         save_model(&model, &config, None, &dir, SaveOptions::default())?;
-        base.tokenizer().save(&dir)?;
+        base.tokenizer.save(&dir)?;
         Ok(dir)
     }
 

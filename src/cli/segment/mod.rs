@@ -137,7 +137,7 @@ fn answer(
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
     // Devices compute in the background: the first result that is read would carry this time.
-    segmenter.device().device.sync().map_err(|error| format!("{error:?}"))?;
+    segmenter.device.device.sync().map_err(|error| format!("{error:?}"))?;
     let encode = start.elapsed();
     let start = Instant::now();
     let (predictions, generated) = ask(&session, arguments)?;
@@ -155,8 +155,7 @@ fn ask(
         if generated.truncated {
             eprintln!("warning: the answer was cut before the model ended it");
         }
-        let predictions = generated.marks.into_iter().map(|mark| mark.prediction).collect();
-        return Ok((predictions, Some(generated.text)));
+        return Ok((generated.predictions, Some(generated.text)));
     }
     let predictions = match arguments.together {
         true => session.segment_together(&expressions)?,

@@ -86,13 +86,13 @@ pub struct Report {
 impl Report {
     /// Says on standard error what is loaded.
     pub fn new(segmenter: &Segmenter, load: Duration) -> Self {
-        let device = segmenter.device();
+        let device = &segmenter.device;
         let device = match device.id.as_str() {
             "cpu" => "cpu".to_string(),
             id => format!("{id} ({})", device.name),
         };
-        let checkpoint = segmenter.folder().display().to_string();
-        let (dtype, load) = (segmenter.model().dtype().name(), load.as_secs_f64());
+        let checkpoint = segmenter.dir.display().to_string();
+        let (dtype, load) = (segmenter.model.dtype().name(), load.as_secs_f64());
         eprintln!("{checkpoint} on {device} in {dtype}, loaded in {load:.1} s");
         let json =
             json!({ "checkpoint": checkpoint, "device": device, "dtype": dtype, "load_s": load });

@@ -46,14 +46,14 @@ pub fn run(
     let prompt = segmenter.tokenize(&texts.question, Some(&texts.answer))?;
     let image = read_image(case.join("image.png"))?;
     let batch = TrainBatch::new(segmenter.pixels(&image), vec![TrainExample::new(prompt, masks)]);
-    let has_lora = segmenter.report().lora_rank.is_some();
+    let has_lora = segmenter.report.lora_rank.is_some();
     let trained = match has_lora {
         true => TrainableSet::LoraAndDecoder,
         false => TrainableSet::Everything,
     };
-    let table = NameTable::new(segmenter.config(), has_lora);
-    let step = TrainStep::new(segmenter.special_tokens().seg);
-    let mut model = trained.prepare(segmenter.model().clone(), TrainingMode::AS_EVALUATION);
+    let table = NameTable::new(&segmenter.config, has_lora);
+    let step = TrainStep::new(segmenter.special.seg);
+    let mut model = trained.prepare(segmenter.model.clone(), TrainingMode::AS_EVALUATION);
     let batches = [batch];
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut trajectory = Vec::with_capacity(5 * STEPS);

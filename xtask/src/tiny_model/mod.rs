@@ -96,7 +96,7 @@ impl TinyModel {
         stages += &stage_row(&run, Some(step), &last_scenes)?;
         let ids: Vec<&str> = devices.iter().map(|device| &*device.id).collect();
         let card = Card {
-            sizes: sizes(segmenter.config()),
+            sizes: sizes(&segmenter.config),
             devices: ids.join(","),
             stages,
             forms: by_form(&scenes, &gres)?,
