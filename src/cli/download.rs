@@ -25,9 +25,6 @@ pub struct DownloadArgs {
 }
 
 /// Downloads the checkpoint, and prints where it is and what to type next.
-///
-/// # Errors
-/// See [`Hub::download`].
 pub fn run(args: DownloadArgs) -> Result<(), HubError> {
     let hub = Hub::from_env()?;
     let (revision, out) = (args.revision.as_deref(), args.out.as_deref());

@@ -36,9 +36,6 @@ pub struct EvalArgs {
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs the model over the benchmark and prints the numbers.
-///
-/// # Errors
-/// See [`evaluate`].
 pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let mut selection = benchmark.selection()?;

@@ -41,9 +41,6 @@ pub struct ExplainArgs {
 }
 
 /// Asks the model, writes the images, and says where they are.
-///
-/// # Errors
-/// If the image, the model or the folder cannot be used, or the device fails.
 pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
     let image = read_image(&arguments.image)?;
     make_output_folder(&arguments.out)?;

@@ -32,9 +32,6 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     /// Loads the model, and warns if it is untrained.
-    ///
-    /// # Errors
-    /// A device that is not there, or what [`Segmenter::load_as`] finds.
     pub fn load(&self) -> Result<Segmenter, CliError> {
         let device = self.device.select()?;
         let folder = match &self.checkpoint {

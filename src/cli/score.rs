@@ -65,9 +65,6 @@ pub struct ScoreArgs {
 }
 
 /// Scores the predictions and prints the numbers.
-///
-/// # Errors
-/// See [`score`].
 pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let selection = benchmark.selection()?;
@@ -76,9 +73,6 @@ pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
 }
 
 /// Writes the report, and prints the numbers as JSON or as a table beside the paper's.
-///
-/// # Errors
-/// If the report cannot be written.
 pub fn finish(
     arguments: &BenchmarkArgs,
     selection: &Selection,

@@ -40,9 +40,6 @@ fn world_parser() -> impl TypedValueParser<Value = World> {
 }
 
 /// Writes the data set, and prints what is in it and the next command.
-///
-/// # Errors
-/// See [`write_dataset`].
 pub fn run(arguments: SynthArgs) -> Result<(), CliError> {
     let template = "[{wide_bar}] {pos}/{len} images, {per_sec}, {eta} left";
     let bar = progress_bar(template, 0);

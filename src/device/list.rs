@@ -72,8 +72,11 @@ mod tests {
     #[test]
     fn unknown_devices_are_named() {
         let message = |text: &str| text.parse::<DeviceList>().unwrap_err().to_string();
-        assert!(message("cpu,gpu").contains("unknown device \"gpu\""));
-        assert!(message("cpu,").contains("unknown device \"\""));
+        for text in ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""] {
+            let message = message(&format!("cpu,{text}"));
+            assert!(message.contains(&format!("unknown device {text:?}")), "{message}");
+            assert!(message.contains("cuda[:N]"), "{message}");
+        }
         for text in ["ws://a:1", "remote:a:1", "remote:ws://a", "remote:ws://:1", "remote:ws://a:x"]
         {
             let message = message(text);

@@ -9,9 +9,6 @@ use super::choice::SelectedDevice;
 use super::error::DeviceError;
 
 /// The address `HOST:PORT` in `remote:ws://HOST:PORT`.
-///
-/// # Errors
-/// [`DeviceError::RemoteAddress`].
 pub(super) fn address(text: &str) -> Result<String, DeviceError> {
     let address = text.strip_prefix("remote:ws://").map(|rest| rest.trim_end_matches('/'));
     let is_address = |address: &&str| {
@@ -55,9 +52,6 @@ mod built_in {
     const ANSWER: Duration = Duration::from_secs(15);
 
     /// Connects to `HOST:PORT`, which takes some seconds at most.
-    ///
-    /// # Errors
-    /// [`DeviceError::Unreachable`].
     pub fn connect(address: &str) -> Result<SelectedDevice, DeviceError> {
         let unreachable = |reason| DeviceError::Unreachable(address.to_string(), reason);
         probe(address).map_err(unreachable)?;
@@ -88,9 +82,6 @@ mod built_in {
     }
 
     /// Lets other hosts compute on a device until Ctrl-C.
-    ///
-    /// # Errors
-    /// [`DeviceError::Serve`].
     pub fn serve(selected: &SelectedDevice, listener: TcpListener) -> Result<(), DeviceError> {
         let server = RemoteServer::new([selected.device.clone()]);
         let served = server.serve(WebSocketTransport::from_listener(listener));

@@ -217,14 +217,6 @@ impl<'d> Selection<'d> {
         (item, item.expressions[place.expression])
     }
 
-    /// The file of an image.
-    ///
-    /// # Errors
-    /// If it is not there.
-    pub fn image_path(&self, item: &ReferItem) -> Result<PathBuf, EvalError> {
-        Ok(self.benchmark.data.image_path(item.image)?)
-    }
-
     /// The annotated mask and box of an expression.
     ///
     /// The published scripts ([`Protocol::Released`]) call an expression with an empty mask one

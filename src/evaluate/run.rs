@@ -62,7 +62,7 @@ pub fn evaluate(
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Evaluation, EvalError> {
     for item in &selection.items {
-        selection.image_path(item)?;
+        selection.benchmark.data.image_path(item.image)?;
     }
     let mut results = Results::new(selection);
     let (journal, done) = open_journal(segmenter, selection, options, &mut results)?;
@@ -129,7 +129,7 @@ fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image
 
 /// The pixels of an item's image in the orientation of the annotations, and of the annotated size.
 pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
-    let path = selection.image_path(item)?;
+    let path = selection.benchmark.data.image_path(item.image)?;
     let orientation = selection.benchmark.options.dataset.orientation();
     // A decoder that panics must not end the program.
     let read = catch_unwind(AssertUnwindSafe(|| item.image.read(&path, orientation)));

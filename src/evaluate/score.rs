@@ -117,7 +117,8 @@ fn decode(
     let (item, _) = selection.expression(place);
     let expected = [item.image.height, item.image.width];
     if expected == [0, 0] {
-        selection.image_path(item)?; // own data: the image was missing, and with it its size
+        // Own data: the image was missing, and with it its size.
+        selection.benchmark.data.image_path(item.image)?;
     }
     let found = entry.segmentation.size;
     if expected != found {
@@ -137,25 +138,22 @@ fn check_complete(
     path: &Path,
     outcomes: &[Outcome],
 ) -> Result<(), EvalError> {
-    let asked = selection.expression_count();
-    let missing = asked - outcomes.len();
-    if missing == 0 {
-        return Ok(());
-    }
     let scored: HashSet<Place> = outcomes.iter().map(|outcome| outcome.place).collect();
     let without = selection.places().filter(|place| !scored.contains(place));
-    let examples: Vec<_> = without
-        .take(EXAMPLES)
-        .map(|place| {
-            let (_, expression) = selection.expression(place);
-            format!("ref_id {} sent_id {}", expression.ref_id, expression.sent_id)
-        })
-        .collect();
-    let more = if missing > examples.len() { ", ..." } else { "" };
+    let missing = without.map(|place| {
+        let (_, expression) = selection.expression(place);
+        format!("ref_id {} sent_id {}", expression.ref_id, expression.sent_id)
+    });
+    let missing: Vec<String> = missing.collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (count, asked) = (missing.len(), selection.expression_count());
+    let examples = missing[..count.min(EXAMPLES)].join(", ");
+    let more = if count > EXAMPLES { ", ..." } else { "" };
     let detail = format!(
-        "expected a prediction for each of {asked} expressions, but {missing} have none: {}{more}; \
-         add them, or score what is there with --allow-missing",
-        examples.join(", ")
+        "expected a prediction for each of {asked} expressions, but {count} have none: {examples}{more}; \
+         add them, or score what is there with --allow-missing"
     );
     Err(EvalError::Predictions(path.to_owned(), detail))
 }

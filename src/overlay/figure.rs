@@ -4,7 +4,7 @@ use image::{RgbImage, imageops};
 
 use super::colours::{FAINT_INK, INK, PAPER, colour};
 use super::item::{OverlayError, OverlayItem, check};
-use super::paint::paint;
+use super::masks::paint;
 use super::scale::{enlarge, shrink};
 use super::text::Type;
 use super::{heat, legend};

@@ -139,9 +139,4 @@ impl Segmenter {
         let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
         Tensor::from_data(data, (&self.device.device, DType::F32))
     }
-
-    /// The same with other weights of the same sizes, such as those that were trained.
-    pub(crate) fn with_model(self, model: Mllmseg) -> Self {
-        Self { model, ..self }
-    }
 }

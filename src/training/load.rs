@@ -73,7 +73,7 @@ impl Loaded {
 
     /// Writes the model as a checkpoint folder.
     pub fn save(self, dir: &Path) -> Result<(), TrainingError> {
-        save(self.base.with_model(self.model.valid()), dir)
+        save(Segmenter { model: self.model.valid(), ..self.base }, dir)
     }
 }
 

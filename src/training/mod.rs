@@ -56,9 +56,6 @@ pub struct Finished {
 
 impl Training {
     /// Prepares a new run in the folder `out`, which must hold none.
-    ///
-    /// # Errors
-    /// [`TrainingError`].
     pub fn start(
         start: &Start,
         data: &Path,
@@ -76,9 +73,6 @@ impl Training {
 
     /// Prepares the run in the folder `out`, from its last snapshot or, without one, from its
     /// start.
-    ///
-    /// # Errors
-    /// [`TrainingError`].
     pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let (files, recipe) = RunFiles::open(out)?;
         if files.start == Start::Nothing && !files.base().join("config.json").exists() {
@@ -181,7 +175,7 @@ impl Training {
         }
         let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
-            None => save(base.with_model(model), &out)?,
+            None => save(Segmenter { model, ..base }, &out)?,
             Some(best) => {
                 let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
@@ -194,9 +188,6 @@ impl Training {
 
 /// Writes the model of a run as it is after some of its steps: of its best validation so far, or of
 /// its last snapshot where there was none; returns the number of steps.
-///
-/// # Errors
-/// [`TrainingError`].
 pub fn export(
     run: &Path,
     step: Option<usize>,

@@ -38,9 +38,10 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
 
     // What a part computes is read back, since devices work in the background.
     let encode = median_of_parts(runs, || {
-        let mut parts = Parts::default();
-        let image_tokens = parts.time("vision", || wait3(model.vision.forward(pixels.clone())));
-        let state = parts.time("the rest", || {
+        let mut parts = PartSeconds::new();
+        let image_tokens =
+            time(&mut parts, "vision", || wait3(model.vision.forward(pixels.clone())));
+        let state = time(&mut parts, "the rest", || {
             model.encode_prefix(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE)
         });
         wait3(state.decoder.attended);
@@ -49,18 +50,18 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
     let image_tokens = model.encode_image(pixels.clone());
     let state = model.encode_prefix(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE);
     let segment = median_of_parts(runs, || {
-        let mut parts = Parts::default();
-        let hidden = parts.time("language model", || {
+        let mut parts = PartSeconds::new();
+        let hidden = time(&mut parts, "language model", || {
             wait3(model.forward_cached(question.clone(), &mut state.cache.clone())) // [1, t, d]
         });
-        let segmented = parts.time("mask decoder", || {
+        let segmented = time(&mut parts, "mask decoder", || {
             let position = prefix_length + TOKENS_AFTER_IMAGE;
             let seg = SegToken { row: 0, position, image: 0 };
             let segmented = model.segment(&state.decoder, &hidden, prefix_length, &[seg]);
             wait3(segmented.masks.clone());
             segmented
         });
-        parts.time("vocabulary", || {
+        time(&mut parts, "vocabulary", || {
             model.language_model.predicted_ids(segmented.seg_tokens).into_data()
         });
         parts
@@ -73,21 +74,17 @@ fn wait3(x: Tensor<3>) -> Tensor<3> {
     x
 }
 
-#[derive(Default)]
-struct Parts(PartSeconds);
-
-impl Parts {
-    fn time<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = run();
-        self.0.push((name, start.elapsed().as_secs_f64()));
-        result
-    }
+/// Runs a part and adds its seconds.
+fn time<T>(parts: &mut PartSeconds, name: &'static str, run: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = run();
+    parts.push((name, start.elapsed().as_secs_f64()));
+    result
 }
 
-fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> PartSeconds {
+fn median_of_parts(runs: usize, mut run: impl FnMut() -> PartSeconds) -> PartSeconds {
     run();
-    let all: Vec<_> = (0..runs.max(1)).map(|_| run().0).collect();
+    let all: Vec<_> = (0..runs.max(1)).map(|_| run()).collect();
     let parts = all[0].iter().enumerate().map(|(index, (name, _))| {
         let mut times: Vec<f64> = all.iter().map(|parts| parts[index].1).collect();
         times.sort_by(f64::total_cmp);

@@ -54,9 +54,6 @@ pub struct SegmentArgs {
 }
 
 /// Loads the model once and answers for every image.
-///
-/// # Errors
-/// If an input, the model or the folder cannot be used, or the device fails.
 pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let roots: Vec<&Path> = std::iter::once(&arguments.image)
         .chain(&arguments.more_images)

@@ -129,7 +129,7 @@ fn pick(outcomes: &[Outcome]) -> Vec<Gallery> {
 }
 
 fn has_image(selection: &Selection, place: Place) -> bool {
-    selection.image_path(selection.expression(place).0).is_ok()
+    selection.benchmark.data.image_path(selection.expression(place).0.image).is_ok()
 }
 
 /// Image, ground truth and prediction side by side under the expression.

@@ -128,9 +128,6 @@ pub(crate) fn trained(
 }
 
 /// A checkpoint on the validation part of some scenes.
-///
-/// # Errors
-/// If the scenes cannot be read or the model fails.
 pub fn measure(
     segmenter: &Segmenter,
     scenes: &Path,

@@ -46,9 +46,6 @@ impl Default for CheckpointOptions {
 }
 
 /// The dtypes in which weights are stored, by the names of the command line.
-///
-/// # Errors
-/// The names that there are.
 pub fn parse_dtype(name: &str) -> Result<DType, String> {
     match name {
         "f32" => Ok(DType::F32),
