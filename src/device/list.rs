@@ -42,18 +42,11 @@ impl FromStr for DeviceList {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        text.split(',').map(|entry| entry.trim().parse()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl FromStr for Entry {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        match text.starts_with("remote:") || text.contains("://") {
-            true => remote::address(text).map(Self::Remote),
-            false => text.parse().map(Self::Local),
-        }
+        let entry = |text: &str| match text.starts_with("remote:") || text.contains("://") {
+            true => remote::address(text).map(Entry::Remote),
+            false => text.parse().map(Entry::Local),
+        };
+        text.split(',').map(str::trim).map(entry).collect::<Result<_, _>>().map(Self)
     }
 }
 

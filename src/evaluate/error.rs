@@ -27,22 +27,13 @@ pub enum EvalError {
     /// with what was expected and found.
     #[error("{0}: {1}")]
     Predictions(PathBuf, String),
-    /// Predictions of another run than the one that is to be resumed.
+    /// Predictions of another run than the one that is to be resumed: their file or its journal, what
+    /// differs, its value in this run, and that in the file.
     #[error(
-        "{}: expected predictions with {field} {expected}, found {found}; \
-         repeat the first run's options, or choose another --predictions file",
-        path.display()
+        "{0}: expected predictions with {1} {2}, found {3}; \
+         repeat the first run's options, or choose another --predictions file"
     )]
-    OtherRun {
-        /// The predictions file or its journal.
-        path: PathBuf,
-        /// What differs.
-        field: &'static str,
-        /// The value of this run.
-        expected: String,
-        /// The value in the file.
-        found: String,
-    },
+    OtherRun(PathBuf, &'static str, String, String),
     /// A journal is where a new run's should be.
     #[error(
         "{0}: an unfinished run is here; continue it with --resume, or delete this file to begin again"

@@ -80,7 +80,7 @@ impl MadeBy {
         };
         for ((field, expected), (_, found)) in fields(self).into_iter().zip(fields(found)) {
             if expected != found {
-                return Err(EvalError::OtherRun { path: path.to_owned(), field, expected, found });
+                return Err(EvalError::OtherRun(path.to_owned(), field, expected, found));
             }
         }
         Ok(())

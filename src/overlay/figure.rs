@@ -156,7 +156,7 @@ mod tests {
         let error = draw_figure(&image, &[map], item(&mask)).unwrap_err().to_string();
         assert!(error.contains("\"T_vl\"") && error.contains('5'), "{error}");
         let error = draw_figure(&image, &[], item(&other)).unwrap_err();
-        assert!(matches!(error, OverlayError::MaskSize { found: [4, 5], .. }));
+        assert!(matches!(error, OverlayError::MaskSize(_, _, [4, 5])));
         assert!(draw_figure(&RgbImage::new(0, 1), &[], item(&mask)).is_err());
     }
 }
