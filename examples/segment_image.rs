@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let session = segmenter.encode(&image)?;
     let found = session.segment(expression)?;
 
-    println!("{} on {}", found.expression, segmenter.device().name);
+    println!("{} on {}", found.expression, segmenter.device.name);
     println!("  in the picture: {}", !found.rejected);
     println!("  score {:.3}, box {:?}", found.score, found.bounding_box);
     println!("  {} of {} pixels", found.mask.area(), image.width() * image.height());

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use mllmseg_data::files::{FileError, NewFolder};
@@ -28,35 +29,18 @@ const MAX_SIDE_FILE: u64 = 256 << 20;
 
 /// Why there is no merged checkpoint.
 #[derive(Debug, Error)]
+#[error(transparent)]
 #[non_exhaustive]
 pub enum MergeError {
     /// `config.json`.
-    #[error(transparent)]
     Config(#[from] ConfigError),
     /// The weights; [`CheckpointError::NoLora`] if there is nothing to merge.
-    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A file or folder that could not be read or written.
-    #[error(transparent)]
     File(#[from] FileError),
-    /// A file that is too large for what its name says.
-    #[error("{}: {found} bytes, expected at most {limit}; move it out of the folder", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size in bytes.
-        found: u64,
-        /// The largest size that is copied.
-        limit: u64,
-    },
-    /// A `config.json` that changed while it was read.
-    #[error("{}: {source}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
+    /// A file that is too large for what its name says: its size and the largest, in bytes.
+    #[error("{0}: {1} bytes, expected at most {2}; move it out of the folder")]
+    TooLarge(PathBuf, u64, u64),
 }
 
 /// Folds the LoRA of the checkpoint `input` into its base and writes the result to `output`, a new
@@ -83,11 +67,11 @@ pub fn merge_lora(input: &Path, output: &Path) -> Result<MergeReport, MergeError
 }
 
 /// The `config.json` as it is, but for the rank.
-fn merged_config(input: &Path) -> Result<Value, MergeError> {
+fn merged_config(input: &Path) -> Result<Value, FileError> {
     let path = input.join("config.json");
     let text = fs::read(&path).map_err(FileError::at(&path))?;
-    let mut config: Value =
-        serde_json::from_slice(&text).map_err(|source| MergeError::Json { path, source })?;
+    let config = serde_json::from_slice(&text).map_err(io::Error::from);
+    let mut config: Value = config.map_err(FileError::at(&path))?;
     if let Some(keys) = config.as_object_mut() {
         keys.insert("use_llm_lora".to_owned(), 0.into());
     }
@@ -105,12 +89,9 @@ fn copy_side_files(input: &Path, folder: &Path) -> Result<(), MergeError> {
             continue;
         }
         if about.len() > MAX_SIDE_FILE {
-            let (found, limit) = (about.len(), MAX_SIDE_FILE);
-            return Err(MergeError::TooLarge { path, found, limit });
+            return Err(MergeError::TooLarge(path, about.len(), MAX_SIDE_FILE));
         }
-        let target = folder.join(name);
-        let bytes = fs::read(&path).map_err(FileError::at(&path))?;
-        fs::write(&target, bytes).map_err(FileError::at(&target))?;
+        fs::copy(&path, folder.join(name)).map_err(FileError::at(&path))?;
     }
     Ok(())
 }

@@ -124,7 +124,7 @@ fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora
     .unwrap();
     let [separate, merged] =
         [&input, &output].map(|dir| Segmenter::load(dir, &device::cpu()).unwrap());
-    assert_eq!((separate.report().lora_rank, merged.report().lora_rank), (Some(4), None));
+    assert_eq!((separate.report.lora_rank, merged.report.lora_rank), (Some(4), None));
     let [separate, merged] = [&separate, &merged].map(|model| model.encode(&image).unwrap());
     for expression in &expressions {
         let [a, b] = [&separate, &merged].map(|session| session.segment(expression).unwrap());

@@ -63,7 +63,7 @@ fn the_short_path_equals_the_plain_forward_with_lora() {
 #[test]
 fn active_dynamic_rope_takes_the_plain_path() {
     let segmenter = segmenter("internlm2_lora", |text| text);
-    assert!(segmenter.model().language_model.rope().depends_on_length(400));
+    assert!(segmenter.model.language_model.rope().depends_on_length(400));
     let difference = difference_to_plain(&segmenter, "internlm2_lora");
     assert!(difference <= 1e-6, "{difference}");
 }
@@ -129,12 +129,12 @@ fn generated_tokens_are_those_the_plain_pass_predicts() {
 
     let question = evaluation_question(&["dog"]);
     let prompt = segmenter.tokenize(&question, None).unwrap();
-    let answer = segmenter.tokenizer().encode(&generated.text).unwrap();
+    let answer = segmenter.tokenizer.encode(&generated.text).unwrap();
     let first: Vec<u32> = answer.iter().take(6).copied().collect();
     let mut longer = prompt.clone();
     longer.input_ids.extend(&first);
     let hidden = segmenter.forward_plain(segmenter.pixels(&image), &longer).last_hidden_state;
-    let best = segmenter.model().language_model.logits(hidden).argmax(2).into_data();
+    let best = segmenter.model.language_model.logits(hidden).argmax(2).into_data();
     let best: Vec<u32> = best.iter::<i64>().map(|id| id as u32).collect();
     let start = prompt.input_ids.len() - 1;
     // Decoding and encoding again may merge tokens differently; the first ones must agree.

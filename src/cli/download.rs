@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mllmseg::hub::{Hub, HubError};
+
+use super::progress_bar;
 
 /// Download a checkpoint from the Hugging Face hub; a broken download is resumed.
 ///
@@ -23,9 +25,6 @@ pub struct DownloadArgs {
 }
 
 /// Downloads the checkpoint, and prints where it is and what to type next.
-///
-/// # Errors
-/// See [`Hub::download`].
 pub fn run(args: DownloadArgs) -> Result<(), HubError> {
     let hub = Hub::from_env()?;
     let (revision, out) = (args.revision.as_deref(), args.out.as_deref());
@@ -47,13 +46,10 @@ fn quoted(path: &Path) -> String {
 /// A bar for each file; where no one watches, a line for each whole file.
 fn progress_bars() -> impl FnMut(&str, u64, u64) {
     let template = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let mut current: Option<ProgressBar> = None;
     move |file, received, size| {
-        let bar = current.get_or_insert_with(|| {
-            ProgressBar::new(size).with_style(style.clone()).with_message(file.to_owned())
-        });
+        let new = || progress_bar(template, size).with_message(file.to_owned());
+        let bar = current.get_or_insert_with(new);
         bar.set_position(received);
         if received == size {
             bar.finish();

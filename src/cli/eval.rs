@@ -36,15 +36,12 @@ pub struct EvalArgs {
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs the model over the benchmark and prints the numbers.
-///
-/// # Errors
-/// See [`evaluate`].
 pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let mut selection = benchmark.selection()?;
     if arguments.skip_missing {
         selection.skip_missing_images();
-        for path in selection.missing_images() {
+        for path in &selection.missing_images {
             eprintln!("missing: {}", path.display());
         }
     }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use image::RgbImage;
+use mllmseg::ActivationMap;
 use mllmseg::data::image::read_image;
-use mllmseg::overlay::{HeatMap, OverlayError, draw_figure, mask_image, write_png};
-use mllmseg::{ActivationMap, MaskPrediction};
+use mllmseg::overlay::{HeatMap, draw_figure, mask_image, write_png};
 use serde_json::json;
 
 use super::answers::{json_of, line_of, overlay_item};
@@ -42,9 +41,6 @@ pub struct ExplainArgs {
 }
 
 /// Asks the model, writes the images, and says where they are.
-///
-/// # Errors
-/// If the image, the model or the folder cannot be used, or the device fails.
 pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
     let image = read_image(&arguments.image)?;
     make_output_folder(&arguments.out)?;
@@ -58,12 +54,13 @@ pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
     let (mask_file, figure_file) = (path("_mask"), path(""));
     let mut lines = vec![arguments.image.display().to_string()];
     lines.push(line_of(&prediction, Some(&mask_file)));
-    let mut maps_json = Vec::new();
+    let (mut maps_json, mut heat) = (Vec::new(), Vec::new());
     for map in &maps {
         let file = path(&format!("_{}", map.name));
         write_png(&file, map.to_grey())?;
         let (title, note) = title(map);
         lines.push(format!("  {title}: {note}, {}", file.display()));
+        heat.push(HeatMap { title, note, values: map.normalised() });
         maps_json.push(json!({
             "name": map.name,
             "origin": map.origin,
@@ -73,13 +70,13 @@ pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
         }));
     }
     write_png(&mask_file, mask_image(&prediction.mask))?;
-    write_png(&figure_file, figure(&image, &maps, &prediction)?)?;
+    write_png(&figure_file, draw_figure(&image, &heat, overlay_item(&prediction))?)?;
     lines.push(format!("  figure: {}", figure_file.display()));
     let json = json!({
         "image": arguments.image.display().to_string(),
         "width": image.width(),
         "height": image.height(),
-        "checkpoint": segmenter.folder().display().to_string(),
+        "checkpoint": segmenter.dir.display().to_string(),
         "result": json_of(&prediction, Some(&mask_file)),
         "maps": maps_json,
         "figure": figure_file.display().to_string(),
@@ -89,17 +86,6 @@ pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
         false => println!("{}", lines.join("\n")),
     }
     Ok(())
-}
-
-fn figure(
-    image: &RgbImage,
-    maps: &[ActivationMap],
-    prediction: &MaskPrediction,
-) -> Result<RgbImage, OverlayError> {
-    let shown: Vec<_> = maps.iter().map(|map| (title(map), map.normalised())).collect();
-    let maps: Vec<_> =
-        shown.iter().map(|((title, note), values)| HeatMap { title, note, values }).collect();
-    draw_figure(image, &maps, overlay_item(prediction))
 }
 
 /// What a map is, and its size and range.

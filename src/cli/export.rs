@@ -22,9 +22,6 @@ pub struct ExportArgs {
 }
 
 /// Exports.
-///
-/// # Errors
-/// See [`training::export`].
 pub fn run(arguments: ExportArgs) -> Result<(), CliError> {
     let ExportArgs { run, out, step } = arguments;
     let step = training::export(&run, step, &out, &device::cpu())?;

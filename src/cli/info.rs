@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use indicatif::HumanCount;
 use mllmseg::device;
 use mllmseg::model::checkpoint::WeightFiles;
 use mllmseg::model::checkpoint::names::is_lora;
@@ -50,11 +51,9 @@ fn info_json(name: &str, config: &MllmsegConfig, weights: Value) -> Value {
     let cpu = device::cpu().device;
     // Parameters are counted by shape: none is drawn.
     let model = Mllmseg::new(config, None, &cpu);
-    let decoders = variant_parameter_counts(config, &cpu);
-    let decoders: Map<_, _> = decoders
-        .into_iter()
-        .map(|(variant, count)| (variant.name().into(), json!(count)))
-        .collect();
+    let decoders = variant_parameter_counts(config, &cpu).into_iter();
+    let decoders = decoders.map(|(variant, count)| (variant.name().into(), json!(count)));
+    let decoders: Map<_, _> = decoders.collect();
     json!({
         "name": name,
         "config": config.to_json(None),
@@ -85,7 +84,7 @@ fn weights_json(files: &WeightFiles) -> Value {
 }
 
 fn print_tables(info: &Value) {
-    let count = |value: &Value| grouped(value.as_u64().unwrap_or_default());
+    let count = |value: &Value| HumanCount(value.as_u64().unwrap_or_default()).to_string();
     println!("{}", info["name"].as_str().unwrap_or_default());
     println!("\nsizes");
     let (vision, language) = (&info["config"]["vision_config"], &info["config"]["llm_config"]);
@@ -124,17 +123,4 @@ fn print_tables(info: &Value) {
             println!("  LoRA of rank {rank}, separate");
         }
     }
-}
-
-/// 34385542 as 34,385,542.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

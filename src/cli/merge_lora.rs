@@ -22,9 +22,6 @@ pub struct MergeLoraArgs {
 }
 
 /// Merges, and prints what was merged.
-///
-/// # Errors
-/// See [`merge_lora`].
 pub fn run(arguments: MergeLoraArgs) -> Result<(), CliError> {
     let MergeLoraArgs { input, output } = arguments;
     let report = merge_lora(&input, &output)?;

@@ -14,7 +14,7 @@ use super::CliError;
 pub struct ModelArgs {
     /// Folder of the model: config.json, tokenizer files and weights
     ///
-    /// Without one, the tiny model that travels with the program: it knows pictures that `mllmseg
+    /// Without one, the tiny model that travels with the program: it knows images that `mllmseg
     /// synth` draws, and nothing of photographs.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     checkpoint: Option<PathBuf>,
@@ -31,32 +31,20 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The folder of the model.
-    ///
-    /// # Errors
-    /// If none is named and the tiny model cannot be written to the user's cache.
-    fn folder(&self) -> Result<PathBuf, CliError> {
-        match &self.checkpoint {
-            Some(folder) => Ok(folder.clone()),
-            None => tiny::folder().map_err(|error| {
-                format!("the tiny model cannot be unpacked: {error}; name a model by --checkpoint")
-                    .into()
-            }),
-        }
-    }
-
     /// Loads the model, and warns if it is untrained.
-    ///
-    /// # Errors
-    /// A device that is not there, or what [`Segmenter::load_as`] finds.
     pub fn load(&self) -> Result<Segmenter, CliError> {
         let device = self.device.select()?;
-        let folder = self.folder()?;
-        if self.checkpoint.is_none() {
-            eprintln!("{}", tiny::NOTICE);
-        }
+        let folder = match &self.checkpoint {
+            Some(folder) => folder.clone(),
+            None => {
+                eprintln!("{}", tiny::NOTICE);
+                tiny::folder().map_err(|error| {
+                    format!("the tiny model cannot be unpacked: {error}; name one by --checkpoint")
+                })?
+            }
+        };
         let segmenter = Segmenter::load_as(&folder, &device, self.dtype)?;
-        if segmenter.report().fresh_mask_decoder {
+        if segmenter.report.fresh_mask_decoder {
             eprintln!(
                 "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",
                 folder.display()

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use mllmseg::data::metrics::Protocol;
-use mllmseg::data::refer::{Contradictions, Dataset, ReferError, Split};
+use mllmseg::data::refer::ReferError;
 use mllmseg::evaluate::{
     Benchmark, BenchmarkOptions, EvalError, Evaluation, Selection, published, report, score,
 };
@@ -17,24 +16,8 @@ pub struct BenchmarkArgs {
     /// Folder that holds refcoco/, grefcoco/, ..., and images/; or the folder of your own data
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// refcoco, refcoco+, refcocog, refclef, grefcoco, or own: a folder with SPLIT.jsonl
-    #[arg(long)]
-    dataset: Dataset,
-    /// train, val, test, testA, testB, testC, testAB, testAC or testBC
-    #[arg(long)]
-    split: Split,
-    /// Whose split: unc, umd, google, ... [default: umd for refcocog, else unc]
-    #[arg(long, value_name = "NAME")]
-    split_by: Option<String>,
-    /// standard: every expression; released: as the published scripts count
-    #[arg(long, default_value_t)]
-    protocol: Protocol,
-    /// Only the first N expressions
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// Leave out refs that contradict the annotations, and count them, instead of stopping
-    #[arg(long)]
-    skip_contradictions: bool,
+    #[command(flatten)]
+    options: BenchmarkOptions,
     /// Write a page with the numbers, charts and pictures: DIR/index.html
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub report: Option<PathBuf>,
@@ -49,34 +32,19 @@ impl BenchmarkArgs {
     /// # Errors
     /// See [`Benchmark::open`]; where leaving refs out would help, the error says so.
     pub fn open(&self) -> Result<Benchmark, CliError> {
-        let benchmark = Benchmark::open(&self.data, self.options()).map_err(|error| {
-            let contradiction = matches!(error, EvalError::Refer(ReferError::Inconsistent { .. }));
-            match contradiction && !self.skip_contradictions {
-                true => {
+        let benchmark =
+            Benchmark::open(&self.data, self.options.clone()).map_err(|error| match error {
+                EvalError::Refer(ReferError::Inconsistent { .. })
+                    if !self.options.skip_contradictions =>
+                {
                     format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
                 }
-                false => CliError::from(error),
-            }
-        })?;
-        for example in &benchmark.skipped().examples {
+                error => CliError::from(error),
+            })?;
+        for example in &benchmark.data.skipped().examples {
             eprintln!("contradiction: {example}");
         }
         Ok(benchmark)
-    }
-
-    fn options(&self) -> BenchmarkOptions {
-        BenchmarkOptions {
-            dataset: self.dataset,
-            split: self.split,
-            split_by: self.split_by.clone(),
-            protocol: self.protocol,
-            limit: self.limit,
-            contradictions: if self.skip_contradictions {
-                Contradictions::Skip
-            } else {
-                Contradictions::Refuse
-            },
-        }
     }
 }
 
@@ -97,9 +65,6 @@ pub struct ScoreArgs {
 }
 
 /// Scores the predictions and prints the numbers.
-///
-/// # Errors
-/// See [`score`].
 pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let selection = benchmark.selection()?;
@@ -108,9 +73,6 @@ pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
 }
 
 /// Writes the report, and prints the numbers as JSON or as a table beside the paper's.
-///
-/// # Errors
-/// If the report cannot be written.
 pub fn finish(
     arguments: &BenchmarkArgs,
     selection: &Selection,
@@ -132,10 +94,10 @@ pub fn finish(
         summary.split,
         summary.split_by,
         report::scored_as(summary, ", "),
-        arguments.protocol,
+        arguments.options.protocol,
         summary.numbers.n()
     );
-    let paper = selection.benchmark().published();
+    let paper = selection.benchmark.published();
     if !paper.is_empty() {
         println!(
             "{:14}{:>9}  {}",

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
-use indicatif::{ProgressBar, ProgressStyle};
 use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 
-use super::CliError;
+use super::{CliError, progress_bar};
 
 /// Draw images of coloured shapes with expressions, in the layout of RefCOCO and gRefCOCO
 ///
@@ -41,14 +40,9 @@ fn world_parser() -> impl TypedValueParser<Value = World> {
 }
 
 /// Writes the data set, and prints what is in it and the next command.
-///
-/// # Errors
-/// See [`write_dataset`].
 pub fn run(arguments: SynthArgs) -> Result<(), CliError> {
     let template = "[{wide_bar}] {pos}/{len} images, {per_sec}, {eta} left";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(0).with_style(style);
+    let bar = progress_bar(template, 0);
     let SynthArgs { out, images, train_images, seed, format, world } = arguments;
     let options = SynthOptions { out, images, train_images, seed, format, world };
     let report = write_dataset(&options, &mut |done, total| {

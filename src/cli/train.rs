@@ -150,9 +150,6 @@ impl Numbers {
 }
 
 /// Trains.
-///
-/// # Errors
-/// See [`Training`].
 pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     let devices = arguments.devices.unwrap_or_else(|| arguments.device.into()).select()?;
     let (out, interrupter) = (arguments.out, Interrupter::new());

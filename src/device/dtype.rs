@@ -1,14 +1,14 @@
 //! The dtype of vision encoder and language model.
 
-use std::str::FromStr;
-
 use burn::tensor::DType;
+use strum::EnumString;
 
 use super::choice::SelectedDevice;
 use super::error::DeviceError;
 
 /// What the user asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown)]
 pub enum DtypeChoice {
     /// bf16 on GPUs that compute it, else f32.
     #[default]
@@ -38,7 +38,7 @@ impl DtypeChoice {
         };
         match selected.device.supports_dtype(dtype) {
             true => Ok(dtype),
-            false => Err(DeviceError::Dtype { device: selected.id.clone(), dtype: dtype.name() }),
+            false => Err(DeviceError::Dtype(selected.id.clone(), dtype.name())),
         }
     }
 
@@ -54,18 +54,8 @@ impl DtypeChoice {
     }
 }
 
-impl FromStr for DtypeChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(DtypeChoice::Auto),
-            "f32" => Ok(DtypeChoice::F32),
-            "f16" => Ok(DtypeChoice::F16),
-            "bf16" => Ok(DtypeChoice::Bf16),
-            other => Err(format!("expected auto, f32, f16 or bf16, found {other:?}")),
-        }
-    }
+fn unknown(text: &str) -> String {
+    format!("expected auto, f32, f16 or bf16, found {text:?}")
 }
 
 #[cfg(test)]

@@ -4,32 +4,23 @@ use thiserror::Error;
 
 use super::kind::GpuKind;
 
-/// Why there is no device.
+/// Why there is no device. The messages list the devices that are there.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The words mean nothing.
     #[error(
         "unknown device {0:?}; expected auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]"
     )]
     Unknown(String),
-    /// This program was built without it.
+    /// This program was built without the kind.
     #[error(
-        "{kind} is not built into this program; build it with `cargo build --release --features {kind}`. Devices here: {available}"
+        "{0} is not built into this program; build it with `cargo build --release --features {0}`. Devices here: {1}"
     )]
-    NotBuilt {
-        /// The kind.
-        kind: GpuKind,
-        /// The devices that are there.
-        available: String,
-    },
+    NotBuilt(GpuKind, String),
     /// The machine has none, or not as many.
-    #[error("{asked} is not there. Devices here: {available}")]
-    NotThere {
-        /// What was asked for.
-        asked: String,
-        /// The devices that are there.
-        available: String,
-    },
+    #[error("{0} is not there. Devices here: {1}")]
+    NotThere(String, String),
     /// Not the address of a device on another host.
     #[error("expected remote:ws://HOST:PORT, found {0:?}")]
     RemoteAddress(String),
@@ -38,32 +29,15 @@ pub enum DeviceError {
         "devices of other hosts are not built into this program; build it with `cargo build --release --features remote`"
     )]
     RemoteNotBuilt,
-    /// Another host does not answer.
+    /// Another host does not answer: its address `HOST:PORT`, and what failed.
     #[error(
-        "{asked} cannot be reached: {reason}. Is `mllmseg serve-device --listen {listen}` running there, from the same build?"
+        "remote:ws://{0} cannot be reached: {1}. Is `mllmseg serve-device --listen {0}` running there, from the same build?"
     )]
-    Unreachable {
-        /// What was asked for.
-        asked: String,
-        /// What failed.
-        reason: String,
-        /// Where its server should listen.
-        listen: String,
-    },
-    /// This host's device cannot be offered to others.
-    #[error("cannot serve {device}: {reason}")]
-    Serve {
-        /// The device.
-        device: String,
-        /// What failed.
-        reason: String,
-    },
+    Unreachable(String, String),
+    /// This host's device cannot be offered to others: the device, and what failed.
+    #[error("cannot serve {0}: {1}")]
+    Serve(String, String),
     /// The device does not compute this dtype.
-    #[error("{device} does not compute {dtype}; take --dtype f32")]
-    Dtype {
-        /// The device.
-        device: String,
-        /// The dtype.
-        dtype: &'static str,
-    },
+    #[error("{0} does not compute {1}; take --dtype f32")]
+    Dtype(String, &'static str),
 }

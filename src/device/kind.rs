@@ -1,40 +1,26 @@
-//! The kinds of GPU devices. Each needs the cargo feature of its name.
-
-use std::fmt;
+//! The kinds of GPU devices.
 
 use burn::tensor::DeviceType;
+use strum::{Display, EnumString, VariantArray};
 
-/// A kind of GPU devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A kind of GPU devices, in the order in which `auto` looks for them. Its name in lower case is the
+/// word on the command line and the cargo feature that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum GpuKind {
     /// NVIDIA.
     Cuda,
-    /// Whatever graphics API the machine offers.
-    Wgpu,
-    /// Vulkan, compiled to SPIR-V.
-    Vulkan,
     /// Apple.
     Metal,
     /// AMD.
     Rocm,
+    /// Vulkan, compiled to SPIR-V.
+    Vulkan,
+    /// Whatever graphics API the machine offers.
+    Wgpu,
 }
 
 impl GpuKind {
-    /// All kinds, in the order in which `auto` looks for them.
-    pub const ALL: [GpuKind; 5] =
-        [GpuKind::Cuda, GpuKind::Metal, GpuKind::Rocm, GpuKind::Vulkan, GpuKind::Wgpu];
-
-    /// The word on the command line and the cargo feature.
-    pub fn name(self) -> &'static str {
-        match self {
-            GpuKind::Cuda => "cuda",
-            GpuKind::Wgpu => "wgpu",
-            GpuKind::Vulkan => "vulkan",
-            GpuKind::Metal => "metal",
-            GpuKind::Rocm => "rocm",
-        }
-    }
-
     /// Burn's name for the kind, if it is built in.
     pub(super) fn built_in(self) -> Option<DeviceType> {
         match self {
@@ -51,11 +37,5 @@ impl GpuKind {
             #[allow(unreachable_patterns)] // unreachable only when every feature is on
             _ => None,
         }
-    }
-}
-
-impl fmt::Display for GpuKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

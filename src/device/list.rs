@@ -4,12 +4,13 @@ use std::str::FromStr;
 
 use super::choice::{DeviceChoice, SelectedDevice};
 use super::error::DeviceError;
-use super::remote::RemoteAddress;
+use super::remote;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
     Local(DeviceChoice),
-    Remote(RemoteAddress),
+    /// `HOST:PORT`.
+    Remote(String),
 }
 
 /// Devices as the user lists them, separated by commas. One may be named more than once.
@@ -25,7 +26,7 @@ impl DeviceList {
     pub fn select(&self) -> Result<Vec<SelectedDevice>, DeviceError> {
         let select = |entry: &Entry| match entry {
             Entry::Local(choice) => choice.select(),
-            Entry::Remote(address) => address.connect(),
+            Entry::Remote(address) => remote::connect(address),
         };
         self.0.iter().map(select).collect()
     }
@@ -41,19 +42,11 @@ impl FromStr for DeviceList {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        text.split(',').map(|entry| entry.trim().parse()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl FromStr for Entry {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        if text.starts_with("remote:") || text.contains("://") {
-            text.parse().map(Self::Remote)
-        } else {
-            text.parse().map(Self::Local)
-        }
+        let entry = |text: &str| match text.starts_with("remote:") || text.contains("://") {
+            true => remote::address(text).map(Entry::Remote),
+            false => text.parse().map(Entry::Local),
+        };
+        text.split(',').map(str::trim).map(entry).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -65,17 +58,18 @@ mod tests {
     #[test]
     fn entries_are_local_or_remote() {
         let list: DeviceList = "cpu, cuda:1,remote:ws://a.example:3000".parse().unwrap();
-        let remote = "remote:ws://a.example:3000".parse::<RemoteAddress>().unwrap();
-        assert_eq!(remote.to_string(), "remote:ws://a.example:3000");
         let local = [DeviceChoice::Cpu, DeviceChoice::Gpu(GpuKind::Cuda, 1)].map(Entry::Local);
-        assert_eq!(list.0, [&local[..], &[Entry::Remote(remote)]].concat());
+        assert_eq!(list.0, [&local[..], &[Entry::Remote("a.example:3000".into())]].concat());
     }
 
     #[test]
     fn unknown_devices_are_named() {
         let message = |text: &str| text.parse::<DeviceList>().unwrap_err().to_string();
-        assert!(message("cpu,gpu").contains("unknown device \"gpu\""));
-        assert!(message("cpu,").contains("unknown device \"\""));
+        for text in ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""] {
+            let message = message(&format!("cpu,{text}"));
+            assert!(message.contains(&format!("unknown device {text:?}")), "{message}");
+            assert!(message.contains("cuda[:N]"), "{message}");
+        }
         for text in ["ws://a:1", "remote:a:1", "remote:ws://a", "remote:ws://:1", "remote:ws://a:x"]
         {
             let message = message(text);

@@ -3,30 +3,37 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::{
-    Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferItem, Skipped, Split,
+    Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferItem, Split,
 };
 
 use super::EvalError;
 use super::published::{self, PublishedNumber};
 
 /// Which numbers are wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Args)]
 pub struct BenchmarkOptions {
-    /// The data set.
+    /// refcoco, refcoco+, refcocog, refclef, grefcoco, or own: a folder with SPLIT.jsonl
+    #[arg(long)]
     pub dataset: Dataset,
-    /// Its part.
+    /// train, val, test, testA, testB, testC, testAB, testAC or testBC
+    #[arg(long)]
     pub split: Split,
-    /// Whose split (`unc`, `umd`, `google`); the published one by default.
+    /// Whose split: unc, umd, google, ... [default: umd for refcocog, else unc]
+    #[arg(long, value_name = "NAME")]
     pub split_by: Option<String>,
-    /// Whose rules.
+    /// standard: every expression; released: as the published scripts count
+    #[arg(long, default_value_t)]
     pub protocol: Protocol,
-    /// Only so many expressions, in the order of the file.
+    /// Only the first N expressions
+    #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// What to do with refs that contradict `instances.json`.
-    pub contradictions: Contradictions,
+    /// Leave out refs that contradict the annotations, and count them, instead of stopping
+    #[arg(long)]
+    pub skip_contradictions: bool,
 }
 
 impl BenchmarkOptions {
@@ -38,7 +45,7 @@ impl BenchmarkOptions {
             split_by: None,
             protocol: Protocol::default(),
             limit: None,
-            contradictions: Contradictions::default(),
+            skip_contradictions: false,
         }
     }
 
@@ -51,9 +58,12 @@ impl BenchmarkOptions {
 /// A split of a data set, opened.
 #[derive(Debug)]
 pub struct Benchmark {
-    data: ReferDataset,
-    options: BenchmarkOptions,
-    generalized: bool,
+    /// The data set; it says which refs are skipped.
+    pub data: ReferDataset,
+    /// What was asked for.
+    pub options: BenchmarkOptions,
+    /// Whether it is scored as gRefCOCO is ([`ReferDataset::generalized`]).
+    pub generalized: bool,
     /// Whether `mllmseg synth` drew it.
     drawn: bool,
 }
@@ -66,7 +76,10 @@ impl Benchmark {
     pub fn open(root: &Path, options: BenchmarkOptions) -> Result<Self, EvalError> {
         let open = OpenOptions {
             split_by: options.split_by.clone(),
-            contradictions: options.contradictions,
+            contradictions: match options.skip_contradictions {
+                true => Contradictions::Skip,
+                false => Contradictions::Refuse,
+            },
             only: Some(options.split),
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;
@@ -84,30 +97,10 @@ impl Benchmark {
         }
     }
 
-    /// Whether it is scored as gRefCOCO is ([`ReferDataset::generalized`]).
-    pub fn generalized(&self) -> bool {
-        self.generalized
-    }
-
     /// The data set whose metrics own data get; nothing for published data, which have their own.
     pub fn scored_as(&self) -> Option<Dataset> {
         let like = if self.generalized { Dataset::GRefCoco } else { Dataset::RefCoco };
         (self.options.dataset == Dataset::Own).then_some(like)
-    }
-
-    /// The data set.
-    pub fn data(&self) -> &ReferDataset {
-        &self.data
-    }
-
-    /// What was asked for.
-    pub fn options(&self) -> &BenchmarkOptions {
-        &self.options
-    }
-
-    /// Refs that contradict something and are left out.
-    pub fn skipped(&self) -> &Skipped {
-        self.data.skipped()
     }
 
     /// The expressions to ask: all of the split by [`Protocol::Standard`], the first of each image
@@ -117,7 +110,14 @@ impl Benchmark {
     /// If the split has no expressions.
     pub fn selection(&self) -> Result<Selection<'_>, EvalError> {
         let items = self.data.items(self.options.split)?;
-        Ok(Selection::new(self, items))
+        let mut selection = Selection {
+            benchmark: self,
+            items,
+            places: HashMap::new(),
+            missing_images: Vec::new(),
+        };
+        selection.select();
+        Ok(selection)
     }
 }
 
@@ -142,38 +142,39 @@ pub struct GroundTruth {
 /// The expressions of a benchmark that are asked, by image.
 #[derive(Debug)]
 pub struct Selection<'d> {
-    benchmark: &'d Benchmark,
-    items: Vec<ReferItem<'d>>,
+    /// Where it comes from.
+    pub benchmark: &'d Benchmark,
+    /// The images with their expressions; none is without.
+    pub items: Vec<ReferItem<'d>>,
+    /// The image files that [`skip_missing_images`](Self::skip_missing_images) did not find.
+    pub missing_images: Vec<PathBuf>,
     /// `None` for expressions of the split that are not asked.
     places: HashMap<(i64, i64), Option<Place>>,
-    missing_images: Vec<PathBuf>,
 }
 
 impl<'d> Selection<'d> {
-    fn new(benchmark: &'d Benchmark, mut items: Vec<ReferItem<'d>>) -> Self {
-        let mut places = HashMap::new();
-        let mut left = benchmark.options.limit.unwrap_or(usize::MAX);
-        let of_image = match benchmark.options.protocol {
+    fn select(&mut self) {
+        let BenchmarkOptions { limit, protocol, .. } = self.benchmark.options;
+        let mut left = limit.unwrap_or(usize::MAX);
+        let of_image = match protocol {
             Protocol::Standard => usize::MAX,
             Protocol::Released => 1,
         };
-        for item in &mut items {
+        for item in &mut self.items {
             let mut asked = 0;
             item.expressions.retain(|expression| {
                 let key = (expression.ref_id, expression.sent_id);
                 // A pair that occurs twice in a data set (see `Contradictions::Skip`) is asked once.
-                let new = !places.contains_key(&key);
+                let new = !self.places.contains_key(&key);
                 let ask = new && asked < of_image && asked < left;
                 asked += usize::from(ask);
-                places.entry(key).or_insert(None);
+                self.places.entry(key).or_insert(None);
                 ask
             });
             left -= asked;
         }
-        items.retain(|item| !item.expressions.is_empty());
-        let mut selection = Self { benchmark, items, places, missing_images: Vec::new() };
-        selection.find_places();
-        selection
+        self.items.retain(|item| !item.expressions.is_empty());
+        self.find_places();
     }
 
     fn find_places(&mut self) {
@@ -192,29 +193,9 @@ impl<'d> Selection<'d> {
         self.find_places();
     }
 
-    /// The image files that [`skip_missing_images`](Self::skip_missing_images) did not find.
-    pub fn missing_images(&self) -> &[PathBuf] {
-        &self.missing_images
-    }
-
-    /// Where it comes from.
-    pub fn benchmark(&self) -> &'d Benchmark {
-        self.benchmark
-    }
-
-    /// The images with their expressions; none is without.
-    pub fn items(&self) -> &[ReferItem<'d>] {
-        &self.items
-    }
-
     /// The number of expressions.
-    pub fn len(&self) -> usize {
+    pub fn expression_count(&self) -> usize {
         self.items.iter().map(|item| item.expressions.len()).sum()
-    }
-
-    /// Whether there are no expressions (all images may be missing).
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
     }
 
     /// All places, in order.
@@ -234,14 +215,6 @@ impl<'d> Selection<'d> {
     pub fn expression(&self, place: Place) -> (&ReferItem<'d>, Expression<'d>) {
         let item = &self.items[place.item];
         (item, item.expressions[place.expression])
-    }
-
-    /// The file of an image.
-    ///
-    /// # Errors
-    /// If it is not there.
-    pub fn image_path(&self, item: &ReferItem) -> Result<PathBuf, EvalError> {
-        Ok(self.benchmark.data.image_path(item.image)?)
     }
 
     /// The annotated mask and box of an expression.

@@ -11,64 +11,35 @@ use crate::segmenter::SegmentError;
 
 /// Why there are no numbers.
 #[derive(Debug, Error)]
+#[error(transparent)]
 #[non_exhaustive]
 pub enum EvalError {
     /// The data set, or the JSON of a predictions file.
-    #[error(transparent)]
     Refer(#[from] ReferError),
     /// A file that could not be read or written.
-    #[error(transparent)]
     File(#[from] FileError),
     /// An image.
-    #[error(transparent)]
     Image(#[from] ImageError),
-    /// The model failed on an image.
-    #[error("image {image_id} ({file_name}): {source}")]
-    Segment {
-        /// The image.
-        image_id: i64,
-        /// Its file.
-        file_name: String,
-        /// Why.
-        source: Box<SegmentError>,
-    },
-    /// Predictions that cannot be read or scored.
-    #[error("{}: {detail}", path.display())]
-    Predictions {
-        /// The predictions file or its journal.
-        path: PathBuf,
-        /// The entry or line, what was expected and what was found.
-        detail: String,
-    },
-    /// Predictions of another run than the one that is to be resumed.
+    /// The model failed on an image: its id, its file, and why.
+    #[error("image {0} ({1}): {2}")]
+    Segment(i64, String, #[source] Box<SegmentError>),
+    /// Predictions that cannot be read or scored: their file or its journal, and the entry or line
+    /// with what was expected and found.
+    #[error("{0}: {1}")]
+    Predictions(PathBuf, String),
+    /// Predictions of another run than the one that is to be resumed: their file or its journal, what
+    /// differs, its value in this run, and that in the file.
     #[error(
-        "{}: expected predictions with {field} {expected}, found {found}; \
-         repeat the first run's options, or choose another --predictions file",
-        path.display()
+        "{0}: expected predictions with {1} {2}, found {3}; \
+         repeat the first run's options, or choose another --predictions file"
     )]
-    OtherRun {
-        /// The predictions file or its journal.
-        path: PathBuf,
-        /// What differs.
-        field: &'static str,
-        /// The value of this run.
-        expected: String,
-        /// The value in the file.
-        found: String,
-    },
+    OtherRun(PathBuf, &'static str, String, String),
     /// A journal is where a new run's should be.
     #[error(
-        "{}: an unfinished run is here; continue it with --resume, or delete this file to begin again",
-        path.display()
+        "{0}: an unfinished run is here; continue it with --resume, or delete this file to begin again"
     )]
-    Unfinished {
-        /// The journal.
-        path: PathBuf,
-    },
+    Unfinished(PathBuf),
     /// Another process writes the journal.
-    #[error("{}: another run is writing this file; wait for it, or name another file", path.display())]
-    Busy {
-        /// The journal.
-        path: PathBuf,
-    },
+    #[error("{0}: another run is writing this file; wait for it, or name another file")]
+    Busy(PathBuf),
 }

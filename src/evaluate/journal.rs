@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use mllmseg_data::files::{FileError, NewFile};
 
 use super::prediction::{LastLine, read_lines, read_predictions, write_line};
+use super::results::Results;
 use super::score::{Batch, prediction_error};
-use super::summary::Results;
 use super::{EvalError, MadeBy, Prediction, Selection};
 
 /// How much a power cut may cost.
@@ -38,7 +38,7 @@ impl Journal {
     pub(super) fn begin(predictions: &Path, label: MadeBy) -> Result<Self, EvalError> {
         let path = journal_path(predictions);
         if fs::metadata(&path).is_ok_and(|there| there.len() > 0) {
-            return Err(EvalError::Unfinished { path });
+            return Err(EvalError::Unfinished(path));
         }
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(FileError::at(folder))?;
@@ -116,7 +116,7 @@ impl Journal {
 fn open(path: &Path) -> Result<File, EvalError> {
     let file = File::options().create(true).append(true).open(path).map_err(FileError::at(path))?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(EvalError::Busy { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(EvalError::Busy(path.to_owned())),
         Ok(()) | Err(TryLockError::Error(_)) => Ok(file), // a file system may have no locks
     }
 }
@@ -165,7 +165,7 @@ fn done_items(
         };
         Err(prediction_error(earlier, &entry, complaint.into()))
     })?;
-    let items = selection.items().iter().enumerate();
+    let items = selection.items.iter().enumerate();
     let done = items.filter(|(index, item)| answered.get(index) == Some(&item.expressions.len()));
     Ok(done.map(|(index, _)| index).collect())
 }

@@ -26,15 +26,13 @@ mod journal;
 mod prediction;
 pub mod published;
 pub mod report;
+mod results;
 mod run;
 mod score;
-mod scores;
-mod summary;
 
 pub use benchmark::{Benchmark, BenchmarkOptions, GroundTruth, Place, Selection};
 pub use error::EvalError;
 pub use prediction::{MadeBy, Prediction, read_predictions, write_list};
+pub use results::{Evaluation, Numbers, Outcome, Summary};
 pub use run::{Progress, RunOptions, evaluate};
 pub use score::score;
-pub use scores::{Numbers, Outcome};
-pub use summary::{Evaluation, Summary};

@@ -80,7 +80,7 @@ impl MadeBy {
         };
         for ((field, expected), (_, found)) in fields(self).into_iter().zip(fields(found)) {
             if expected != found {
-                return Err(EvalError::OtherRun { path: path.to_owned(), field, expected, found });
+                return Err(EvalError::OtherRun(path.to_owned(), field, expected, found));
             }
         }
         Ok(())
@@ -158,7 +158,7 @@ pub(super) fn read_lines(
         let torn = at_end && last == LastLine::MayBeTorn;
         let failed = |detail| {
             let detail = format!("line {line}: {detail}; correct the line or delete the file");
-            Err(EvalError::Predictions { path: path.to_owned(), detail })
+            Err(EvalError::Predictions(path.to_owned(), detail))
         };
         let json = bytes.trim_ascii();
         match serde_json::from_slice::<Prediction>(json) {

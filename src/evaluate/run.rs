@@ -16,7 +16,7 @@ use mllmseg_data::refer::ReferItem;
 use rayon::prelude::*;
 
 use super::journal::Journal;
-use super::summary::Results;
+use super::results::Results;
 use super::{
     EvalError, Evaluation, GroundTruth, MadeBy, Place, Prediction, Selection, fingerprint,
 };
@@ -61,13 +61,13 @@ pub fn evaluate(
     options: RunOptions,
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Evaluation, EvalError> {
-    for item in selection.items() {
-        selection.image_path(item)?;
+    for item in &selection.items {
+        selection.benchmark.data.image_path(item.image)?;
     }
     let mut results = Results::new(selection);
     let (journal, done) = open_journal(segmenter, selection, options, &mut results)?;
     let pending: Vec<usize> =
-        (0..selection.items().len()).filter(|item| !done.contains(item)).collect();
+        (0..selection.items.len()).filter(|item| !done.contains(item)).collect();
     let mut scorer = Scorer { selection, results, journal, watch };
     scorer.report();
     let scorer = thread::scope(|scope| {
@@ -96,10 +96,10 @@ fn open_journal(
     let Some(predictions) = options.predictions else {
         return Ok((None, HashSet::new()));
     };
-    let benchmark = selection.benchmark().options();
+    let benchmark = &selection.benchmark.options;
     let label = MadeBy {
-        checkpoint: fingerprint::of_checkpoint(segmenter.folder())?,
-        dtype: segmenter.model().dtype().name().to_string(),
+        checkpoint: fingerprint::of_checkpoint(&segmenter.dir)?,
+        dtype: segmenter.model.dtype().name().to_string(),
         dataset: benchmark.dataset.to_string(),
         split: benchmark.split.to_string(),
         split_by: benchmark.split_by().to_owned(),
@@ -117,7 +117,7 @@ type Image = Result<RgbImage, EvalError>;
 /// Decodes images on all cores and sends them in order, until the receiver is gone.
 fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image>) {
     for part in pending.chunks(rayon::current_num_threads()) {
-        let decode = |&item: &usize| read_image(selection, &selection.items()[item]);
+        let decode = |&item: &usize| read_image(selection, &selection.items[item]);
         let decoded: Vec<Image> = part.par_iter().map(decode).collect();
         for image in decoded {
             if images.send(image).is_err() {
@@ -129,8 +129,8 @@ fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image
 
 /// The pixels of an item's image in the orientation of the annotations, and of the annotated size.
 pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
-    let path = selection.image_path(item)?;
-    let orientation = selection.benchmark().options().dataset.orientation();
+    let path = selection.benchmark.data.image_path(item.image)?;
+    let orientation = selection.benchmark.options.dataset.orientation();
     // A decoder that panics must not end the program.
     let read = catch_unwind(AssertUnwindSafe(|| item.image.read(&path, orientation)));
     Ok(read.unwrap_or_else(|_| {
@@ -139,11 +139,8 @@ pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
     })?)
 }
 
-/// The answers for one image: `None` for an expression that cannot be asked.
-struct Answers {
-    item: usize,
-    masks: Vec<Option<MaskPrediction>>,
-}
+/// The index of an image, and its answers: `None` for an expression that cannot be asked.
+type Answers = (usize, Vec<Option<MaskPrediction>>);
 
 fn ask_all(
     segmenter: &Segmenter,
@@ -153,10 +150,10 @@ fn ask_all(
     answers: SyncSender<Answers>,
 ) -> Result<(), EvalError> {
     for (&item, image) in pending.iter().zip(images) {
-        let of_image = &selection.items()[item];
+        let of_image = &selection.items[item];
         let texts: Vec<&str> = of_image.expressions.iter().map(|asked| asked.text).collect();
         let masks = ask(segmenter, &image?, &texts).map_err(|error| failed(of_image, error))?;
-        if answers.send(Answers { item, masks }).is_err() {
+        if answers.send((item, masks)).is_err() {
             break; // scoring has failed and says why
         }
     }
@@ -168,18 +165,14 @@ fn ask(
     image: &RgbImage,
     texts: &[&str],
 ) -> Result<Vec<Option<MaskPrediction>>, SegmentError> {
-    let askable = |text: &&str| check_expression(segmenter.tokenizer(), text).is_ok();
+    let askable = |text: &&str| check_expression(&segmenter.tokenizer, text).is_ok();
     let asked: Vec<&str> = texts.iter().copied().filter(askable).collect();
     let mut masks = segmenter.encode(image)?.segment_all(&asked)?.into_iter();
     Ok(texts.iter().map(|text| askable(text).then(|| masks.next()).flatten()).collect())
 }
 
 fn failed(item: &ReferItem, source: SegmentError) -> EvalError {
-    EvalError::Segment {
-        image_id: item.image.id,
-        file_name: item.image.file_name.to_string(),
-        source: Box::new(source),
-    }
+    EvalError::Segment(item.image.id, item.image.file_name.to_string(), Box::new(source))
 }
 
 /// What follows the device: masks, run lengths, scores, the journal.
@@ -192,7 +185,7 @@ struct Scorer<'a, 'd> {
 
 impl Scorer<'_, '_> {
     fn run(mut self, answers: Receiver<Answers>) -> Result<Self, EvalError> {
-        for Answers { item, masks } in answers {
+        for (item, masks) in answers {
             let selection = self.selection;
             let scored: Vec<_> = masks
                 .into_par_iter()
@@ -215,9 +208,8 @@ impl Scorer<'_, '_> {
     }
 
     fn report(&mut self) {
-        let Results { scores, outcomes, .. } = &self.results;
-        let (done, total) = (outcomes.len(), self.selection.len());
-        (self.watch)(Progress { done, total, ciou: scores.ciou() });
+        let (done, total) = (self.results.outcomes.len(), self.selection.expression_count());
+        (self.watch)(Progress { done, total, ciou: self.results.numbers().get("ciou") });
     }
 }
 
@@ -228,7 +220,7 @@ fn entry_of(
     answer: Option<MaskPrediction>,
 ) -> Result<(Prediction, Bitmap, GroundTruth), EvalError> {
     let (item, expression) = selection.expression(place);
-    let protocol = selection.benchmark().options().protocol;
+    let protocol = selection.benchmark.options.protocol;
     let size = (item.image.height as usize, item.image.width as usize);
     let mask = scored_mask(answer.as_ref(), size, protocol).map_err(|error| failed(item, error))?;
     let entry = Prediction {

@@ -8,7 +8,7 @@ use mllmseg_data::metrics::Protocol;
 use rayon::prelude::*;
 
 use super::read_predictions;
-use super::summary::Results;
+use super::results::Results;
 use super::{EvalError, Evaluation, MadeBy, Outcome, Place, Prediction, Selection};
 
 /// Predictions that are decoded at a time; their masks are in memory together.
@@ -26,14 +26,18 @@ pub fn score(
     predictions: &Path,
     allow_missing: bool,
 ) -> Result<Evaluation, EvalError> {
+    let options = &selection.benchmark.options;
     let mut results = Results::new(selection);
     let mut batch = Batch::new(selection, predictions);
     let mut seen = HashSet::new();
     read_predictions(predictions, |entry| {
         let complain = |detail: String| prediction_error(predictions, &entry, detail);
-        check_label(selection, predictions, entry.made_by.as_ref())?;
+        if let Some(label) = &entry.made_by {
+            // Ids of one data set have another meaning in another.
+            let (dataset, split_by) = (options.dataset.to_string(), options.split_by().to_owned());
+            MadeBy { dataset, split_by, ..label.clone() }.check_same(label, predictions)?;
+        }
         let Some(asked) = selection.find(entry.ref_id, entry.sent_id) else {
-            let options = selection.benchmark().options();
             let detail = format!("{} {} has no such expression", options.dataset, options.split);
             return Err(complain(detail));
         };
@@ -74,7 +78,7 @@ impl<'s> Batch<'s> {
     ) -> Result<(), EvalError> {
         let by = entry.made_by.as_ref().map(|label| label.protocol);
         if by == Some(Protocol::Standard) {
-            let asked = self.selection.benchmark().options().protocol;
+            let asked = self.selection.benchmark.options.protocol;
             self.lacks_rejected_masks = asked != Protocol::Standard;
         }
         if self.lacks_rejected_masks && entry.rejected {
@@ -113,7 +117,8 @@ fn decode(
     let (item, _) = selection.expression(place);
     let expected = [item.image.height, item.image.width];
     if expected == [0, 0] {
-        selection.image_path(item)?; // own data: the image was missing, and with it its size
+        // Own data: the image was missing, and with it its size.
+        selection.benchmark.data.image_path(item.image)?;
     }
     let found = entry.segmentation.size;
     if expected != found {
@@ -128,54 +133,33 @@ fn decode(
     Ok(rle.to_bitmap())
 }
 
-/// Ids of one data set have another meaning in another.
-fn check_label(
-    selection: &Selection,
-    path: &Path,
-    label: Option<&MadeBy>,
-) -> Result<(), EvalError> {
-    let Some(label) = label else {
-        return Ok(());
-    };
-    let options = selection.benchmark().options();
-    MadeBy {
-        dataset: options.dataset.to_string(),
-        split_by: options.split_by().to_owned(),
-        ..label.clone()
-    }
-    .check_same(label, path)
-}
-
 fn check_complete(
     selection: &Selection,
     path: &Path,
     outcomes: &[Outcome],
 ) -> Result<(), EvalError> {
-    let asked = selection.len();
-    let missing = asked - outcomes.len();
-    if missing == 0 {
-        return Ok(());
-    }
     let scored: HashSet<Place> = outcomes.iter().map(|outcome| outcome.place).collect();
     let without = selection.places().filter(|place| !scored.contains(place));
-    let examples: Vec<_> = without
-        .take(EXAMPLES)
-        .map(|place| {
-            let (_, expression) = selection.expression(place);
-            format!("ref_id {} sent_id {}", expression.ref_id, expression.sent_id)
-        })
-        .collect();
-    let more = if missing > examples.len() { ", ..." } else { "" };
+    let missing = without.map(|place| {
+        let (_, expression) = selection.expression(place);
+        format!("ref_id {} sent_id {}", expression.ref_id, expression.sent_id)
+    });
+    let missing: Vec<String> = missing.collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (count, asked) = (missing.len(), selection.expression_count());
+    let examples = missing[..count.min(EXAMPLES)].join(", ");
+    let more = if count > EXAMPLES { ", ..." } else { "" };
     let detail = format!(
-        "expected a prediction for each of {asked} expressions, but {missing} have none: {}{more}; \
-         add them, or score what is there with --allow-missing",
-        examples.join(", ")
+        "expected a prediction for each of {asked} expressions, but {count} have none: {examples}{more}; \
+         add them, or score what is there with --allow-missing"
     );
-    Err(EvalError::Predictions { path: path.to_owned(), detail })
+    Err(EvalError::Predictions(path.to_owned(), detail))
 }
 
 /// An error that names the expression.
 pub(super) fn prediction_error(path: &Path, entry: &Prediction, detail: String) -> EvalError {
     let detail = format!("ref_id {}, sent_id {}: {detail}", entry.ref_id, entry.sent_id);
-    EvalError::Predictions { path: path.to_owned(), detail }
+    EvalError::Predictions(path.to_owned(), detail)
 }

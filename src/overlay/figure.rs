@@ -1,12 +1,11 @@
 //! An image, the model's activations over it, and its mask, side by side: the paper's Figure 4.
 
 use image::{RgbImage, imageops};
-use mllmseg_data::image::resize_rgb;
 
 use super::colours::{FAINT_INK, INK, PAPER, colour};
 use super::item::{OverlayError, OverlayItem, check};
-use super::masks::enlarge;
-use super::paint::paint;
+use super::masks::paint;
+use super::scale::{enlarge, shrink};
 use super::text::Type;
 use super::{heat, legend};
 
@@ -16,14 +15,14 @@ const MAX_PANEL: u32 = 480;
 const MIN_PANEL: u32 = 220;
 
 /// A square map of numbers over the whole image.
-#[derive(Clone, Copy, Debug)]
-pub struct HeatMap<'a> {
+#[derive(Clone, Debug)]
+pub struct HeatMap {
     /// Written over its panel.
-    pub title: &'a str,
+    pub title: String,
     /// Written below the title, smaller.
-    pub note: &'a str,
+    pub note: String,
     /// `side * side` numbers from 0 (least) to 1 (most), row by row.
-    pub values: &'a [f32],
+    pub values: Vec<f32>,
 }
 
 /// An image with its title, as it stands in the figure.
@@ -53,10 +52,10 @@ pub fn draw_figure(
     for map in maps {
         let side = map.values.len().isqrt();
         if side == 0 || side * side != map.values.len() {
-            return Err(OverlayError::MapSize { title: map.title.into(), found: map.values.len() });
+            return Err(OverlayError::MapSize(map.title.clone(), map.values.len()));
         }
-        let image = heat::lay_over(&small, map.values, side as u32);
-        panels.push(Panel { title: map.title, note: map.note.into(), image });
+        let image = heat::lay_over(&small, &map.values, side as u32);
+        panels.push(Panel { title: &map.title, note: map.note.clone(), image });
     }
     let mut image = small;
     if let Some(mask) = item.mask.filter(|_| !item.rejected) {
@@ -68,16 +67,10 @@ pub fn draw_figure(
 
 /// The image at a panel's size.
 fn fit(image: &RgbImage) -> RgbImage {
-    let (width, height) = image.dimensions();
-    let longer = width.max(height);
-    if longer <= MAX_PANEL {
-        return enlarge(image, MAX_PANEL / longer);
+    match MAX_PANEL / image.width().max(image.height()) {
+        0 => shrink(image, MAX_PANEL),
+        factor => enlarge(image, factor),
     }
-    let scaled = |side: u32| {
-        let scaled = u64::from(side) * u64::from(MAX_PANEL) / u64::from(longer);
-        scaled.max(1) as u32
-    };
-    resize_rgb(image, scaled(width), scaled(height))
 }
 
 fn side_by_side(panels: &[Panel]) -> RgbImage {
@@ -116,13 +109,17 @@ mod tests {
         OverlayItem { caption: "the left half", mask: Some(mask), rejected: false }
     }
 
+    fn map(title: &str, values: Vec<f32>) -> HeatMap {
+        HeatMap { title: title.into(), note: "0 to 1".into(), values }
+    }
+
     #[test]
     fn panels_stand_side_by_side() {
         let image = RgbImage::from_pixel(400, 300, Rgb([90, 90, 90]));
         let mask = (0..400 * 300).map(|i| i % 400 < 200).collect();
         let mask = Bitmap::from_pixels(300, 400, mask).unwrap();
-        let map = HeatMap { title: "T_img1", note: "0 to 1", values: &[0.0, 0.0, 0.0, 1.0] };
-        let figure = draw_figure(&image, &[map, map], item(&mask)).unwrap();
+        let map = map("T_img1", vec![0.0, 0.0, 0.0, 1.0]);
+        let figure = draw_figure(&image, &[map.clone(), map], item(&mask)).unwrap();
         // 400 / 18 = 22 pixels of letters, 18 of small ones: a margin of 13, panels from 13 + 26 + 25.
         assert_eq!(figure.width(), 4 * 400 + 5 * 13);
         assert!(figure.height() > 300 + 64, "the legend is below");
@@ -144,8 +141,8 @@ mod tests {
         for (width, height) in [(1, 1), (5000, 1), (2, 4000), (1300, 900)] {
             let image = RgbImage::new(width, height);
             let mask = Bitmap::new(height as usize, width as usize).unwrap();
-            let map = HeatMap { title: "T_vl", note: "", values: &[0.5; 1024] };
-            let figure = draw_figure(&image, &[map; 3], item(&mask)).unwrap();
+            let map = map("T_vl", vec![0.5; 1024]);
+            let figure = draw_figure(&image, &vec![map; 3], item(&mask)).unwrap();
             assert!(figure.width() <= 5 * 480 + 6 * 20, "{}", figure.width());
             assert!(figure.height() <= 480 + 200, "{}", figure.height());
         }
@@ -154,12 +151,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let image = RgbImage::new(4, 4);
-        let map = HeatMap { title: "T_vl", note: "", values: &[0.0; 5] };
+        let map = map("T_vl", vec![0.0; 5]);
         let [mask, other] = [4, 5].map(|side| Bitmap::new(4, side).unwrap());
         let error = draw_figure(&image, &[map], item(&mask)).unwrap_err().to_string();
         assert!(error.contains("\"T_vl\"") && error.contains('5'), "{error}");
         let error = draw_figure(&image, &[], item(&other)).unwrap_err();
-        assert!(matches!(error, OverlayError::MaskSize { found: [4, 5], .. }));
+        assert!(matches!(error, OverlayError::MaskSize(_, _, [4, 5])));
         assert!(draw_figure(&RgbImage::new(0, 1), &[], item(&mask)).is_err());
     }
 }

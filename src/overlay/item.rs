@@ -19,52 +19,30 @@ pub struct OverlayItem<'a> {
 #[non_exhaustive]
 pub enum OverlayError {
     /// The image has a width or height of zero.
-    #[error(
-        "the image is {width} x {height}, so there is nothing to draw on; check how it was read"
-    )]
-    NoPixels {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
-    /// A mask is not of the image's size.
+    #[error("the image is {0} x {1}, so there is nothing to draw on; check how it was read")]
+    NoPixels(u32, u32),
+    /// A mask is not of the image's size: its caption, and height and width of image and mask.
     #[error(
         "the mask of {caption:?} is {} x {}, but the image is {} x {} (height x width); resize the \
          mask to the original image first",
-        found[0], found[1], expected[0], expected[1]
+        .2[0], .2[1], .1[0], .1[1], caption = .0
     )]
-    MaskSize {
-        /// The expression.
-        caption: String,
-        /// Height and width of the image in pixels.
-        expected: [usize; 2],
-        /// Height and width of the mask in pixels.
-        found: [usize; 2],
-    },
-    /// A heat map is not square.
-    #[error(
-        "the heat map {title:?} has {found} values; expected rows of a square, such as 32 x 32"
-    )]
-    MapSize {
-        /// Its title.
-        title: String,
-        /// Number of values.
-        found: usize,
-    },
+    MaskSize(String, [usize; 2], [usize; 2]),
+    /// A heat map is not square: its title, and the number of its values.
+    #[error("the heat map {0:?} has {1} values; expected rows of a square, such as 32 x 32")]
+    MapSize(String, usize),
 }
 
 /// That there is something to draw on, and that the masks fit it.
 pub(super) fn check(image: &RgbImage, items: &[OverlayItem]) -> Result<(), OverlayError> {
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
-        return Err(OverlayError::NoPixels { width, height });
+        return Err(OverlayError::NoPixels(width, height));
     }
     let expected = [height as usize, width as usize];
     for item in items {
         if let Some(found) = item.mask.map(Bitmap::size).filter(|size| *size != expected) {
-            let caption = item.caption.to_owned();
-            return Err(OverlayError::MaskSize { caption, expected, found });
+            return Err(OverlayError::MaskSize(item.caption.to_owned(), expected, found));
         }
     }
     Ok(())

@@ -1,12 +1,12 @@
-//! Masks over the original image, with a legend below.
+//! Masks over an image, half transparent with a solid rim, and a legend below.
 
-use image::{GrayImage, Luma, RgbImage, imageops};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use mllmseg_data::mask::Bitmap;
 
 use super::colours::colour;
 use super::item::{OverlayError, OverlayItem, check};
 use super::legend::{self, MIN_CANVAS};
-use super::paint::paint;
+use super::scale::enlarge;
 
 /// Draws every item's mask over `image`, half transparent with a solid contour, and a legend below.
 ///
@@ -36,13 +36,71 @@ pub fn mask_image(mask: &Bitmap) -> GrayImage {
     })
 }
 
-/// The image at a whole multiple of its size.
-pub(super) fn enlarge(image: &RgbImage, factor: u32) -> RgbImage {
-    match factor {
-        1 => image.clone(),
-        _ => {
-            let (width, height) = image.dimensions();
-            imageops::resize(image, width * factor, height * factor, imageops::FilterType::Nearest)
+/// Paints masks of any size, each stretched over the whole canvas, in their colours.
+pub(crate) fn paint(canvas: &mut RgbImage, masks: &[(&Bitmap, Rgb<u8>)]) {
+    let (width, height) = canvas.dimensions();
+    let stretched = |mask| Stretched { mask, width, height };
+    for &(mask, colour) in masks {
+        tint(canvas, &stretched(mask), colour);
+    }
+    // After every tint, so that no mask hides another's rim.
+    for &(mask, colour) in masks {
+        outline(canvas, &stretched(mask), colour);
+    }
+}
+
+/// A mask over a canvas of another size.
+struct Stretched<'a> {
+    mask: &'a Bitmap,
+    width: u32,
+    height: u32,
+}
+
+impl Stretched<'_> {
+    /// Whether the mask has the pixel under the middle of a pixel of the canvas.
+    fn contains(&self, x: u32, y: u32) -> bool {
+        let under = |place: u32, canvas: u32, full: usize| {
+            ((2 * u64::from(place) + 1) * full as u64 / (2 * u64::from(canvas))) as usize
+        };
+        let row = under(y, self.height, self.mask.height());
+        let column = under(x, self.width, self.mask.width());
+        self.mask.get(row, column).unwrap_or(false)
+    }
+
+    /// Whether a pixel at most `reach` steps left, right, above or below of (x, y) is inside the
+    /// mask, or outside, as `inside` says.
+    fn is_within(&self, reach: u32, x: u32, y: u32, inside: bool) -> bool {
+        // What wraps around is far outside.
+        let around = |step| {
+            let [left, right] = [x.wrapping_sub(step), x + step];
+            [(left, y), (right, y), (x, y.wrapping_sub(step)), (x, y + step)]
+        };
+        (1..=reach).flat_map(around).any(|(x, y)| self.contains(x, y) == inside)
+    }
+}
+
+fn tint(canvas: &mut RgbImage, mask: &Stretched, Rgb(colour): Rgb<u8>) {
+    for (x, y, pixel) in canvas.enumerate_pixels_mut() {
+        if mask.contains(x, y) {
+            for (level, towards) in pixel.0.iter_mut().zip(colour) {
+                *level = level.midpoint(towards);
+            }
+        }
+    }
+}
+
+/// Draws the mask's rim in its full colour, 1 to 3 pixels wide by the size of the canvas, and a pale
+/// line around it that separates it from things of the same colour.
+fn outline(canvas: &mut RgbImage, mask: &Stretched, colour: Rgb<u8>) {
+    let short_side = canvas.width().min(canvas.height());
+    let reach = (short_side / 160).clamp(1, 3);
+    for (x, y, pixel) in canvas.enumerate_pixels_mut() {
+        if mask.contains(x, y) {
+            if mask.is_within(reach, x, y, false) {
+                *pixel = colour;
+            }
+        } else if mask.is_within(1, x, y, true) {
+            pixel.0 = pixel.0.map(|level| level.midpoint(255));
         }
     }
 }

@@ -6,14 +6,15 @@ mod heat;
 mod item;
 mod legend;
 mod masks;
-mod paint;
 mod png;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use figure::{HeatMap, draw_figure};
 pub use item::{OverlayError, OverlayItem};
+pub(crate) use masks::paint;
 pub use masks::{draw_overlay, mask_image};
-pub(crate) use paint::paint;
 pub use png::write_png;
+pub(crate) use scale::shrink;

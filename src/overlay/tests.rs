@@ -117,7 +117,7 @@ fn a_mask_of_another_size_is_named() {
     let error = draw_overlay(&image, &[item("a dog", Some(&mask))]).unwrap_err().to_string();
     assert!(error.contains("\"a dog\" is 4 x 3, but the image is 3 x 4"), "{error}");
     let empty = draw_overlay(&RgbImage::new(0, 3), &[]).unwrap_err();
-    assert_eq!(empty, OverlayError::NoPixels { width: 0, height: 3 });
+    assert_eq!(empty, OverlayError::NoPixels(0, 3));
 }
 
 #[test]

@@ -55,13 +55,12 @@ impl ImageSession<'_> {
     /// # Errors
     /// [`SegmentError::NotFinite`] and [`SegmentError::ReadBack`].
     pub fn activation_maps(&self) -> Result<Vec<ActivationMap>, SegmentError> {
-        let state = self.state();
-        let t_vl = state.decoder.fusion.t_vl.as_ref();
+        let state = &self.state;
         let mut maps = vec![
             self.activation_map("T_img1", "vision encoder", &state.image_tokens)?,
             self.activation_map("T_img2", "language model", &state.language_tokens)?,
         ];
-        if let Some(t_vl) = t_vl {
+        if let Some(t_vl) = &state.decoder.fusion.t_vl {
             maps.push(self.activation_map("T_vl", "cross-attention", t_vl)?);
         }
         Ok(maps)
@@ -76,14 +75,7 @@ impl ImageSession<'_> {
         tokens: &Tensor<3>,
     ) -> Result<ActivationMap, SegmentError> {
         let means = tokens.clone().cast(DType::F32).abs().mean_dim(2); // [1, side², 1]
-        let values = self.read(means.reshape([-1]))?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(SegmentError::NotFinite {
-                device: self.segmenter.device.id.clone(),
-                dtype: format!("{:?}", self.segmenter.model.dtype()),
-                expression: name.into(),
-            });
-        }
+        let values = self.read_finite(means.reshape([-1]), || name.into())?;
         Ok(ActivationMap { name, origin, side: values.len().isqrt(), values })
     }
 }

@@ -12,46 +12,20 @@ use crate::device::DeviceError;
 
 /// Why there is no mask.
 #[derive(Debug, Error)]
+#[error(transparent)]
+#[allow(missing_docs, reason = "the name of a variant says what failed")]
 pub enum SegmentError {
-    /// `config.json`.
-    #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The weights.
-    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The tokenizer.
-    #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// The words.
-    #[error(transparent)]
     Prompt(#[from] PromptError),
-    /// The image.
-    #[error(transparent)]
     Image(#[from] ImageError),
-    /// The mask.
-    #[error(transparent)]
     Mask(#[from] MaskError),
-    /// The device.
-    #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A result is NaN or infinite.
-    #[error(
-        "{device} computed numbers that are not finite for {expression:?} in {dtype}; take --dtype f32"
-    )]
-    NotFinite {
-        /// The device.
-        device: String,
-        /// The dtype.
-        dtype: String,
-        /// The expression.
-        expression: String,
-    },
-    /// A tensor could not be fetched.
-    #[error("{device}: the result could not be read back: {message}")]
-    ReadBack {
-        /// The device.
-        device: String,
-        /// Its reason.
-        message: String,
-    },
+    /// The device, the expression and the dtype of a NaN or an infinite number.
+    #[error("{0} computed numbers that are not finite for {1:?} in {2}; take --dtype f32")]
+    NotFinite(String, String, &'static str),
+    /// The device, and why its result could not be fetched.
+    #[error("{0}: the result could not be read back: {1}")]
+    ReadBack(String, String),
 }

@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use mllmseg_data::prompt::{check_expression, evaluation_question};
 use mllmseg_model::mllmseg::{SegToken, token_tensor};
 
-use super::session::Answer;
 use super::{ImageSession, MaskPrediction, SegmentError, Segmenter};
 
 /// Longest answer in tokens.
@@ -15,19 +14,11 @@ const MAX_NEW_TOKENS: usize = 512;
 pub struct Generated {
     /// The answer, `[SEG]` and `[REJ]` included, without the end of its turn.
     pub text: String,
-    /// Every `[SEG]` and `[REJ]`, in order.
-    pub marks: Vec<Mark>,
+    /// The mask of every `[SEG]` and `[REJ]`, in order; rejected, and then empty, for a `[REJ]`. Its
+    /// expression is what stands between it and the last, such as `Sure, the umbrella:`.
+    pub predictions: Vec<MaskPrediction>,
     /// Whether the answer was cut at the longest length.
     pub truncated: bool,
-}
-
-/// One `[SEG]` or `[REJ]` of an answer.
-#[derive(Debug, Clone)]
-pub struct Mark {
-    /// The words since the last mark, such as `Sure, the umbrella:`.
-    pub words: String,
-    /// The mask; rejected, and then empty, for a `[REJ]`.
-    pub prediction: MaskPrediction,
 }
 
 impl ImageSession<'_> {
@@ -67,19 +58,19 @@ impl ImageSession<'_> {
             last = [id];
             input = &last;
         }
-        let marks = self.marks(prompt.input_ids.len(), &answer, states)?;
+        let predictions = self.masks(prompt.input_ids.len(), &answer, states)?;
         let text = segmenter.tokenizer.decode(&answer, false)?;
-        Ok(Generated { text, marks, truncated })
+        Ok(Generated { text, predictions, truncated })
     }
 
     /// The masks of an answer that starts at position `start`, given the states of all positions
     /// after `</img>`.
-    fn marks(
+    fn masks(
         &self,
         start: usize,
         answer: &[u32],
         states: Vec<Tensor<3>>,
-    ) -> Result<Vec<Mark>, SegmentError> {
+    ) -> Result<Vec<MaskPrediction>, SegmentError> {
         let Segmenter { model, special, tokenizer, .. } = self.segmenter;
         let is_mark = |&(_, &id): &(usize, &u32)| id == special.seg || id == special.rej;
         let marks: Vec<_> = answer.iter().enumerate().filter(is_mark).collect();
@@ -90,15 +81,14 @@ impl ImageSession<'_> {
         let segs: Vec<_> = segs.collect();
         let hidden = Tensor::cat(states, 1); // [1, t, d]
         let segmented = model.segment(&self.state.decoder, &hidden, self.state.cache.len(), &segs);
-        let answers = self.collect(segmented, &["a generated answer"])?;
         let mut next = 0;
-        let marks = marks.into_iter().zip(answers).map(|((position, &id), mask)| {
+        let words = marks.iter().map(|&(position, _)| {
             let words = tokenizer.decode(&answer[next..position], true)?.trim().to_string();
             next = position + 1;
-            let mask = Answer { rejected: id == special.rej, ..mask };
-            let prediction = self.prediction(words.clone(), mask)?;
-            Ok(Mark { words, prediction })
+            Ok::<_, SegmentError>(words)
         });
-        marks.collect()
+        let words = words.collect::<Result<Vec<_>, _>>()?;
+        let rejected = marks.iter().map(|&(_, &id)| id == special.rej).collect();
+        self.predictions(segmented.masks, &words, rejected)
     }
 }

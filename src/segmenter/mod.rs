@@ -24,21 +24,29 @@ use mllmseg_model::{Mllmseg, MllmsegConfig};
 use crate::device::{DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
 pub use error::SegmentError;
-pub use generate::{Generated, Mark};
+pub use generate::Generated;
 pub use prediction::MaskPrediction;
 pub use session::ImageSession;
 
 /// A model with its tokenizer, on a device.
 #[derive(Debug)]
 pub struct Segmenter {
-    model: Mllmseg,
-    config: MllmsegConfig,
-    tokenizer: Arc<Tokenizer>,
-    template: Template,
-    special: SpecialTokens,
-    device: SelectedDevice,
-    report: LoadReport,
-    dir: PathBuf,
+    /// The network.
+    pub model: Mllmseg,
+    /// Its sizes.
+    pub config: MllmsegConfig,
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// How its conversations are written.
+    pub template: Template,
+    /// Ids of the tokens with a meaning of their own.
+    pub special: SpecialTokens,
+    /// Where it computes.
+    pub device: SelectedDevice,
+    /// What was found on loading.
+    pub report: LoadReport,
+    /// The folder that it was loaded from.
+    pub dir: PathBuf,
 }
 
 impl Segmenter {
@@ -122,7 +130,7 @@ impl Segmenter {
         Ok(tokenize_conversation(&self.tokenizer, self.template, question, answer, image_tokens)?)
     }
 
-    /// The image as the model's input.
+    /// The image as the model sees it.
     ///
     /// # Shapes
     /// - output: `[1, 3, size, size]`, f32, normalised
@@ -130,50 +138,5 @@ impl Segmenter {
         let size = self.config.image_size;
         let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
         Tensor::from_data(data, (&self.device.device, DType::F32))
-    }
-
-    /// The folder that it was loaded from.
-    pub fn folder(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The network.
-    pub fn model(&self) -> &Mllmseg {
-        &self.model
-    }
-
-    /// Its sizes.
-    pub fn config(&self) -> &MllmsegConfig {
-        &self.config
-    }
-
-    /// Its tokenizer.
-    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
-        &self.tokenizer
-    }
-
-    /// How its conversations are written.
-    pub fn template(&self) -> Template {
-        self.template
-    }
-
-    /// The same with other weights of the same sizes, such as those that were trained.
-    pub(crate) fn with_model(self, model: Mllmseg) -> Self {
-        Self { model, ..self }
-    }
-
-    /// Ids of the tokens with a meaning of their own.
-    pub fn special_tokens(&self) -> &SpecialTokens {
-        &self.special
-    }
-
-    /// Where it computes.
-    pub fn device(&self) -> &SelectedDevice {
-        &self.device
-    }
-
-    /// What was found on loading.
-    pub fn report(&self) -> &LoadReport {
-        &self.report
     }
 }

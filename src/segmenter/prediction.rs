@@ -14,7 +14,7 @@ pub struct MaskPrediction {
     pub size: usize,
     /// Foreground at the image's own size; empty when rejected.
     pub mask: Bitmap,
-    /// `[xmin, ymin, xmax + 1, ymax + 1]` in pixels of the image; `None` for an empty mask.
+    /// `[xmin, ymin, xmax + 1, ymax + 1]` in pixels of the image; none for an empty mask.
     pub bounding_box: Option<[u32; 4]>,
     /// Mean probability inside the mask at the model's resolution, 0 when nothing is foreground.
     pub score: f32,

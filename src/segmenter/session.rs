@@ -23,12 +23,6 @@ pub struct ImageSession<'a> {
     pub(super) image_size: (usize, usize),
 }
 
-/// Probabilities at the model's resolution and the reject decision, for one `[SEG]`.
-pub(super) struct Answer {
-    pub(super) probabilities: Vec<f32>,
-    pub(super) rejected: bool,
-}
-
 impl<'a> ImageSession<'a> {
     pub(super) fn new(segmenter: &'a Segmenter, image: &RgbImage) -> Result<Self, SegmentError> {
         // The ids up to `</img>` are the same for every question.
@@ -52,15 +46,13 @@ impl<'a> ImageSession<'a> {
 
     /// The masks of several expressions, each in its own conversation, computed in batches.
     pub fn segment_all(&self, expressions: &[&str]) -> Result<Vec<MaskPrediction>, SegmentError> {
-        let prompts = expressions
-            .iter()
-            .map(|expression| self.evaluation_prompt(&[expression]))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut answers = Vec::with_capacity(prompts.len());
-        for batch in prompts.chunks(BATCH) {
-            answers.extend(self.answer(batch, expressions)?);
+        let prompts = expressions.iter().map(|expression| self.evaluation_prompt(&[expression]));
+        let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
+        let mut predictions = Vec::with_capacity(prompts.len());
+        for (prompts, expressions) in prompts.chunks(BATCH).zip(expressions.chunks(BATCH)) {
+            predictions.extend(self.answer(prompts, expressions)?);
         }
-        self.predictions(expressions, answers)
+        Ok(predictions)
     }
 
     /// The masks of several expressions in one joint question, as the published
@@ -70,17 +62,10 @@ impl<'a> ImageSession<'a> {
         &self,
         expressions: &[&str],
     ) -> Result<Vec<MaskPrediction>, SegmentError> {
-        if expressions.is_empty() {
-            return Ok(Vec::new());
+        match expressions {
+            [] => Ok(Vec::new()),
+            _ => self.answer(&[self.evaluation_prompt(expressions)?], expressions),
         }
-        let prompt = self.evaluation_prompt(expressions)?;
-        let answers = self.answer(&[prompt], expressions)?;
-        self.predictions(expressions, answers)
-    }
-
-    /// The decoder's maps and tokens of this image.
-    pub fn state(&self) -> &PrefixState {
-        &self.state
     }
 
     fn evaluation_prompt(&self, expressions: &[&str]) -> Result<TokenizedPrompt, SegmentError> {
@@ -92,48 +77,32 @@ impl<'a> ImageSession<'a> {
         self.segmenter.tokenize(&question, Some(&answer))
     }
 
-    fn predictions(
-        &self,
-        expressions: &[&str],
-        answers: Vec<Answer>,
-    ) -> Result<Vec<MaskPrediction>, SegmentError> {
-        let predictions = expressions
-            .iter()
-            .zip(answers)
-            .map(|(expression, answer)| self.prediction(expression.to_string(), answer));
-        predictions.collect()
-    }
-
-    pub(super) fn prediction(
-        &self,
-        expression: String,
-        answer: Answer,
-    ) -> Result<MaskPrediction, SegmentError> {
-        let size = self.segmenter.config.mask_size();
-        let Answer { probabilities, rejected } = answer;
-        Ok(MaskPrediction::new(expression, probabilities, size, rejected, self.image_size)?)
-    }
-
-    /// Probabilities for every `[SEG]` of some forced answers, prompt by prompt.
+    /// The mask of every `[SEG]` of some forced answers, prompt by prompt; `expressions` has one for
+    /// each.
     fn answer(
         &self,
         prompts: &[TokenizedPrompt],
         expressions: &[&str],
-    ) -> Result<Vec<Answer>, SegmentError> {
+    ) -> Result<Vec<MaskPrediction>, SegmentError> {
         let longest = prompts.iter().map(|prompt| prompt.input_ids.len()).max().unwrap_or(0);
         let rope = self.segmenter.model.language_model.rope();
+        let mut predictions = Vec::new();
+        let mut add = |Segmented { masks, seg_tokens, .. }| {
+            let rejected = self.rejections(seg_tokens)?;
+            let expressions = &expressions[predictions.len()..];
+            predictions.extend(self.predictions(masks, expressions, rejected)?);
+            Ok::<_, SegmentError>(())
+        };
         if !rope.depends_on_length(longest) {
-            return self.collect(self.segment_by_prefix(prompts), expressions);
+            add(self.segment_by_prefix(prompts))?;
+            return Ok(predictions);
         }
         // Here the prefix depends on the length of the whole conversation: the plain path.
-        let mut answers = Vec::new();
         for prompt in prompts {
             let output = self.segmenter.forward_plain(self.pixels.clone(), prompt);
-            if let Some(segmented) = output.segmented {
-                answers.extend(self.collect(segmented, expressions)?);
-            }
+            output.segmented.map_or(Ok(()), &mut add)?;
         }
-        Ok(answers)
+        Ok(predictions)
     }
 
     /// The short path: only what follows `</img>`, up to the token before the last `[SEG]`.
@@ -152,26 +121,27 @@ impl<'a> ImageSession<'a> {
         model.segment(&self.state.decoder, &hidden, start, &segs)
     }
 
-    /// Reads probabilities and reject decisions back from the device.
-    pub(super) fn collect(
+    /// Reads masks back from the device, one for each of `rejected`; the first of `expressions` name them.
+    ///
+    /// # Shapes
+    /// - `masks`: `[n, size, size]`
+    pub(super) fn predictions(
         &self,
-        segmented: Segmented,
-        expressions: &[&str],
-    ) -> Result<Vec<Answer>, SegmentError> {
-        let Segmented { seg_tokens, masks, .. } = segmented;
-        let rejected = self.rejections(seg_tokens)?;
+        masks: Tensor<3>,
+        expressions: &[impl AsRef<str>],
+        rejected: Vec<bool>,
+    ) -> Result<Vec<MaskPrediction>, SegmentError> {
+        let asked = expressions.iter().map(|expression| expression.as_ref());
         let [_, height, width] = masks.dims();
-        let values = self.read(masks.cast(DType::F32).reshape([-1]))?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(SegmentError::NotFinite {
-                device: self.segmenter.device.id.clone(),
-                dtype: format!("{:?}", self.segmenter.model.dtype()),
-                expression: expressions.join(", "),
-            });
-        }
+        let names = || asked.clone().take(rejected.len()).collect::<Vec<_>>().join(", ");
+        let values = self.read_finite(masks.cast(DType::F32).reshape([-1]), names)?;
         let maps = values.chunks(height * width).map(<[f32]>::to_vec);
-        let answers = maps.zip(rejected);
-        Ok(answers.map(|(probabilities, rejected)| Answer { probabilities, rejected }).collect())
+        let predictions =
+            asked.clone().zip(maps).zip(&rejected).map(|((expression, map), &rejected)| {
+                let expression = expression.to_string();
+                Ok(MaskPrediction::new(expression, map, width, rejected, self.image_size)?)
+            });
+        predictions.collect()
     }
 
     /// Whether the arg-max at the position that predicts `[SEG]` or `[REJ]` is `[REJ]`.
@@ -181,13 +151,24 @@ impl<'a> ImageSession<'a> {
         Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }
 
-    pub(super) fn read(&self, x: Tensor<1>) -> Result<Vec<f32>, SegmentError> {
+    /// Reads f32 values back from the device; `asked` names them where one is not finite.
+    pub(super) fn read_finite(
+        &self,
+        x: Tensor<1>,
+        asked: impl FnOnce() -> String,
+    ) -> Result<Vec<f32>, SegmentError> {
         let data = x.try_into_data().map_err(|error| self.read_back(error))?;
-        Ok(data.iter::<f32>().collect())
+        let values: Vec<f32> = data.iter().collect();
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(values),
+            false => {
+                let Segmenter { device, model, .. } = self.segmenter;
+                Err(SegmentError::NotFinite(device.id.clone(), asked(), model.dtype().name()))
+            }
+        }
     }
 
     pub(super) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
-        let device = self.segmenter.device.id.clone();
-        SegmentError::ReadBack { device, message: format!("{error:?}") }
+        SegmentError::ReadBack(self.segmenter.device.id.clone(), format!("{error:?}"))
     }
 }

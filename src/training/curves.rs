@@ -1,21 +1,21 @@
-//! The numbers of every step and validation: two CSV files that grow, and an image of the curves.
+//! The numbers of every step and validation: two CSV files that grow, and a chart at the end.
 //!
 //! A resumed run first drops the rows of steps that it takes again. So the files of a run that was
 //! stopped equal those of one that was not, except for the speed.
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Cursor, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+use mllmseg_data::files::{FileError, write_file};
 use mllmseg_data::metrics::GeneralizedReport;
 use mllmseg_train::metrics::{RecordError, Recorder, StepNumbers};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::error::TrainingError;
-use super::run_files::{failed, write};
+use crate::overlay::write_png;
 
 /// Columns of `steps.csv`; `{}` is the loss beside Dice.
 const STEP_COLUMNS: &str =
@@ -25,7 +25,7 @@ const VALIDATION_COLUMNS: &str = "step,expressions,ciou,giou,n_acc,t_acc";
 /// Names of the validation's scores, its columns from the third on.
 const SCORES: [&str; 4] = ["cIoU", "gIoU", "N-acc", "T-acc"];
 
-/// Width and height of the image, in pixels.
+/// Width and height of the chart, in pixels.
 const SIZE: (u32, u32) = (1280, 860);
 /// Points of a curve at most; a longer one is averaged.
 const POINTS: usize = 600;
@@ -42,7 +42,7 @@ pub(super) struct Curves {
 
 impl Curves {
     /// Opens them in the folder of a run whose next step is `first`.
-    pub fn open(dir: &Path, first: usize, pixel_term: &str) -> Result<Self, TrainingError> {
+    pub fn open(dir: &Path, first: usize, pixel_term: &str) -> Result<Self, FileError> {
         let columns = STEP_COLUMNS.replace("{}", pixel_term);
         // A step's row has its number; a validation's row has the number of steps before it.
         Ok(Self {
@@ -53,11 +53,12 @@ impl Curves {
     }
 
     /// Draws `curves.png`.
-    pub fn finish(self) -> Result<(), TrainingError> {
+    pub fn finish(self) -> Result<(), FileError> {
         let (steps, validations) = (self.steps.read()?, self.validations.read()?);
         let path = self.dir.join("curves.png");
         let drawn = draw(&self.steps.columns, &steps, &validations);
-        write(&path, &drawn.map_err(|error| failed(&path, error))?)
+        let drawn = drawn.map_err(|error| io::Error::other(error.to_string()));
+        write_png(&path, drawn.map_err(FileError::at(&path))?)
     }
 }
 
@@ -91,43 +92,42 @@ struct Table {
 impl Table {
     /// Keeps the rows whose first column is below `end`, without a row that a killed run left
     /// unfinished.
-    fn open(path: PathBuf, columns: &str, end: usize) -> Result<Self, TrainingError> {
+    fn open(path: PathBuf, columns: &str, end: usize) -> Result<Self, FileError> {
         let old = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(|error| failed(&path, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(FileError::at(&path))?,
         };
         let width = columns.split(',').count();
         let kept = old.lines().skip(1).filter(|row| {
             let first = row.split(',').next().and_then(|first| first.parse::<usize>().ok());
             row.split(',').count() == width && first.is_some_and(|first| first < end)
         });
-        let text: String =
-            [columns].into_iter().chain(kept).map(|row| format!("{row}\n")).collect();
-        write(&path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path);
-        let file = file.map_err(|error| failed(&path, error))?;
+        write_file(&path, |file| {
+            [columns].into_iter().chain(kept).try_for_each(|row| writeln!(file, "{row}"))
+        })?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(FileError::at(&path))?;
         Ok(Self { path, columns: columns.to_string(), file })
     }
 
-    fn add(&mut self, row: String) -> Result<(), TrainingError> {
-        self.file.write_all(format!("{row}\n").as_bytes()).map_err(|e| failed(&self.path, e))
+    fn add(&mut self, row: String) -> Result<(), FileError> {
+        self.file.write_all(format!("{row}\n").as_bytes()).map_err(FileError::at(&self.path))
     }
 
     /// All rows; an empty field is NaN.
-    fn read(&self) -> Result<Vec<Vec<f64>>, TrainingError> {
-        let text = fs::read_to_string(&self.path).map_err(|error| failed(&self.path, error))?;
+    fn read(&self) -> Result<Vec<Vec<f64>>, FileError> {
+        let text = fs::read_to_string(&self.path).map_err(FileError::at(&self.path))?;
         let row = |row: &str| row.split(',').map(|v| v.parse().unwrap_or(f64::NAN)).collect();
         Ok(text.lines().skip(1).map(row).collect())
     }
 }
 
-/// Losses above; below, validation (or IoU in training) and learning rate. As a PNG file.
+/// Losses above; below, validation (or IoU in training) and learning rate.
 fn draw(
     columns: &str,
     steps: &[Vec<f64>],
     validations: &[Vec<f64>],
-) -> Result<Vec<u8>, Box<dyn Error>> {
-    // Fails only for a damaged font; the image then has no text.
+) -> Result<RgbImage, Box<dyn Error>> {
+    // Fails only for a damaged font; the chart then has no words.
     let _ = plotters::style::register_font("sans-serif", FontStyle::Normal, FONT);
     let (width, height) = SIZE;
     let mut image = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
@@ -146,9 +146,7 @@ fn draw(
         panel(&right, "learning rate", &[of_steps(1)])?;
         root.present()?;
     }
-    let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png)?;
-    Ok(png.into_inner())
+    Ok(image)
 }
 
 /// A name, and points of step and value.

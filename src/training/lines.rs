@@ -98,8 +98,6 @@ impl TrainingProgressLogger for Lines {
         self.started = Instant::now();
     }
 
-    fn update_epoch(&mut self, _: usize) {}
-
     fn start_split(&mut self, split: &str, _: usize) {
         self.validating = split != "train";
         self.values.clear();
@@ -124,8 +122,9 @@ impl TrainingProgressLogger for Lines {
         self.validating = false;
     }
 
+    // What has no line of its own.
+    fn update_epoch(&mut self, _: usize) {}
     fn end(&mut self) {}
-
     fn log_event_training(&mut self, _: String) {}
 }
 
@@ -144,14 +143,9 @@ impl MetricsRendererEvaluation for Lines {
 
 impl EvaluationProgressLogger for Lines {
     fn start_global_progress(&mut self, _: usize) {}
-
     fn start_test(&mut self, _: &str, _: usize) {}
-
     fn update_test_progress(&mut self, _: usize) {}
-
     fn end_test(&mut self) {}
-
     fn end_global_progress(&mut self) {}
-
     fn log_event_evaluation(&mut self, _: String) {}
 }

@@ -48,19 +48,17 @@ impl Loaded {
         // Weights that the base lacks are drawn, the same ones when the run is resumed.
         device.device.seed(recipe.seed);
         let base = Segmenter::load_for_training(&files.base(), device, dtype, new_lora)?;
-        if matches!(files.start, Start::Init(_)) && base.report().fresh_mask_decoder {
+        if matches!(files.start, Start::Init(_)) && base.report.fresh_mask_decoder {
             return Err(TrainingError::NotTrained(files.base()));
         }
         let set = match trained.weights {
             TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
-            TrainedWeights::Published => {
-                TrainableSet::Published(base.config().language.architecture)
-            }
+            TrainedWeights::Published => TrainableSet::Published(base.config.language.architecture),
             TrainedWeights::Everything => TrainableSet::Everything,
         };
-        let has_lora = new_lora.is_some() || base.report().lora_rank.is_some();
-        let table = NameTable::new(base.config(), has_lora);
-        let model = set.prepare(base.model().clone(), trained.mode());
+        let has_lora = new_lora.is_some() || base.report.lora_rank.is_some();
+        let table = NameTable::new(&base.config, has_lora);
+        let model = set.prepare(base.model.clone(), trained.mode());
         let snapshots = files.snapshots(recipe.snapshots.keep);
         let snapshot = match step {
             None => snapshots.latest()?,
@@ -75,13 +73,13 @@ impl Loaded {
 
     /// Writes the model as a checkpoint folder.
     pub fn save(self, dir: &Path) -> Result<(), TrainingError> {
-        save(self.base.with_model(self.model.valid()), dir)
+        save(Segmenter { model: self.model.valid(), ..self.base }, dir)
     }
 }
 
 /// Writes a checkpoint folder in the dtype of the model.
 pub(super) fn save(segmenter: Segmenter, dir: &Path) -> Result<(), TrainingError> {
-    let options = SaveOptions { dtype: segmenter.model().dtype(), ..SaveOptions::default() };
+    let options = SaveOptions { dtype: segmenter.model.dtype(), ..SaveOptions::default() };
     Ok(segmenter.save(dir, options)?)
 }
 

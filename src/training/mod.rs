@@ -48,9 +48,7 @@ pub struct Training {
 pub struct Finished {
     /// Steps done.
     pub steps: usize,
-    /// Whether it was stopped before its last step.
-    pub interrupted: bool,
-    /// The checkpoint folder, once the last step is done.
+    /// The checkpoint folder; none where the run was stopped before its last step.
     pub model: Option<PathBuf>,
     /// The steps after which the model in it was best, if it was validated.
     pub best: Option<Best>,
@@ -58,9 +56,6 @@ pub struct Finished {
 
 impl Training {
     /// Prepares a new run in the folder `out`, which must hold none.
-    ///
-    /// # Errors
-    /// [`TrainingError`].
     pub fn start(
         start: &Start,
         data: &Path,
@@ -78,9 +73,6 @@ impl Training {
 
     /// Prepares the run in the folder `out`, from its last snapshot or, without one, from its
     /// start.
-    ///
-    /// # Errors
-    /// [`TrainingError`].
     pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let (files, recipe) = RunFiles::open(out)?;
         if files.start == Start::Nothing && !files.base().join("config.json").exists() {
@@ -104,13 +96,13 @@ impl Training {
             mask_loss: recipe.loss.mask,
             weights: recipe.loss_weights(),
             gradient_checkpointing: recipe.gradient_checkpointing,
-            ..TrainStep::new(base.special_tokens().seg)
+            ..TrainStep::new(base.special.seg)
         };
         let conversation = Conversation {
-            tokenizer: base.tokenizer().clone(),
-            template: base.template(),
-            num_image_tokens: base.config().num_image_tokens(),
-            image_size: base.config().image_size,
+            tokenizer: base.tokenizer.clone(),
+            template: base.template,
+            num_image_tokens: base.config.num_image_tokens(),
+            image_size: base.config.image_size,
         };
         let validation = match recipe.validation.dataset.is_empty() {
             true => None,
@@ -133,7 +125,7 @@ impl Training {
                 Some(Replicas::start(&model, set, recipe.trained.mode(), &named)?)
             }
         };
-        let special = *base.special_tokens();
+        let special = base.special;
         let snapshots = files.snapshots(recipe.snapshots.keep);
         let trainer = Trainer {
             recipe,
@@ -179,26 +171,23 @@ impl Training {
         curves.finish()?;
         let (steps, best) = (progress.step, progress.best);
         if steps < recipe.steps {
-            return Ok(Finished { steps, interrupted: true, model: None, best: None });
+            return Ok(Finished { steps, model: None, best: None });
         }
         let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
-            None => save(base.with_model(model), &out)?,
+            None => save(Segmenter { model, ..base }, &out)?,
             Some(best) => {
-                let (device, dtype) = (base.device().clone(), model.dtype());
+                let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
                 Loaded::load(&files, &recipe, &device, dtype, Some(best.step))?.save(&out)?;
             }
         }
-        Ok(Finished { steps, interrupted: false, model: Some(out), best })
+        Ok(Finished { steps, model: Some(out), best })
     }
 }
 
 /// Writes the model of a run as it is after some of its steps: of its best validation so far, or of
 /// its last snapshot where there was none; returns the number of steps.
-///
-/// # Errors
-/// [`TrainingError`].
 pub fn export(
     run: &Path,
     step: Option<usize>,

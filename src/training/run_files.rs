@@ -1,8 +1,10 @@
 //! The files that say what a run is.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use mllmseg_data::files::{FileError, write_file};
 use mllmseg_train::Recipe;
 use mllmseg_train::snapshot::Snapshots;
 use serde::{Deserialize, Serialize};
@@ -58,17 +60,19 @@ impl RunFiles {
         if *start == Start::Nothing && recipe.new_model.is_none() {
             return Err(TrainingError::NoStart);
         }
-        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let whole = |path: &Path| std::path::absolute(path).map_err(FileError::at(path));
         let (base, init) = match start {
-            Start::Base(base) => (Some(whole(base)), None),
-            Start::Init(init) => (None, Some(whole(init))),
+            Start::Base(base) => (Some(whole(base)?), None),
+            Start::Init(init) => (None, Some(whole(init)?)),
             Start::Nothing => (None, None),
         };
-        let places = Places { data: whole(data), base, init };
-        fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
-        write(&dir.join(RECIPE), recipe.to_toml().as_bytes())?;
-        let text = toml::to_string_pretty(&places).map_err(|error| failed(&run, error))?;
-        write(&run, text.as_bytes())?;
+        let places = Places { data: whole(data)?, base, init };
+        fs::create_dir_all(dir).map_err(FileError::at(dir))?;
+        write_file(&dir.join(RECIPE), |file| file.write_all(recipe.to_toml().as_bytes()))?;
+        write_file(&run, |file| {
+            let text = toml::to_string_pretty(&places).map_err(io::Error::other)?;
+            file.write_all(text.as_bytes())
+        })?;
         Ok(Self::new(dir, places))
     }
 
@@ -76,14 +80,15 @@ impl RunFiles {
     pub fn open(dir: &Path) -> Result<(Self, Recipe), TrainingError> {
         for missing in [RUN, RECIPE] {
             if !dir.join(missing).exists() {
-                return Err(TrainingError::NoRun { dir: dir.to_path_buf(), missing });
+                return Err(TrainingError::NoRun(dir.to_path_buf(), missing));
             }
         }
         let recipe = Recipe::of_run(&dir.join(RECIPE))?;
         recipe.check()?;
         let run = dir.join(RUN);
-        let text = fs::read_to_string(&run).map_err(|error| failed(&run, error))?;
-        let places = toml::from_str(&text).map_err(|error| failed(&run, error))?;
+        let text = fs::read_to_string(&run).map_err(FileError::at(&run))?;
+        let places = toml::from_str(&text);
+        let places = places.map_err(|error| TrainingError::Places(run, Box::new(error)))?;
         Ok((Self::new(dir, places), recipe))
     }
 
@@ -104,18 +109,4 @@ impl RunFiles {
     pub fn snapshots(&self, keep: usize) -> Snapshots {
         Snapshots::new(self.dir.join("snapshots"), keep)
     }
-}
-
-/// Writes a small file that appears whole or not at all.
-pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), TrainingError> {
-    let part = path.with_extension("part");
-    let written = fs::write(&part, contents)
-        .and_then(|()| fs::File::open(&part)?.sync_all())
-        .and_then(|()| fs::rename(&part, path));
-    written.map_err(|error| failed(path, error))
-}
-
-/// The error of a file that cannot be read or written.
-pub(super) fn failed(path: &Path, error: impl std::fmt::Display) -> TrainingError {
-    TrainingError::File { path: path.to_path_buf(), message: error.to_string() }
 }

@@ -109,7 +109,7 @@ fn bad_data_are_named_by_line() {
         "{error}"
     );
     let benchmark = Benchmark::open(folder.path(), options()).unwrap();
-    let id = benchmark.data().all_refs().last().unwrap().ref_id;
+    let id = benchmark.data.all_refs().last().unwrap().ref_id;
     let entry =
         json!([{"ref_id": id, "sent_id": id, "segmentation": {"size": [1, 1], "counts": [1]}}]);
     let predictions = folder.path().join("predictions.json");
@@ -118,5 +118,5 @@ fn bad_data_are_named_by_line() {
     assert!(error.to_string().contains("is missing: no file"), "{error}");
     let mut selection = benchmark.selection().unwrap();
     selection.skip_missing_images();
-    assert_eq!((selection.len() + 1, selection.missing_images().len()), (line, 1));
+    assert_eq!((selection.expression_count() + 1, selection.missing_images.len()), (line, 1));
 }

@@ -92,7 +92,7 @@ fn answers_of_another_run_are_refused() {
         ("refcoco", "val", Protocol::Released, "protocol"),
     ] {
         let error = limited(dataset, split, protocol, true).unwrap_err();
-        let EvalError::OtherRun { field: found, .. } = &error else {
+        let EvalError::OtherRun(_, found, ..) = &error else {
             panic!("{error}");
         };
         assert_eq!(*found, field, "{error}");

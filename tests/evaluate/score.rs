@@ -93,7 +93,7 @@ fn missing_doubled_and_unknown_entries_are_named() {
 fn a_limit_takes_the_first_expressions_of_the_file() {
     let options = BenchmarkOptions { limit: Some(4), ..refcoco_val() };
     let benchmark = Benchmark::open(&fixtures(), options.clone()).unwrap();
-    assert_eq!(benchmark.selection().unwrap().len(), 4);
+    assert_eq!(benchmark.selection().unwrap().expression_count(), 4);
     let found = scored(&fixtures(), options, &predictions("refcoco_val")).unwrap();
     assert_eq!(found.summary.numbers.n(), 4);
 }

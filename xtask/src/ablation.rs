@@ -5,12 +5,14 @@
 //! language model.
 
 use std::error::Error;
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use mllmseg::Segmenter;
+use mllmseg::data::files::write_file;
 use mllmseg::data::refer::Dataset;
-use mllmseg::device::{self, SelectedDevice};
+use mllmseg::device::{self, DeviceList, SelectedDevice};
 use mllmseg::model::Variant;
 use mllmseg::model::checkpoint::{SaveOptions, save_model};
 use mllmseg::model::mask_decoder::MaskDecoder;
@@ -37,18 +39,26 @@ const DECODERS: [(Variant, &str, &str); 4] = [
 ];
 
 /// A table of trainings.
-#[derive(Debug)]
+#[derive(Debug, Args)]
 pub struct Ablation {
-    /// Steps of each training.
-    pub steps: usize,
-    /// Trainings of each decoder, from seed 1 up.
-    pub seeds: u64,
-    /// The model whose vision encoder and language model they share.
-    pub base: PathBuf,
-    /// Scenes and runs; kept, so that a stopped table can be resumed.
-    pub work: PathBuf,
-    /// The table.
-    pub out: PathBuf,
+    /// Steps of each training
+    #[arg(long, default_value_t = 400)]
+    steps: usize,
+    /// Trainings of each decoder, from seed 1 up
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Whose vision and language model they share
+    #[arg(long, default_value = "assets/tiny")]
+    base: PathBuf,
+    /// Folder of the scenes and the runs
+    #[arg(long, default_value = "target/ablation")]
+    work: PathBuf,
+    /// The table
+    #[arg(long, default_value = "docs/ablation.md")]
+    out: PathBuf,
+    /// Devices that share each step
+    #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
+    devices: DeviceList,
 }
 
 impl Ablation {
@@ -56,7 +66,8 @@ impl Ablation {
     ///
     /// # Errors
     /// Whatever fails first; called again, it resumes.
-    pub fn make(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
+    pub fn make(&self) -> Result<(), Box<dyn Error>> {
+        let devices = self.devices.select()?;
         let device = devices.first().ok_or("no device")?;
         let (scenes, test) = (self.work.join("scenes"), self.work.join("test"));
         for (place, images, seed) in
@@ -72,9 +83,9 @@ impl Ablation {
             let mut parameters = 0;
             for seed in 1..=self.seeds {
                 eprintln!("{title}, seed {seed}");
-                let model = self.train(variant, seed, &scenes, devices)?;
+                let model = self.train(variant, seed, &scenes, &devices)?;
                 let segmenter = Segmenter::load(&model, device)?;
-                parameters = parameter_count(&segmenter.model().mask_decoder);
+                parameters = parameter_count(&segmenter.model.mask_decoder);
                 let columns = [
                     (Dataset::RefCoco, "ciou"),
                     (Dataset::GRefCoco, "giou"),
@@ -89,8 +100,7 @@ impl Ablation {
             rows +=
                 &format!("| {title} | {parameters} | {ciou} | {giou} | {rec} | {published} |\n");
         }
-        fs::write(&self.out, self.page(&rows))?;
-        Ok(())
+        Ok(write_file(&self.out, |file| file.write_all(self.page(&rows).as_bytes()))?)
     }
 
     /// The checkpoint of one training.
@@ -128,7 +138,7 @@ impl Ablation {
         let dir = self.work.join(format!("{}-{seed}-start", variant.name()));
         let cpu = device::cpu();
         let base = Segmenter::load(&self.base, &cpu)?;
-        let (mut model, mut config) = (base.model().clone(), base.config().clone());
+        let (mut model, mut config) = (base.model.clone(), base.config.clone());
         config.mask_decoder.variant = variant;
         cpu.device.seed(seed);
         model.mask_decoder = MaskDecoder::new(&config, &cpu.device);
@@ -136,7 +146,7 @@ impl Ablation {
             model = mllmseg::model::init::mask_prior(model, logit);
         }
         save_model(&model, &config, None, &dir, SaveOptions::default())?;
-        base.tokenizer().save(&dir)?;
+        base.tokenizer.save(&dir)?;
         Ok(dir)
     }
 

@@ -19,35 +19,12 @@ pub const TOKENS_BEFORE_IMAGE: usize = 45;
 /// Tokens after `</img>` up to `[SEG]`, for an expression of five words.
 const TOKENS_AFTER_IMAGE: usize = 35;
 
-/// The time of one image and one expression, part by part.
-#[derive(Debug, Clone)]
-pub struct SessionCost {
-    /// Everything that does not depend on an expression, in seconds.
-    pub encode: Vec<(&'static str, f64)>,
-    /// One expression on an encoded image, in seconds.
-    pub segment: Vec<(&'static str, f64)>,
-}
-
-impl SessionCost {
-    /// Seconds for everything that does not depend on an expression.
-    pub fn encode_seconds(&self) -> f64 {
-        self.encode.iter().map(|(_, seconds)| seconds).sum()
-    }
-
-    /// Seconds for one expression.
-    pub fn segment_seconds(&self) -> f64 {
-        self.segment.iter().map(|(_, seconds)| seconds).sum()
-    }
-
-    /// How many times less a further expression costs than the first.
-    pub fn ratio(&self) -> f64 {
-        (self.encode_seconds() + self.segment_seconds()) / self.segment_seconds()
-    }
-}
+/// Seconds of each part of a computation, by name.
+pub type PartSeconds = Vec<(&'static str, f64)>;
 
 /// Times encoding an image and segmenting one expression; of each part the median of `runs`, after
-/// one run that is not counted.
-pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> SessionCost {
+/// one run that is not counted. The first is everything that no expression changes.
+pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> [PartSeconds; 2] {
     let model = Mllmseg::new(config, None, &device.device);
     let size = config.image_size;
     let distribution = Distribution::Normal(0.0, 1.0);
@@ -61,9 +38,10 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
 
     // The result of a part is read back, since devices compute in the background.
     let encode = median_of_parts(runs, || {
-        let mut parts = Parts::default();
-        let image_tokens = parts.time("vision", || wait3(model.vision.forward(pixels.clone())));
-        let state = parts.time("the rest", || {
+        let mut parts = PartSeconds::new();
+        let image_tokens =
+            time(&mut parts, "vision", || wait3(model.vision.forward(pixels.clone())));
+        let state = time(&mut parts, "the rest", || {
             model.encode_prefix(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE)
         });
         wait3(state.decoder.attended);
@@ -72,23 +50,23 @@ pub fn session(config: &MllmsegConfig, device: &SelectedDevice, runs: usize) -> 
     let image_tokens = model.encode_image(pixels.clone());
     let state = model.encode_prefix(image_tokens, prefix.clone(), TOKENS_BEFORE_IMAGE);
     let segment = median_of_parts(runs, || {
-        let mut parts = Parts::default();
-        let hidden = parts.time("language model", || {
+        let mut parts = PartSeconds::new();
+        let hidden = time(&mut parts, "language model", || {
             wait3(model.forward_cached(question.clone(), &mut state.cache.clone())) // [1, t, d]
         });
-        let segmented = parts.time("mask decoder", || {
+        let segmented = time(&mut parts, "mask decoder", || {
             let position = prefix_length + TOKENS_AFTER_IMAGE;
             let seg = SegToken { row: 0, position, image: 0 };
             let segmented = model.segment(&state.decoder, &hidden, prefix_length, &[seg]);
             wait3(segmented.masks.clone());
             segmented
         });
-        parts.time("vocabulary", || {
+        time(&mut parts, "vocabulary", || {
             model.language_model.predicted_ids(segmented.seg_tokens).into_data()
         });
         parts
     });
-    SessionCost { encode, segment }
+    [encode, segment]
 }
 
 fn wait3(x: Tensor<3>) -> Tensor<3> {
@@ -96,21 +74,17 @@ fn wait3(x: Tensor<3>) -> Tensor<3> {
     x
 }
 
-#[derive(Default)]
-struct Parts(Vec<(&'static str, f64)>);
-
-impl Parts {
-    fn time<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = run();
-        self.0.push((name, start.elapsed().as_secs_f64()));
-        result
-    }
+/// Runs a part and adds its seconds.
+fn time<T>(parts: &mut PartSeconds, name: &'static str, run: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = run();
+    parts.push((name, start.elapsed().as_secs_f64()));
+    result
 }
 
-fn median_of_parts(runs: usize, mut run: impl FnMut() -> Parts) -> Vec<(&'static str, f64)> {
+fn median_of_parts(runs: usize, mut run: impl FnMut() -> PartSeconds) -> PartSeconds {
     run();
-    let all: Vec<_> = (0..runs.max(1)).map(|_| run().0).collect();
+    let all: Vec<_> = (0..runs.max(1)).map(|_| run()).collect();
     let parts = all[0].iter().enumerate().map(|(index, (name, _))| {
         let mut times: Vec<f64> = all.iter().map(|parts| parts[index].1).collect();
         times.sort_by(f64::total_cmp);

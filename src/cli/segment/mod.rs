@@ -54,9 +54,6 @@ pub struct SegmentArgs {
 }
 
 /// Loads the model once and answers for every image.
-///
-/// # Errors
-/// If an input, the model or the folder cannot be used, or the device fails.
 pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let roots: Vec<&Path> = std::iter::once(&arguments.image)
         .chain(&arguments.more_images)
@@ -68,7 +65,6 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let segmenter = arguments.model.load()?;
     let mut report = Report::new(&segmenter, start.elapsed());
-    eprintln!("{}", report.headline());
 
     let bar = match inputs.len() {
         0 | 1 => ProgressBar::hidden(),
@@ -138,7 +134,7 @@ fn answer(
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
     // Devices compute in the background: the first result that is read would carry this time.
-    segmenter.device().device.sync().map_err(|error| format!("{error:?}"))?;
+    segmenter.device.device.sync().map_err(|error| format!("{error:?}"))?;
     let encode = start.elapsed();
     let start = Instant::now();
     let (predictions, generated) = ask(&session, arguments)?;
@@ -156,8 +152,7 @@ fn ask(
         if generated.truncated {
             eprintln!("warning: the answer was cut before the model ended it");
         }
-        let predictions = generated.marks.into_iter().map(|mark| mark.prediction).collect();
-        return Ok((predictions, Some(generated.text)));
+        return Ok((generated.predictions, Some(generated.text)));
     }
     let predictions = match arguments.together {
         true => session.segment_together(&expressions)?,

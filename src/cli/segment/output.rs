@@ -79,32 +79,24 @@ impl Scores {
 
 /// Lines for people and JSON for programs.
 pub struct Report {
-    device: String,
-    dtype: String,
-    checkpoint: String,
-    load: Duration,
+    json: Value,
     images: Vec<Value>,
 }
 
 impl Report {
+    /// Says on standard error what is loaded.
     pub fn new(segmenter: &Segmenter, load: Duration) -> Self {
-        let device = segmenter.device();
-        let name = match device.id.as_str() {
+        let device = &segmenter.device;
+        let device = match device.id.as_str() {
             "cpu" => "cpu".to_string(),
             id => format!("{id} ({})", device.name),
         };
-        Self {
-            device: name,
-            dtype: segmenter.model().dtype().name().to_string(),
-            checkpoint: segmenter.folder().display().to_string(),
-            load,
-            images: Vec::new(),
-        }
-    }
-
-    pub fn headline(&self) -> String {
-        let Self { device, dtype, checkpoint, load, .. } = self;
-        format!("{checkpoint} on {device} in {dtype}, loaded in {:.1} s", load.as_secs_f64())
+        let checkpoint = segmenter.dir.display().to_string();
+        let (dtype, load) = (segmenter.model.dtype().name(), load.as_secs_f64());
+        eprintln!("{checkpoint} on {device} in {dtype}, loaded in {load:.1} s");
+        let json =
+            json!({ "checkpoint": checkpoint, "device": device, "dtype": dtype, "load_s": load });
+        Self { json, images: Vec::new() }
     }
 
     /// Adds an image's answers and returns the lines to print.
@@ -136,14 +128,8 @@ impl Report {
         lines.join("\n")
     }
 
-    pub fn json(&self) -> Value {
-        let Self { device, dtype, checkpoint, load, images } = self;
-        json!({
-            "checkpoint": checkpoint,
-            "device": device,
-            "dtype": dtype,
-            "load_s": load.as_secs_f64(),
-            "images": images,
-        })
+    pub fn json(mut self) -> Value {
+        self.json["images"] = self.images.into();
+        self.json
     }
 }

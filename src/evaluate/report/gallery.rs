@@ -7,13 +7,12 @@ use std::path::Path;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
-use mllmseg_data::image::resize_rgb;
 use mllmseg_data::mask::{Bitmap, EncodedRle};
 
 use super::escape::escape;
 use crate::evaluate::run::read_image;
 use crate::evaluate::{EvalError, Evaluation, Outcome, Place, Selection, read_predictions};
-use crate::overlay::paint;
+use crate::overlay::{paint, shrink};
 
 /// Examples in each gallery.
 const EXAMPLES: usize = 8;
@@ -42,14 +41,14 @@ pub(super) fn build(
     predictions: &Path,
 ) -> Result<String, EvalError> {
     let mut galleries = pick(&evaluation.outcomes);
-    if !selection.benchmark().generalized() {
+    if !selection.benchmark.generalized {
         galleries.retain(|gallery| gallery.title != "Wrongly accepted"); // all have a target
     }
     let picks = galleries.iter().flat_map(|gallery| &gallery.picks);
     let wanted: Vec<Place> = picks.map(|outcome| outcome.place).collect();
     if !wanted.is_empty() && !wanted.iter().any(|&place| has_image(selection, place)) {
         return Ok(
-            "<section><h2>Pictures</h2><p class=\"remark\">None: the images of the data set are not \
+            "<section><h2>Images</h2><p class=\"remark\">None: the images of the data set are not \
              in their folder.</p></section>"
                 .into(),
         );
@@ -130,7 +129,7 @@ fn pick(outcomes: &[Outcome]) -> Vec<Gallery> {
 }
 
 fn has_image(selection: &Selection, place: Place) -> bool {
-    selection.image_path(selection.expression(place).0).is_ok()
+    selection.benchmark.data.image_path(selection.expression(place).0.image).is_ok()
 }
 
 /// Image, ground truth and prediction side by side under the expression.
@@ -151,7 +150,7 @@ fn card(
     );
     match read_image(selection, item) {
         Ok(image) => {
-            let image = shrink(&image);
+            let image = shrink(&image, SIDE);
             let truth = selection.ground_truth(outcome.place)?.mask;
             let predicted = mask.and_then(|mask| mask.decode().ok());
             let predicted = predicted.map(|mask| mask.to_bitmap());
@@ -167,17 +166,6 @@ fn card(
         }
     }
     Ok(html + "</article>\n")
-}
-
-/// An image at thumbnail size.
-fn shrink(image: &RgbImage) -> RgbImage {
-    let (width, height) = image.dimensions();
-    let longer = width.max(height);
-    if longer <= SIDE {
-        return image.clone();
-    }
-    let scaled = |side: u32| (u64::from(side) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
-    resize_rgb(image, scaled(width), scaled(height))
 }
 
 /// A thumbnail with a mask, or with the word for none.
@@ -219,7 +207,7 @@ mod tests {
 
     #[test]
     fn thumbnails_are_bounded() {
-        let long = shrink(&RgbImage::new(3000, 20));
+        let long = shrink(&RgbImage::new(3000, 20), SIDE);
         assert_eq!(long.dimensions(), (280, 1));
         let html = view(&long, "image");
         assert!(html.contains("data:image/jpeg;base64,/9j/") && html.len() < 4000);

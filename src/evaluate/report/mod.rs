@@ -41,7 +41,7 @@ pub fn write(
 }
 
 fn page(selection: &Selection, evaluation: &Evaluation, galleries: &str) -> String {
-    let options = selection.benchmark().options();
+    let options = &selection.benchmark.options;
     let title = format!("{} {}", options.dataset, options.split);
     let with_target: Vec<f64> = evaluation
         .outcomes
@@ -105,7 +105,7 @@ pub fn label(key: &str) -> String {
 }
 
 fn table(selection: &Selection, evaluation: &Evaluation) -> String {
-    let paper = selection.benchmark().published();
+    let paper = selection.benchmark.published();
     let columns = if paper.is_empty() { 0 } else { MODELS.len() };
     let mut text =
         String::from("<div class=\"scroll\"><table>\n<thead><tr><th>%</th><th>This run</th>");

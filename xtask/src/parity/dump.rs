@@ -1,7 +1,7 @@
 //! Named arrays, to be written as a safetensors file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{DType, Element, Tensor, TensorData};
 use mllmseg::model::checkpoint::CheckpointError;
@@ -35,17 +35,9 @@ impl Dump {
     /// any, as `OUT.grad_norms.json`; each whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         if !self.grad_norms.is_empty() {
-            write_json(&serde_json::json!(self.grad_norms), &grad_norms_path(path))?;
+            let norms = serde_json::json!(self.grad_norms);
+            write_json(&norms, &path.with_extension("grad_norms.json"))?;
         }
         write_safetensors(self.arrays.clone().into_iter().collect(), path)
     }
-}
-
-/// `OUT.grad_norms.json` for `OUT.safetensors`, and for `OUT`.
-fn grad_norms_path(path: &Path) -> PathBuf {
-    let is_suffixed = path.extension().is_some_and(|suffix| suffix == "safetensors");
-    let stem = if is_suffixed { path.with_extension("") } else { path.to_path_buf() };
-    let mut name = stem.into_os_string();
-    name.push(".grad_norms.json");
-    name.into()
 }

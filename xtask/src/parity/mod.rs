@@ -34,7 +34,7 @@ pub fn run(
     let pixels = segmenter.pixels(&image);
     let output = segmenter.forward_plain(pixels.clone(), &prompt);
     let masks = output.masks();
-    let logits = segmenter.model().language_model.logits(output.last_hidden_state.clone());
+    let logits = segmenter.model.language_model.logits(output.last_hidden_state.clone());
 
     let mut dump = Dump::default();
     let ids: Vec<i32> = prompt.input_ids.iter().map(|&id| id as i32).collect();
@@ -50,7 +50,7 @@ pub fn run(
     match masks {
         Some(masks) => dump.tensor("masks", masks),
         None => {
-            let size = segmenter.config().mask_size();
+            let size = segmenter.config.mask_size();
             dump.array("masks", Vec::<f32>::new(), [0, size, size]);
         }
     }
@@ -60,7 +60,7 @@ pub fn run(
 /// The ids with each `[SEG]` and `[REJ]` as the model decides it: `[REJ]` where the arg-max one position
 /// earlier is `[REJ]`, else `[SEG]`.
 fn predicted_ids(segmenter: &Segmenter, ids: &[i32], logits: &Tensor<3>) -> Vec<i32> {
-    let special = segmenter.special_tokens();
+    let special = &segmenter.special;
     let (seg, rej) = (special.seg as i32, special.rej as i32);
     let best: Vec<i64> = logits.clone().argmax(2).into_data().iter::<i64>().collect();
     let decide = |(position, &id): (usize, &i32)| match id == seg || id == rej {

@@ -8,7 +8,6 @@ use mllmseg::Segmenter;
 use mllmseg::data::image::read_image;
 use mllmseg::data::mask::Bitmap;
 use mllmseg::device::{DtypeChoice, SelectedDevice};
-use mllmseg_model::Mllmseg;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_train::step::StepGradients;
@@ -47,14 +46,14 @@ pub fn run(
     let prompt = segmenter.tokenize(&texts.question, Some(&texts.answer))?;
     let image = read_image(case.join("image.png"))?;
     let batch = TrainBatch::new(segmenter.pixels(&image), vec![TrainExample::new(prompt, masks)]);
-    let has_lora = segmenter.report().lora_rank.is_some();
+    let has_lora = segmenter.report.lora_rank.is_some();
     let trained = match has_lora {
         true => TrainableSet::LoraAndDecoder,
         false => TrainableSet::Everything,
     };
-    let table = NameTable::new(segmenter.config(), has_lora);
-    let step = TrainStep::new(segmenter.special_tokens().seg);
-    let mut model = trained.prepare(segmenter.model().clone(), TrainingMode::AS_EVALUATION);
+    let table = NameTable::new(&segmenter.config, has_lora);
+    let step = TrainStep::new(segmenter.special.seg);
+    let mut model = trained.prepare(segmenter.model.clone(), TrainingMode::AS_EVALUATION);
     let batches = [batch];
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut trajectory = Vec::with_capacity(5 * STEPS);
@@ -67,15 +66,11 @@ pub fn run(
         let row = [losses.total, losses.ce, losses.pixel, losses.dice];
         trajectory.extend(row.map(|value| value as f32));
         trajectory.push(gradients.norms.total as f32);
-        model = update(model, gradients, &mut optimizer);
+        let factor = gradients.norms.clip_factor(MAX_NORM);
+        model = optimizer.step(LEARNING_RATE, model, gradients.params, factor);
     }
     dump.array("adamw_trajectory", trajectory, [STEPS, 5]);
     Ok(true)
-}
-
-fn update(model: Mllmseg, gradients: StepGradients, optimizer: &mut AdamW) -> Mllmseg {
-    let factor = gradients.norms.clip_factor(MAX_NORM);
-    optimizer.step(LEARNING_RATE, model, gradients.params, factor)
 }
 
 fn first_step(dump: &mut Dump, gradients: &StepGradients, table: &NameTable) {

@@ -27,15 +27,15 @@ pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, 
         })?;
         let tally = tallies.entry(example).or_default();
         match outcome.no_target {
-            true => tally.without.push(f64::from(u8::from(outcome.rejected))),
-            false => tally.with.push(outcome.iou),
+            true => tally[1].push(f64::from(u8::from(outcome.rejected))),
+            false => tally[0].push(outcome.iou),
         }
     }
     let mut rows: Vec<(&str, Tally)> = tallies.into_iter().collect();
-    rows.sort_by(|(a, one), (b, other)| {
-        mean(&other.with).total_cmp(&mean(&one.with)).then_with(|| a.cmp(b))
+    rows.sort_by(|(a, [one, _]), (b, [other, _])| {
+        mean(other).total_cmp(&mean(one)).then_with(|| a.cmp(b))
     });
-    let row = |(example, Tally { with, without }): &(&str, Tally)| {
+    let row = |(example, [with, without]): &(&str, Tally)| {
         let found: Vec<f64> = with.iter().map(|iou| f64::from(u8::from(*iou >= 0.5))).collect();
         let percent = |values: &[f64]| 100.0 * mean(values);
         format!(
@@ -50,14 +50,8 @@ pub(super) fn by_form(scenes: &Path, evaluation: &Evaluation) -> Result<String, 
     Ok(rows.iter().map(row).collect())
 }
 
-/// The expressions of one form.
-#[derive(Default)]
-struct Tally {
-    /// IoU of those with a target.
-    with: Vec<f64>,
-    /// Of those without, 1 if rejected, else 0.
-    without: Vec<f64>,
-}
+/// The expressions of one form: IoU of those with a target; of those without, 1 if rejected, else 0.
+type Tally = [Vec<f64>; 2];
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64

@@ -75,11 +75,11 @@ pub(super) fn stage_row(
 
 impl Card {
     pub(super) fn text(&self) -> String {
-        let number = |numbers: &Numbers, name: &str| {
-            numbers.get(name).map_or("-".to_string(), |value| format!("{value:.1}"))
+        let row = |numbers: &Numbers, names: &[&str]| {
+            let value = |name| numbers.get(name).map_or("-".into(), |value| format!("{value:.1}"));
+            names.iter().map(|name| value(name)).collect::<Vec<String>>().join(" | ")
         };
         let Self { sizes, devices, stages, forms, gres, res, .. } = self;
-        let (g, r) = (|name| number(gres, name), |name| number(res, name));
         format!(
             "# The tiny model
 
@@ -104,11 +104,11 @@ then `mllmseg eval --data scenes --dataset grefcoco --split val`, and `refcoco`)
 
 | gRefCOCO layout | gIoU | cIoU | N-acc | T-acc | expressions | time |
 | --- | --- | --- | --- | --- | --- | --- |
-| | {giou} | {gciou} | {nacc} | {tacc} | {gn} | {seconds:.0} s |
+| | {gres_scores} | {gn} | {seconds:.0} s |
 
 | RefCOCO layout | cIoU | mIoU | Prec@0.5 | Prec@0.9 | REC Prec@0.5 | expressions |
 | --- | --- | --- | --- | --- | --- | --- |
-| | {rciou} | {miou} | {p50} | {p90} | {rec} | {rn} |
+| | {res_scores} | {rn} |
 
 REC is the row of the paper's Table 2: the box around the mask against the annotated box. In the gRefCOCO
 layout, by the form of the expression:
@@ -119,17 +119,10 @@ layout, by the form of the expression:
             words = World::small().vocabulary().len(),
             images = TEST.0,
             test_seed = TEST.1,
-            giou = g("giou"),
-            gciou = g("ciou"),
-            nacc = g("n_acc"),
-            tacc = g("t_acc"),
+            gres_scores = row(gres, &["giou", "ciou", "n_acc", "t_acc"]),
             gn = gres.n(),
             seconds = self.time.as_secs_f64(),
-            rciou = r("ciou"),
-            miou = r("miou"),
-            p50 = r("prec@0.5"),
-            p90 = r("prec@0.9"),
-            rec = r("rec_prec@0.5"),
+            res_scores = row(res, &["ciou", "miou", "prec@0.5", "prec@0.9", "rec_prec@0.5"]),
             rn = res.n(),
         )
     }

@@ -5,13 +5,15 @@ mod card;
 mod scenes;
 
 use std::error::Error;
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::Args;
 use mllmseg::Segmenter;
+use mllmseg::data::files::write_file;
 use mllmseg::data::refer::{Dataset, Split};
-use mllmseg::device::SelectedDevice;
+use mllmseg::device::{DeviceList, SelectedDevice};
 use mllmseg::evaluate::{Benchmark, BenchmarkOptions, Evaluation, RunOptions, evaluate};
 use mllmseg::scenes::World;
 use mllmseg::train::Recipe;
@@ -28,30 +30,40 @@ const STAGES: [(&str, Scenes); 4] =
     [("tiny-begin", SMALL), ("tiny-shapes", SHAPES), ("tiny", SMALL), ("tiny-places", PLACES)];
 
 /// Where everything goes.
-#[derive(Debug)]
+#[derive(Debug, Args)]
 pub struct TinyModel {
-    /// The checkpoint with its card.
-    pub out: PathBuf,
-    /// Scenes and the runs; kept, so that a stopped run can be resumed.
-    pub work: PathBuf,
+    /// Folder of the checkpoint and its card
+    #[arg(long, default_value = "assets/tiny")]
+    out: PathBuf,
+    /// Folder of the scenes and the runs
+    #[arg(long, default_value = "target/tiny-model")]
+    work: PathBuf,
+    /// Only write model and card of the last stage, as it is so far
+    #[arg(long)]
+    publish: bool,
+    /// Devices that share each step; the card is of a run on cpu,cpu
+    #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
+    devices: DeviceList,
 }
 
 impl TinyModel {
-    /// Draws the scenes unless they are there, trains, and writes model and card.
+    /// Draws the scenes unless they are there, trains, and writes model and card; with `publish` it
+    /// only writes.
     ///
     /// # Errors
     /// Whatever fails first; called again, it resumes.
-    pub fn make(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
+    pub fn make(&self) -> Result<(), Box<dyn Error>> {
+        let devices = self.devices.select()?;
         let mut start = Start::Nothing;
-        for (name, scenes) in STAGES {
+        for (name, scenes) in STAGES.iter().filter(|_| !self.publish) {
             let run = self.work.join(name);
-            let model = trained(&run, devices, || {
-                let data = self.draw(&scenes)?;
-                Ok(Training::start(&start, &data, &run, Recipe::open(name)?, devices)?)
+            let model = trained(&run, &devices, || {
+                let data = self.draw(scenes)?;
+                Ok(Training::start(&start, &data, &run, Recipe::open(name)?, &devices)?)
             })?;
             start = Start::Init(model);
         }
-        self.publish(devices)
+        self.write(&devices)
     }
 
     /// The folder of some scenes, which are drawn unless they are there.
@@ -63,11 +75,8 @@ impl TinyModel {
         Ok(out)
     }
 
-    /// Writes the model of the last stage, which need not be finished, and its card.
-    ///
-    /// # Errors
-    /// Whatever fails first.
-    pub fn publish(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
+    /// Writes the model of the last stage, as it is so far, and its card.
+    fn write(&self, devices: &[SelectedDevice]) -> Result<(), Box<dyn Error>> {
         let device = devices.first().ok_or("no device")?;
         let [before @ .., (last, last_scenes)] = STAGES;
         let run = self.work.join(last);
@@ -87,7 +96,7 @@ impl TinyModel {
         stages += &stage_row(&run, Some(step), &last_scenes)?;
         let ids: Vec<&str> = devices.iter().map(|device| &*device.id).collect();
         let card = Card {
-            sizes: sizes(segmenter.config()),
+            sizes: sizes(&segmenter.config),
             devices: ids.join(","),
             stages,
             forms: by_form(&scenes, &gres)?,
@@ -95,7 +104,8 @@ impl TinyModel {
             res: res.summary.numbers,
             time,
         };
-        Ok(fs::write(self.out.join("README.md"), card.text())?)
+        let path = self.out.join("README.md");
+        Ok(write_file(&path, |file| file.write_all(card.text().as_bytes()))?)
     }
 }
 
@@ -117,10 +127,7 @@ pub(crate) fn trained(
     Ok(model)
 }
 
-/// Evaluates a model on the validation part of some scenes.
-///
-/// # Errors
-/// If the scenes cannot be read or the model fails.
+/// A checkpoint on the validation part of some scenes.
 pub fn measure(
     segmenter: &Segmenter,
     scenes: &Path,

@@ -26,9 +26,6 @@ pub(super) const PLACES: Scenes =
 pub(super) const TEST: (u64, u64) = (150, 20_261_123);
 
 /// Scenes on disk: `images` in each of val, testA and testB, and in train.
-///
-/// # Errors
-/// If they cannot be written.
 pub fn synth(
     out: &Path,
     world: World,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::DType;
 use burn_store::bridge;
+use clap::Args;
 use mllmseg::model::checkpoint::save::write_shards;
 use rayon::prelude::*;
 
@@ -28,11 +29,13 @@ const SIDE_FILES: [&str; 7] = [
 const MAX_VALUES: usize = 1 << 30;
 
 /// How [`write_checkpoint`] lays out the weights.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Args)]
 pub struct CheckpointOptions {
-    /// Into how many files the weights are split; 1 gives `model.safetensors` and no index.
+    /// Number of safetensors files; one has no index
+    #[arg(long, default_value_t = 1)]
     pub shards: usize,
-    /// The dtype of floats on disk; counters are always i64.
+    /// Dtype of floats on disk: f32, bf16 or f16; counters are always i64
+    #[arg(long, default_value = "f32", value_parser = parse_dtype)]
     pub dtype: DType,
 }
 
@@ -43,9 +46,6 @@ impl Default for CheckpointOptions {
 }
 
 /// The dtypes in which weights are stored, by the names of the command line.
-///
-/// # Errors
-/// The names that there are.
 pub fn parse_dtype(name: &str) -> Result<DType, String> {
     match name {
         "f32" => Ok(DType::F32),
