@@ -46,7 +46,7 @@ fn refs_and_splits_are_those_that_cpython_reads() {
         let expected = &all[dataset.name()];
         let refs: Vec<_> = read.all_refs().iter().map(as_json).collect();
         assert_eq!(Json::from(refs), expected["refs"], "{dataset}");
-        for split in Split::ALL {
+        for &split in Split::ALL {
             let ids: Vec<_> = read.refs(split).map(|entry| entry.ref_id).collect();
             assert_eq!(Json::from(ids), expected["splits"][split.name()], "{dataset} {split}");
         }

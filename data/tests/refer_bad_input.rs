@@ -296,7 +296,7 @@ fn image_names_cannot_leave_their_folder() {
         ["../a.jpg", "/etc/passwd", "b/../../a.jpg", "", "C:\\\\a.jpg", "a\\u0000.jpg", "./a"]
     {
         let bad = instances(&IMAGE.replace("a.jpg", name), ANNOTATION);
-        let error = open((JSON, refs.as_bytes()), &bad).unwrap_err();
-        assert!(matches!(error, ReferError::UnsafeFileName { image_id: 1, .. }), "{error}");
+        let error = open((JSON, refs.as_bytes()), &bad).unwrap_err().to_string();
+        assert!(error.contains("image 1 has file_name `"), "{error}");
     }
 }

@@ -5,13 +5,13 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use mllmseg_data::files::{FileError, NewFolder};
 use mllmseg_data::mask::Rle;
 use mllmseg_data::refer::Dataset;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::folder::PartialFolder;
 use crate::records::{AnnotationRecord, ImageRecord, JsonFile, RefFile, RefImage};
 use crate::select::add_singles;
 use crate::{ImageFormat, Part, SceneExpression, ScenesError, Shape, World, expressions, generate};
@@ -81,7 +81,7 @@ pub fn write_dataset(
     if !(1..=MAX_IMAGES).contains(&total) {
         return Err(ScenesError::ImageCount { found: total, limit: MAX_IMAGES });
     }
-    let folder = PartialFolder::create(&options.out)?;
+    let folder = NewFolder::create(&options.out)?;
     let mut writer = Writer::create(folder.path(), options)?;
     for part in Part::ALL {
         let count = count(part);
@@ -116,12 +116,12 @@ struct Writer<'o> {
 }
 
 impl<'o> Writer<'o> {
-    fn create(root: &Path, options: &'o SynthOptions) -> Result<Self, ScenesError> {
+    fn create(root: &Path, options: &'o SynthOptions) -> Result<Self, FileError> {
         let images_folder = Dataset::RefCoco.images_folder(root);
         let [refcoco, grefcoco] =
             [Dataset::RefCoco, Dataset::GRefCoco].map(|dataset| root.join(dataset.name()));
         for folder in [&images_folder, &refcoco, &grefcoco] {
-            fs::create_dir_all(folder).map_err(ScenesError::io(folder))?;
+            fs::create_dir_all(folder).map_err(FileError::at(folder))?;
         }
         let instances = Dataset::RefCoco.instances_file(root);
         Ok(Self {
@@ -137,7 +137,7 @@ impl<'o> Writer<'o> {
     }
 
     /// Draws and stores scenes, and then writes their records in order.
-    fn chunk(&mut self, part: Part, numbers: Range<u64>) -> Result<(), ScenesError> {
+    fn chunk(&mut self, part: Part, numbers: Range<u64>) -> Result<(), FileError> {
         let first_id = self.report.images + 1 - numbers.start;
         let drawn: Vec<DrawnScene> = numbers
             .into_par_iter()
@@ -152,7 +152,7 @@ impl<'o> Writer<'o> {
         self.images_folder.join(self.options.format.file_name(id))
     }
 
-    fn records(&mut self, part: Part, scene: &DrawnScene) -> Result<(), ScenesError> {
+    fn records(&mut self, part: Part, scene: &DrawnScene) -> Result<(), FileError> {
         self.report.images += 1;
         let image_id = self.report.images;
         self.image_sizes.push(scene.image_size.map(|side| side as u16)); // at most 1024
@@ -182,7 +182,7 @@ impl<'o> Writer<'o> {
         &mut self,
         image: &RefImage<'_>,
         expressions: &[SceneExpression],
-    ) -> Result<(), ScenesError> {
+    ) -> Result<(), FileError> {
         for (target, &ids) in image.object_ids.iter().enumerate() {
             let of_target = expressions.iter().filter(|said| said.targets == [target]);
             let texts: Vec<&str> = of_target.map(|said| said.text.as_str()).collect();
@@ -199,7 +199,7 @@ impl<'o> Writer<'o> {
         &mut self,
         image: &RefImage<'_>,
         SceneExpression { text, targets, form }: &SceneExpression,
-    ) -> Result<(), ScenesError> {
+    ) -> Result<(), FileError> {
         let report = &mut self.report;
         report.grefcoco += 1;
         *report.kinds.entry(form.pattern.kind()).or_default() += 1;
@@ -217,7 +217,7 @@ impl<'o> Writer<'o> {
     }
 
     /// Ends every file.
-    fn finish(mut self) -> Result<SynthReport, ScenesError> {
+    fn finish(mut self) -> Result<SynthReport, FileError> {
         self.instances.text("\n],\n\"images\": [")?;
         for (id, &[width, height]) in (1..).zip(&self.image_sizes) {
             let file_name = self.options.format.file_name(id);
@@ -246,13 +246,13 @@ impl<'o> Writer<'o> {
         self.grefcoco.json.finish("\n]\n")?;
         let [from, to] =
             [Dataset::RefCoco, Dataset::GRefCoco].map(|dataset| dataset.instances_file(&self.root));
-        fs::copy(from, &to).map_err(ScenesError::io(&to))?;
+        fs::copy(from, &to).map_err(FileError::at(&to))?;
         Ok(self.report)
     }
 }
 
 /// Draws a scene into a file.
-fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, ScenesError> {
+fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, FileError> {
     let scene = generate(&options.world, options.seed, index);
     options.format.write(&scene.draw(), path)?;
     let grefcoco = expressions(&options.world, &scene);

@@ -9,6 +9,8 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 
+use mllmseg_data::files::FileError;
+
 use crate::ScenesError;
 
 /// The quality of JPEG images.
@@ -33,7 +35,7 @@ impl FromStr for ImageFormat {
             "jpeg" | "jpg" => Ok(Self::Jpeg),
             _ => Err(ScenesError::UnknownName {
                 what: "image format",
-                name: name.escape_debug().to_string(),
+                name: name.to_owned(),
                 known: "png, jpeg".to_owned(),
             }),
         }
@@ -42,7 +44,7 @@ impl FromStr for ImageFormat {
 
 impl ImageFormat {
     /// Writes an image into a file that does not exist yet.
-    pub(crate) fn write(self, image: &RgbImage, path: &Path) -> Result<(), ScenesError> {
+    pub(crate) fn write(self, image: &RgbImage, path: &Path) -> Result<(), FileError> {
         let mut bytes = Vec::new();
         let encoded = match self {
             Self::Png => image.write_with_encoder(PngEncoder::new(&mut bytes)),
@@ -53,7 +55,7 @@ impl ImageFormat {
         let written = encoded
             .map_err(io::Error::other)
             .and_then(|()| File::create_new(path)?.write_all(&bytes));
-        written.map_err(ScenesError::io(path))
+        written.map_err(FileError::at(path))
     }
 
     /// The name of an image's file, as in COCO.

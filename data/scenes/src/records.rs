@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use mllmseg_data::files::FileError;
 use mllmseg_data::mask::Rle;
 use serde::Serialize;
 
-use crate::{Part, ScenesError};
+use crate::Part;
 
 #[derive(Serialize)]
 pub(crate) struct ImageRecord {
@@ -61,31 +62,31 @@ pub(crate) struct JsonFile {
 
 impl JsonFile {
     /// Creates a file that starts with `text`.
-    pub(crate) fn create(path: PathBuf, text: &str) -> Result<Self, ScenesError> {
-        let file = File::create_new(&path).map_err(ScenesError::io(&path))?;
+    pub(crate) fn create(path: PathBuf, text: &str) -> Result<Self, FileError> {
+        let file = File::create_new(&path).map_err(FileError::at(&path))?;
         let mut file = Self { path, file: BufWriter::with_capacity(1 << 20, file), separator: "" };
         file.text(text)?;
         Ok(file)
     }
 
     /// Writes text between records, such as brackets and keys; a new list may follow.
-    pub(crate) fn text(&mut self, text: &str) -> Result<(), ScenesError> {
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), FileError> {
         self.separator = "\n";
-        self.file.write_all(text.as_bytes()).map_err(ScenesError::io(&self.path))
+        self.file.write_all(text.as_bytes()).map_err(FileError::at(&self.path))
     }
 
     /// Writes the next record of a list.
-    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), ScenesError> {
+    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), FileError> {
         self.text(self.separator)?;
         self.separator = ",\n";
         let written = serde_json::to_writer(&mut self.file, record);
-        written.map_err(|error| ScenesError::io(&self.path)(error.into()))
+        written.map_err(|error| FileError::at(&self.path)(error.into()))
     }
 
     /// Ends the file with `text`.
-    pub(crate) fn finish(mut self, text: &str) -> Result<(), ScenesError> {
+    pub(crate) fn finish(mut self, text: &str) -> Result<(), FileError> {
         self.text(text)?;
-        self.file.flush().map_err(ScenesError::io(&self.path))
+        self.file.flush().map_err(FileError::at(&self.path))
     }
 }
 
@@ -106,7 +107,7 @@ pub(crate) struct RefFile {
 }
 
 impl RefFile {
-    pub(crate) fn create(path: PathBuf) -> Result<Self, ScenesError> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, FileError> {
         Ok(Self { json: JsonFile::create(path, "[")?, refs: 0, sentences: 0 })
     }
 
@@ -117,7 +118,7 @@ impl RefFile {
         texts: &[&str],
         [ann_id, category_id]: [A; 2],
         no_target: Option<bool>,
-    ) -> Result<(), ScenesError> {
+    ) -> Result<(), FileError> {
         self.refs += 1;
         let sent_ids: Vec<u64> = (self.sentences + 1..).take(texts.len()).collect();
         self.sentences += texts.len() as u64;

@@ -121,7 +121,7 @@ impl FromStr for World {
         let found = Self::all().into_iter().find(|world| world.name == name);
         found.ok_or_else(|| ScenesError::UnknownName {
             what: "world",
-            name: name.escape_debug().to_string(),
+            name: name.to_owned(),
             known: FILES.map(|(name, _)| name).join(", "),
         })
     }

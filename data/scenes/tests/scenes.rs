@@ -5,6 +5,7 @@ mod checker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use mllmseg_data::files::FileError;
 use mllmseg_data::refer::{Dataset, ReferDataset, Split};
 use mllmseg_scenes::*;
 use rayon::prelude::*;
@@ -260,7 +261,7 @@ fn a_place_that_is_taken_is_left_alone() {
     fs::write(taken.join("mine"), b"x").unwrap();
     let mut quiet = |_, _| {};
     let error = write_dataset(&options(taken.clone(), ImageFormat::Jpeg), &mut quiet);
-    assert!(matches!(error, Err(ScenesError::NotEmpty { .. })), "{error:?}");
+    assert!(matches!(error, Err(ScenesError::File(FileError::InTheWay { .. }))), "{error:?}");
     assert_eq!(fs::read(taken.join("mine")).unwrap(), b"x");
     let file = folder.path().join("file");
     fs::write(&file, b"x").unwrap();

@@ -224,11 +224,12 @@ fn sort_unique<T: PartialEq, K: Ord + Display>(
 fn check_file_names(path: &Path, images: &[ImageInfo]) -> Result<(), ReferError> {
     match images.iter().find(|image| relative_path(&image.file_name).is_none()) {
         None => Ok(()),
-        Some(image) => Err(ReferError::UnsafeFileName {
-            path: path.to_owned(),
-            image_id: image.id,
-            file_name: image.file_name.escape_debug().to_string(),
-        }),
+        Some(ImageInfo { id, file_name, .. }) => {
+            let name = file_name.escape_debug();
+            let expected = "a relative path without `..` expected";
+            let detail = format!("image {id} has file_name `{name}`: {expected}");
+            Err(ReferError::content(path, detail))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAcces
 use serde_json::error::Category;
 
 use super::ReferError;
+use crate::files::FileError;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -26,7 +27,7 @@ const MAX_SKIPPED: u64 = 256 << 20;
 /// Calls `visit` with each record of a file that is one JSON list; `list` is what messages call it.
 ///
 /// # Errors
-/// [`ReferError::Io`], or [`ReferError::Record`] if the file is cut short or no list, if a record is
+/// [`ReferError::File`], or [`ReferError::Content`] if the file is cut short or no list, if a record is
 /// no `T`, or if `visit` returns an error.
 pub fn for_each_record<T: DeserializeOwned>(
     path: &Path,
@@ -43,7 +44,7 @@ pub(super) fn parse<T>(
     meter: &Meter,
     seed: impl DeserializeSeed<'static, Value = T>,
 ) -> Result<T, ReferError> {
-    let file = File::open(path).map_err(ReferError::io(path))?;
+    let file = File::open(path).map_err(FileError::at(path))?;
     let file = BufReader::with_capacity(CHUNK, file);
     let mut json = serde_json::Deserializer::from_reader(Metered { file, meter });
     meter.between("the file");
@@ -98,7 +99,7 @@ impl Meter {
             Category::Io if self.read.get() >= self.end.get() => {
                 format!("one value longer than {} MiB", self.limit.get() >> 20)
             }
-            Category::Io => return ReferError::Io { path: path.to_owned(), source: error.into() },
+            Category::Io => return FileError::at(path)(error.into()).into(),
             Category::Eof => "the file is cut short; download it again".to_owned(),
             Category::Syntax | Category::Data => message(&error),
         };
@@ -106,8 +107,7 @@ impl Meter {
             (list, Some(index)) => format!("{list}[{index}]"),
             (place, None) => place.to_owned(),
         };
-        let detail = format!("{detail} (byte {})", self.read.get());
-        ReferError::Record { path: path.to_owned(), place, detail }
+        ReferError::content(path, format!("in {place}: {detail} (byte {})", self.read.get()))
     }
 }
 

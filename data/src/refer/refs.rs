@@ -1,7 +1,5 @@
 //! The refs: which expressions refer to which annotations of which image.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use mllmseg_pickle::Limits;
@@ -10,6 +8,7 @@ use serde::Deserialize;
 use super::ids::{integer, one_or_many};
 use super::json_records::for_each_record;
 use super::{AnnotationId, PickleError, ReferError};
+use crate::files::read_bounded;
 
 /// The expressions that refer to the same target (a "ref" of the published files).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -70,19 +69,13 @@ pub fn read_refs(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
 
 fn read_pickle(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     let limits = Limits::default();
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a longer file is noticed.
-    let read =
-        File::open(path).and_then(|file| file.take(limits.max_bytes + 1).read_to_end(&mut bytes));
-    read.map_err(ReferError::io(path))?;
-    let path = path.to_owned();
+    let bytes = read_bounded(path, limits.max_bytes)?;
     mllmseg_pickle::from_slice(&bytes, &limits).map_err(|error| match error {
         PickleError::Value { place, detail } => {
             // `.` is the list itself.
-            let place = format!("refs{}", place.trim_end_matches('.'));
-            ReferError::Record { path, place, detail }
+            ReferError::content(path, format!("in refs{}: {detail}", place.trim_end_matches('.')))
         }
-        error => ReferError::Pickle { path, error },
+        error => ReferError::content(path, error.to_string()),
     })
 }
 

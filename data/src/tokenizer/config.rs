@@ -6,7 +6,7 @@
 
 use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{TokenizerError, content};
 use super::files::{self, ADDED, CONFIG, SPECIAL};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -108,7 +108,7 @@ impl Config {
         let path = self.dir.join(CONFIG);
         let wrong = |found: String| {
             let expected = format!("ids with an object with `content` under `{DECODER}`");
-            TokenizerError::content(&path, expected, found)
+            content(&path, expected, found)
         };
         let none = Map::new();
         let decoder = match self.config.get(DECODER) {
@@ -127,7 +127,7 @@ impl Config {
         for (text, id) in &self.added {
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
                 let found = format!("`{text}`: {id}");
-                TokenizerError::content(&path, "a whole number as each token's id", found)
+                content(&path, "a whole number as each token's id", found)
             })?;
             let special = names.contains(&**text);
             let token =
@@ -152,7 +152,7 @@ impl Config {
         let gap = beyond.zip(base.len()..).find(|(token, id)| token.id as usize != *id);
         let (Some((_, gap)), Some(last)) = (gap, added.iter().next_back()) else { return Ok(()) };
         let (last, name) = (last.id, &last.content);
-        Err(TokenizerError::content(
+        Err(content(
             &self.dir,
             "a token for each row of the embedding table",
             format!("that id {gap} belongs to no token, but id {last} does (`{name}`)"),
@@ -199,7 +199,7 @@ fn insert(
     if !(1..=MAX_ADDED_BYTES).contains(&text.len()) || added.len() == MAX_ADDED {
         let expected = format!("at most {MAX_ADDED} added tokens of 1 to {MAX_ADDED_BYTES} bytes");
         let found = format!("one of {} bytes with id {id}", text.len());
-        return Err(TokenizerError::content(path, expected, found));
+        return Err(content(path, expected, found));
     }
     let taken = base
         .token(id)
@@ -211,7 +211,7 @@ fn insert(
     };
     inserted.map_err(|conflict| {
         let found = format!("`{text}` is given id {id}, but {conflict}");
-        TokenizerError::content(path, "one id for each token and one token for each id", found)
+        content(path, "one id for each token and one token for each id", found)
     })
 }
 

@@ -5,7 +5,7 @@ use super::added::AddedTokens;
 use super::byte_pair::BytePair;
 use super::config::{Config, Defaults};
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{TokenizerError, content};
 use super::files::{self, CONFIG, JSON, MERGES, SENTENCEPIECE, VOCAB};
 use super::sentencepiece::SentencePiece;
 use std::path::Path;
@@ -43,7 +43,7 @@ impl Tokenizer {
             if llama && config.flag("legacy") == Some(false) {
                 let expected = "the spaces of InternLM2 (`\"legacy\": true`)";
                 let path = dir.join(CONFIG);
-                return Err(TokenizerError::content(&path, expected, "`\"legacy\": false`"));
+                return Err(content(&path, expected, "`\"legacy\": false`"));
             }
             // Both Python classes start a text with `<s>` unless the configuration says otherwise.
             let adds_bos = adds_bos.unwrap_or(true);

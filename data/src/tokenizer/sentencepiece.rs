@@ -214,15 +214,7 @@ impl Engine for SentencePiece {
         skip_special: bool,
         added: &AddedTokens,
     ) -> Result<String, TokenizerError> {
-        let mut text = String::new();
-        for run in ids.chunk_by(|&a, &b| added.by_id(a).is_none() && added.by_id(b).is_none()) {
-            match run.first().and_then(|&id| added.by_id(id)) {
-                Some(token) if token.special && skip_special => {}
-                Some(token) => text.push_str(&token.content),
-                None => text.push_str(&self.decode_run(run)),
-            }
-        }
-        Ok(text)
+        added.join(ids, skip_special, |run| Ok(self.decode_run(run)))
     }
 }
 

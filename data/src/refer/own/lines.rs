@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::super::ReferError;
+use crate::files::FileError;
 
 /// The largest file. Larger data keep their masks as PNGs.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -21,13 +22,13 @@ pub(super) fn for_each(
     path: &Path,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<(), ReferError> {
-    let file = File::open(path).map_err(ReferError::io(path))?;
+    let file = File::open(path).map_err(FileError::at(path))?;
     let fail = |line, detail| ReferError::Line { path: path.to_owned(), line, detail };
     let mut file = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
     let mut number = 0;
     let mut read = 0;
-    while read_line(&mut file, &mut line).map_err(ReferError::io(path))? {
+    while read_line(&mut file, &mut line).map_err(FileError::at(path))? {
         number += 1;
         read += line.len() as u64;
         if line.len() > MAX_LINE_BYTES {
