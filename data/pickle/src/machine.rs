@@ -11,6 +11,7 @@ use crate::text;
 /// Stands on the stack where a container begins: nothing below it may be taken.
 const MARK: NodeId = NodeId::MAX;
 
+#[derive(Default)]
 pub(crate) struct Machine<'a> {
     input: &'a [u8],
     /// Bytes read so far.
@@ -26,17 +27,7 @@ pub(crate) struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     pub(crate) fn new(input: &'a [u8], limits: &Limits) -> Self {
-        Self {
-            input,
-            at: 0,
-            opcode: 0,
-            opcode_at: 0,
-            arena: Arena::default(),
-            stack: Vec::new(),
-            memo: HashMap::new(),
-            pushed: 0,
-            limits: *limits,
-        }
+        Self { input, limits: *limits, ..Self::default() }
     }
 
     pub(crate) fn run(mut self) -> Result<Arena<'a>, Error> {

@@ -13,8 +13,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::records::{AnnotationRecord, ImageRecord, JsonFile, RefFile, RefImage};
-use crate::select::add_singles;
-use crate::{ImageFormat, Part, SceneExpression, ScenesError, Shape, World, expressions, generate};
+use crate::{
+    ImageFormat, Part, SceneExpression, ScenesError, Shape, World, expressions, generate,
+    single_expressions,
+};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -106,7 +108,6 @@ struct DrawnScene {
 struct Writer<'o> {
     options: &'o SynthOptions,
     root: PathBuf,
-    images_folder: PathBuf,
     instances: JsonFile,
     refcoco: RefFile,
     grefcoco: RefFile,
@@ -127,7 +128,6 @@ impl<'o> Writer<'o> {
         Ok(Self {
             options,
             root: root.to_owned(),
-            images_folder,
             instances: JsonFile::create(instances, "{\"annotations\": [")?,
             refcoco: RefFile::create(refcoco.join("refs(unc).json"))?,
             grefcoco: RefFile::create(grefcoco.join("grefs(unc).json"))?,
@@ -149,7 +149,7 @@ impl<'o> Writer<'o> {
     }
 
     fn image_path(&self, id: u64) -> PathBuf {
-        self.images_folder.join(self.options.format.file_name(id))
+        Dataset::RefCoco.images_folder(&self.root).join(self.options.format.file_name(id))
     }
 
     fn records(&mut self, part: Part, scene: &DrawnScene) -> Result<(), FileError> {
@@ -261,7 +261,7 @@ fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, F
     Ok(DrawnScene {
         image_size: [scene.width(), scene.height()],
         objects: objects.map(|(index, object)| (object.shape, mask(index))).collect(),
-        refcoco: add_singles(&options.world, &scene, &grefcoco),
+        refcoco: single_expressions(&options.world, &scene, &grefcoco),
         grefcoco,
     })
 }

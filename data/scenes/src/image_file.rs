@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::str::FromStr;
 
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 
 use mllmseg_data::files::FileError;
+use strum::EnumString;
 
 use crate::ScenesError;
 
@@ -17,29 +17,20 @@ use crate::ScenesError;
 const JPEG_QUALITY: u8 = 92;
 
 /// How images are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = ScenesError, parse_err_fn = unknown)]
 pub enum ImageFormat {
     /// Lossless.
     Png,
     /// A quarter of the size, with the artefacts that photographs have.
     #[default]
+    #[strum(serialize = "jpeg", serialize = "jpg")]
     Jpeg,
 }
 
-impl FromStr for ImageFormat {
-    type Err = ScenesError;
-
-    fn from_str(name: &str) -> Result<Self, ScenesError> {
-        match name {
-            "png" => Ok(Self::Png),
-            "jpeg" | "jpg" => Ok(Self::Jpeg),
-            _ => Err(ScenesError::UnknownName {
-                what: "image format",
-                name: name.to_owned(),
-                known: "png, jpeg".to_owned(),
-            }),
-        }
-    }
+fn unknown(name: &str) -> ScenesError {
+    let (name, known) = (name.to_owned(), "png, jpeg".to_owned());
+    ScenesError::UnknownName { what: "image format", name, known }
 }
 
 impl ImageFormat {

@@ -37,10 +37,3 @@ pub struct ProtocolMismatch {
     /// The protocol of the other one.
     pub found: Protocol,
 }
-
-pub(super) fn check_same_protocol(
-    expected: Protocol,
-    found: Protocol,
-) -> Result<(), ProtocolMismatch> {
-    if expected == found { Ok(()) } else { Err(ProtocolMismatch { expected, found }) }
-}

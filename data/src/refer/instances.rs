@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use image::RgbImage;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::ids::integer;
 use super::json_records::{Meter, Records, message, parse};
@@ -69,7 +69,8 @@ impl Instances {
     /// path that leads out of the images folder, or gives one id to two different records.
     pub fn read(path: &Path, keep: Option<&Keep>) -> Result<Self, ReferError> {
         let meter = Meter::default();
-        let mut read = parse(path, &meter, Lists { keep, meter: &meter })?;
+        let mut read =
+            parse(path, &meter, |json| json.deserialize_map(Lists { keep, meter: &meter }))?;
         sort_unique(path, "images", &mut read.images, |image| &image.id)?;
         sort_unique(path, "annotations", &mut read.annotations, |annotation| &annotation.id)?;
         check_file_names(path, &read.images)?;
@@ -113,14 +114,6 @@ impl Instances {
 struct Lists<'f> {
     keep: Option<&'f Keep>,
     meter: &'f Meter,
-}
-
-impl<'de> DeserializeSeed<'de> for Lists<'_> {
-    type Value = Instances;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Instances, D::Error> {
-        deserializer.deserialize_map(self)
-    }
 }
 
 impl<'de> Visitor<'de> for Lists<'_> {

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use serde_json::de::IoRead;
 use serde_json::error::Category;
 
 use super::ReferError;
@@ -35,20 +36,20 @@ pub fn for_each_record<T: DeserializeOwned>(
     visit: impl FnMut(T) -> Result<(), String>,
 ) -> Result<(), ReferError> {
     let meter = Meter::default();
-    parse(path, &meter, Records::new(&meter, list, visit))
+    parse(path, &meter, |json| Records::new(&meter, list, visit).deserialize(json))
 }
 
 /// Parses a file as one value.
-pub(super) fn parse<T>(
+pub(super) fn parse<'m, T>(
     path: &Path,
-    meter: &Meter,
-    seed: impl DeserializeSeed<'static, Value = T>,
+    meter: &'m Meter,
+    read: impl FnOnce(&mut serde_json::Deserializer<IoRead<Metered<'m>>>) -> serde_json::Result<T>,
 ) -> Result<T, ReferError> {
     let file = File::open(path).map_err(FileError::at(path))?;
     let file = BufReader::with_capacity(CHUNK, file);
     let mut json = serde_json::Deserializer::from_reader(Metered { file, meter });
     meter.between("the file");
-    let read = seed.deserialize(&mut json).and_then(|value| {
+    let read = read(&mut json).and_then(|value| {
         meter.between("the file");
         json.end().map(|()| value)
     });
@@ -111,7 +112,7 @@ impl Meter {
     }
 }
 
-struct Metered<'m> {
+pub(super) struct Metered<'m> {
     file: BufReader<File>,
     meter: &'m Meter,
 }

@@ -1,7 +1,7 @@
 //! Added tokens: the ones beside the base vocabulary. They are found in a text before the rest of
 //! it is tokenized.
 
-use super::error::TokenizerError;
+use super::error::Result;
 use super::prefix_map::PrefixMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,8 +113,8 @@ impl AddedTokens {
         &self,
         ids: &[u32],
         skip_special: bool,
-        mut decode: impl FnMut(&[u32]) -> Result<String, TokenizerError>,
-    ) -> Result<String, TokenizerError> {
+        mut decode: impl FnMut(&[u32]) -> Result<String>,
+    ) -> Result<String> {
         let mut text = String::new();
         let is_added = |id: u32| self.by_id.contains_key(&id);
         for run in ids.chunk_by(|&a, &b| !is_added(a) && !is_added(b)) {

@@ -7,7 +7,7 @@
 
 use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
-use super::error::{TokenizerError, content, library};
+use super::error::{Result, TokenizerError, content, library};
 use super::files::{self, JSON, MERGES, VOCAB};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -46,7 +46,7 @@ impl BytePair {
         vocab: &[u8],
         merges: &[u8],
         unk: Option<&str>,
-    ) -> Result<Self, TokenizerError> {
+    ) -> Result<Self> {
         let (vocab_path, merges_path) = (dir.join(VOCAB), dir.join(MERGES));
         let vocab = files::json_object(&vocab_path, vocab)?;
         let ids = check_ids(&vocab_path, &vocab)?;
@@ -71,11 +71,7 @@ impl BytePair {
     }
 
     /// From `tokenizer.json`, whose added tokens go to `added`.
-    pub(super) fn from_json(
-        dir: &Path,
-        bytes: &[u8],
-        added: &mut AddedTokens,
-    ) -> Result<Self, TokenizerError> {
+    pub(super) fn from_json(dir: &Path, bytes: &[u8], added: &mut AddedTokens) -> Result<Self> {
         let path = dir.join(JSON);
         let map = files::json_object(&path, bytes)?;
         check_supported(&path, &map)?;
@@ -116,7 +112,7 @@ impl Engine for BytePair {
     }
 
     /// The library gives ids by itself: they must be the declared ones.
-    fn add(&mut self, added: &AddedTokens) -> Result<(), TokenizerError> {
+    fn add(&mut self, added: &AddedTokens) -> Result<()> {
         let entries = added.iter().map(|token| {
             tokenizers::AddedToken::from(token.content.clone(), token.special)
                 .lstrip(token.lstrip)
@@ -137,7 +133,7 @@ impl Engine for BytePair {
         }
     }
 
-    fn encode(&self, text: &str, _added: &AddedTokens) -> Result<Vec<u32>, TokenizerError> {
+    fn encode(&self, text: &str, _added: &AddedTokens) -> Result<Vec<u32>> {
         let library = library(&self.dir);
         let mut text = NormalizedString::from(text);
         if self.slow {
@@ -147,18 +143,13 @@ impl Engine for BytePair {
         Ok(encoding.get_ids().to_vec())
     }
 
-    fn decode(
-        &self,
-        ids: &[u32],
-        skip_special: bool,
-        added: &AddedTokens,
-    ) -> Result<String, TokenizerError> {
+    fn decode(&self, ids: &[u32], skip_special: bool, added: &AddedTokens) -> Result<String> {
         let decode = |ids: &[u32]| self.inner.decode(ids, skip_special).map_err(library(&self.dir));
         // The library would read an added token such as `é`, too, as the printable form of a byte.
         if self.slow { added.join(ids, skip_special, decode) } else { decode(ids) }
     }
 
-    fn to_json(&self) -> Result<Option<String>, TokenizerError> {
+    fn to_json(&self) -> Result<Option<String>> {
         let json = (!self.slow).then(|| self.inner.to_string(true)).transpose();
         json.map_err(library(&self.dir))
     }
@@ -173,7 +164,7 @@ pub(super) fn words() -> tokenizers::Result<[PreTokenizerWrapper; 2]> {
 }
 
 /// The ids of a vocabulary, which must be 0, 1, 2, ... once each.
-fn check_ids(path: &Path, vocab: &Map<String, Value>) -> Result<Vocab, TokenizerError> {
+fn check_ids(path: &Path, vocab: &Map<String, Value>) -> Result<Vocab> {
     if vocab.is_empty() || vocab.len() > MAX_ENTRIES {
         let found = format!("{} tokens", vocab.len());
         return Err(content(path, format!("1 to {MAX_ENTRIES} tokens"), found));
@@ -192,11 +183,7 @@ fn check_ids(path: &Path, vocab: &Map<String, Value>) -> Result<Vocab, Tokenizer
 
 /// Reads the merges: one pair a line, best first. Only a first line `#version...` is a header: `#
 /// #` is a merge.
-fn parse_merges(
-    path: &Path,
-    text: &str,
-    vocab: &Map<String, Value>,
-) -> Result<Merges, TokenizerError> {
+fn parse_merges(path: &Path, text: &str, vocab: &Map<String, Value>) -> Result<Merges> {
     let mut merges = Vec::new();
     for (line, number) in text.lines().map(str::trim).zip(1..) {
         if line.is_empty() || (number == 1 && line.starts_with("#version")) {
@@ -217,7 +204,7 @@ fn check_merge(
     fields: &[&str],
     (unit, number): (&str, usize),
     vocab: &Map<String, Value>,
-) -> Result<(String, String), TokenizerError> {
+) -> Result<(String, String)> {
     let known = |token: &str| vocab.contains_key(token);
     match fields {
         [left, right] if known(left) && known(right) && known(&format!("{left}{right}")) => {
@@ -232,7 +219,7 @@ fn check_merge(
 }
 
 /// Refuses what the library reads without checking and would later panic on.
-fn check_supported(path: &Path, map: &Map<String, Value>) -> Result<(), TokenizerError> {
+fn check_supported(path: &Path, map: &Map<String, Value>) -> Result<()> {
     let unsupported = |expected: &str, found: String| {
         let advice = "use the checkpoint's `tokenizer.model` or `vocab.json` and `merges.txt`";
         let (path, expected) = (path.to_owned(), expected.into());

@@ -6,7 +6,7 @@
 
 use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
-use super::error::{TokenizerError, content};
+use super::error::{Result, content};
 use super::files::{self, ADDED, CONFIG, SPECIAL};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -39,7 +39,7 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn read(dir: &Path) -> Result<Self, TokenizerError> {
+    pub(super) fn read(dir: &Path) -> Result<Self> {
         Ok(Self {
             dir: dir.to_owned(),
             config: files::optional_json(&dir.join(CONFIG))?,
@@ -104,7 +104,7 @@ impl Config {
         added: &mut AddedTokens,
         base: &dyn Engine,
         defaults: &Defaults,
-    ) -> Result<(), TokenizerError> {
+    ) -> Result<()> {
         let path = self.dir.join(CONFIG);
         let wrong = |found: String| {
             let expected = format!("ids with an object with `content` under `{DECODER}`");
@@ -147,7 +147,7 @@ impl Config {
     }
 
     /// The ids must be 0, 1, 2, ... without a gap: they are the rows of the embedding table.
-    fn check_gaps(&self, added: &AddedTokens, base: &dyn Engine) -> Result<(), TokenizerError> {
+    fn check_gaps(&self, added: &AddedTokens, base: &dyn Engine) -> Result<()> {
         let beyond = added.iter().filter(|token| token.id as usize >= base.len());
         let gap = beyond.zip(base.len()..).find(|(token, id)| token.id as usize != *id);
         let (Some((_, gap)), Some(last)) = (gap, added.iter().next_back()) else { return Ok(()) };
@@ -194,7 +194,7 @@ fn insert(
     base: &dyn Engine,
     path: &Path,
     token: AddedToken,
-) -> Result<(), TokenizerError> {
+) -> Result<()> {
     let (text, id) = (token.content.clone(), token.id);
     if !(1..=MAX_ADDED_BYTES).contains(&text.len()) || added.len() == MAX_ADDED {
         let expected = format!("at most {MAX_ADDED} added tokens of 1 to {MAX_ADDED_BYTES} bytes");

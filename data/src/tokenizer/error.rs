@@ -4,6 +4,9 @@ use super::special::advice;
 use crate::files::FileError;
 use std::path::{Path, PathBuf};
 
+/// What the parts of this module return.
+pub(super) type Result<T, E = TokenizerError> = std::result::Result<T, E>;
+
 /// An error of loading, using or saving a [`Tokenizer`](super::Tokenizer).
 ///
 /// Every message names the file or folder, what was expected, what was found, and what to do next.

@@ -1,6 +1,6 @@
 //! The files of a tokenizer: read with a bound, written whole or not at all.
 
-use super::error::{TokenizerError, content};
+use super::error::{Result, TokenizerError, content};
 use crate::files::{FileError, read_bounded, write_file};
 use serde_json::{Map, Value};
 use std::io::Write;
@@ -18,7 +18,7 @@ pub(super) const SPECIAL: &str = "special_tokens_map.json";
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Reads a whole file of at most [`MAX_FILE_BYTES`].
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = read_bounded(path, MAX_FILE_BYTES)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(TokenizerError::Content {
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
 }
 
 /// Reads a file as UTF-8 text, without a leading byte order mark.
-pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TokenizerError> {
+pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let found = format!("an invalid byte at offset {}", error.valid_up_to());
         content(path, "UTF-8 text", found)
@@ -41,12 +41,12 @@ pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Tokenize
 }
 
 /// Parses a JSON file whose top level is an object.
-pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, TokenizerError> {
+pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
     serde_json::from_str(utf8(path, bytes)?).map_err(|error| content(path, "a JSON object", error))
 }
 
 /// Reads and parses a JSON object, which is empty when the folder has no such file.
-pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>, TokenizerError> {
+pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>> {
     if !path.is_file() {
         return Ok(Map::new());
     }

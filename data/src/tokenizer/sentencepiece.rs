@@ -6,7 +6,7 @@
 
 use super::added::AddedTokens;
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{Result, TokenizerError};
 use super::normalizer::{Normalizer, SPACE};
 use super::piece_merge::{Mergeable, Merger};
 use super::prefix_map::PrefixMap;
@@ -32,7 +32,7 @@ pub(super) struct SentencePiece {
 
 impl SentencePiece {
     /// Builds the model from the file's bytes.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let content = |expected: &str, found: String| TokenizerError::Content {
             path: path.to_owned(),
             expected: expected.into(),
@@ -199,7 +199,7 @@ impl Engine for SentencePiece {
         matches!(kind, Some(Type::UserDefined | Type::Unused | Type::Control))
     }
 
-    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>, TokenizerError> {
+    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         for (part, token) in added.split(text) {
             self.encode_part(part, &mut ids);
@@ -208,12 +208,7 @@ impl Engine for SentencePiece {
         Ok(ids)
     }
 
-    fn decode(
-        &self,
-        ids: &[u32],
-        skip_special: bool,
-        added: &AddedTokens,
-    ) -> Result<String, TokenizerError> {
+    fn decode(&self, ids: &[u32], skip_special: bool, added: &AddedTokens) -> Result<String> {
         added.join(ids, skip_special, |run| Ok(self.decode_run(run)))
     }
 }

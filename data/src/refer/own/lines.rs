@@ -28,7 +28,13 @@ pub(super) fn for_each(
     let mut line = Vec::new();
     let mut number = 0;
     let mut read = 0;
-    while read_line(&mut file, &mut line).map_err(FileError::at(path))? {
+    loop {
+        line.clear();
+        // One byte more than the longest allowed, so that a longer one is noticed.
+        let mut limited = file.by_ref().take(MAX_LINE_BYTES as u64 + 1);
+        if limited.read_until(b'\n', &mut line).map_err(FileError::at(path))? == 0 {
+            return Ok(());
+        }
         number += 1;
         read += line.len() as u64;
         if line.len() > MAX_LINE_BYTES {
@@ -52,12 +58,4 @@ pub(super) fn for_each(
             visit(number, text).map_err(|detail| fail(number, detail))?;
         }
     }
-    Ok(())
-}
-
-/// Reads the next line with its end, or one byte more than the longest allowed; false at the end of
-/// the file.
-fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    Ok(file.take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', line)? > 0)
 }

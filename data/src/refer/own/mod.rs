@@ -88,7 +88,6 @@ impl OwnData {
                 ref_id: id,
                 image_id,
                 ann_ids: line.mask.iter().map(|_| AnnotationId::Number(id)).collect(),
-                category_ids: Vec::new(),
                 split: split.name().into(),
                 file_name: "".into(),
                 sentences: vec![Sentence { sent_id: id, raw: line.raw, sent: line.sent }],
