@@ -78,9 +78,7 @@ fn a_folder_takes_only_a_free_or_empty_place() {
 /// Started by the next test: writes until it is killed.
 #[test]
 fn writer() {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
-        return;
-    };
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     for version in (0..=u8::MAX).cycle() {
         let content = vec![version; LENGTH];
         write_file(&folder.join("file"), |file| file.write_all(&content)).unwrap();

@@ -66,10 +66,7 @@ impl<'a> Machine<'a> {
             }
             0x8a => self.long(1)?,
             0x8b => self.long(4)?,
-            b'F' => {
-                let line = self.line()?;
-                Node::Float(self.parse(line)?)
-            }
+            b'F' => Node::Float(self.line().and_then(|line| self.parse(line))?),
             b'G' => Node::Float(f64::from_bits(self.unsigned(8)?.swap_bytes())),
             b'S' => {
                 let text = text::from_literal(self.line()?);
@@ -256,10 +253,7 @@ impl<'a> Machine<'a> {
         match self.opcode {
             b'q' | b'h' => self.unsigned(1),
             b'r' | b'j' => self.unsigned(4),
-            _ => {
-                let line = self.line()?;
-                self.parse::<u32>(line).map(u64::from)
-            }
+            _ => self.line().and_then(|line| self.parse::<u32>(line)).map(u64::from),
         }
     }
 

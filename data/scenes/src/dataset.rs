@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::records::{AnnotationRecord, ImageRecord, JsonFile, RefFile, RefImage};
+use crate::records::{JsonFile, RefFile, RefImage};
 use crate::{
     ImageFormat, Part, SceneExpression, ScenesError, Shape, World, expressions, generate,
     single_expressions,
@@ -118,10 +118,9 @@ struct Writer<'o> {
 
 impl<'o> Writer<'o> {
     fn create(root: &Path, options: &'o SynthOptions) -> Result<Self, FileError> {
-        let images_folder = Dataset::RefCoco.images_folder(root);
         let [refcoco, grefcoco] =
             [Dataset::RefCoco, Dataset::GRefCoco].map(|dataset| root.join(dataset.name()));
-        for folder in [&images_folder, &refcoco, &grefcoco] {
+        for folder in [&Dataset::RefCoco.images_folder(root), &refcoco, &grefcoco] {
             fs::create_dir_all(folder).map_err(FileError::at(folder))?;
         }
         let instances = Dataset::RefCoco.instances_file(root);
@@ -161,15 +160,15 @@ impl<'o> Writer<'o> {
             self.report.objects += 1;
             let (id, category_id) = (self.report.objects, category(*shape));
             object_ids.push([id as i64, category_id as i64]);
-            self.instances.record(&AnnotationRecord {
-                id,
-                image_id,
-                category_id,
-                area: mask.area(),
-                bbox: mask.coco_box(),
-                segmentation: mask,
-                iscrowd: 0,
-            })?;
+            self.instances.record(&json!({
+                "id": id,
+                "image_id": image_id,
+                "category_id": category_id,
+                "segmentation": mask,
+                "area": mask.area(),
+                "bbox": mask.coco_box(),
+                "iscrowd": 0,
+            }))?;
         }
         let file_name = &self.options.format.file_name(image_id);
         let image = RefImage { id: image_id, file_name, part, object_ids };
@@ -194,7 +193,6 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// A ref for an expression.
     fn grefcoco_ref(
         &mut self,
         image: &RefImage<'_>,
@@ -216,13 +214,13 @@ impl<'o> Writer<'o> {
         self.grefcoco.record(image, &[text], ids, Some(targets.is_empty()))
     }
 
-    /// Ends every file.
     fn finish(mut self) -> Result<SynthReport, FileError> {
         self.instances.text("\n],\n\"images\": [")?;
-        for (id, &[width, height]) in (1..).zip(&self.image_sizes) {
+        for (id, [width, height]) in (1..).zip(&self.image_sizes) {
             let file_name = self.options.format.file_name(id);
-            let [width, height] = [width, height].map(u32::from);
-            self.instances.record(&ImageRecord { id, file_name, width, height })?;
+            let image =
+                json!({ "id": id, "file_name": file_name, "width": width, "height": height });
+            self.instances.record(&image)?;
         }
         self.instances.text("\n],\n\"categories\": [")?;
         for shape in self.options.world.shapes() {
@@ -251,7 +249,6 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// Draws a scene into a file.
 fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, FileError> {
     let scene = generate(&options.world, options.seed, index);
     options.format.write(&scene.draw(), path)?;

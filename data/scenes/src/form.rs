@@ -143,7 +143,6 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// The expression.
     pub(crate) fn text(&self) -> String {
         let (noun, other, direction) =
             (self.noun.singular(), self.other.singular(), self.direction);

@@ -13,7 +13,6 @@ use strum::EnumString;
 
 use crate::ScenesError;
 
-/// The quality of JPEG images.
 const JPEG_QUALITY: u8 = 92;
 
 /// How images are stored.

@@ -92,17 +92,14 @@ impl World {
         small
     }
 
-    /// The shapes there are.
     pub(crate) fn shapes(&self) -> &[Shape] {
         if self.shapes.is_empty() { Shape::VARIANTS } else { &self.shapes }
     }
 
-    /// The colours there are.
     pub(crate) fn colours(&self) -> &[Colour] {
         if self.colours.is_empty() { Colour::VARIANTS } else { &self.colours }
     }
 
-    /// The sizes there are.
     pub(crate) fn sizes(&self) -> &[Size] {
         if self.sizes.is_empty() { Size::VARIANTS } else { &self.sizes }
     }

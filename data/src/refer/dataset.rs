@@ -1,17 +1,17 @@
 //! The data sets: their names, and where the files of the published ones lie under the root folder.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use strum::{Display, IntoStaticStr, VariantArray};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::ReferError;
-use super::error::named;
 use crate::image::Orientation;
 
 /// A data set of referring expressions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "lowercase")]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "lowercase", parse_err_ty = ReferError, parse_err_fn = unknown)]
 pub enum Dataset {
     /// `refcoco`.
     RefCoco,
@@ -100,10 +100,6 @@ impl Dataset {
     }
 }
 
-impl FromStr for Dataset {
-    type Err = ReferError;
-
-    fn from_str(name: &str) -> Result<Self, ReferError> {
-        named("data set", name, Self::VARIANTS)
-    }
+fn unknown(name: &str) -> ReferError {
+    ReferError::unknown("data set", name, Dataset::VARIANTS)
 }

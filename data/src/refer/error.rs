@@ -54,21 +54,19 @@ fn named_at(place: &Option<(PathBuf, u64)>) -> String {
     place.as_ref().map_or(String::new(), named)
 }
 
-/// The value of this name; the error lists the names that there are.
-pub(super) fn named<T: Copy + Into<&'static str>>(
-    what: &'static str,
-    name: &str,
-    values: &[T],
-) -> Result<T, ReferError> {
-    values.iter().copied().find(|&value| value.into() == name).ok_or_else(|| {
-        let known: Vec<&str> = values.iter().map(|&value| value.into()).collect();
-        ReferError::no_such(what, name, format!("known are {}", known.join(", ")))
-    })
-}
-
 impl ReferError {
     pub(super) fn no_such(what: &'static str, name: &str, detail: impl Into<String>) -> Self {
         Self::NoSuch { what, name: name.escape_debug().to_string(), detail: detail.into() }
+    }
+
+    /// A name that none of the values has.
+    pub(super) fn unknown<T: Copy + Into<&'static str>>(
+        what: &'static str,
+        name: &str,
+        values: &[T],
+    ) -> Self {
+        let known: Vec<&str> = values.iter().map(|&value| value.into()).collect();
+        Self::no_such(what, name, format!("known are {}", known.join(", ")))
     }
 
     pub(super) fn content(path: &Path, detail: impl Into<String>) -> Self {

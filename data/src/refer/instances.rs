@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::ids::integer;
 use super::json_records::{Meter, Records, message, parse};
-use super::{Annotation, AnnotationId, MaskSource, ReferError};
+use super::{Annotation, AnnotationId, MaskSource, RefExpressions, ReferError};
 use crate::image::{Orientation, read_image_with};
 
 /// An image of a data set.
@@ -43,15 +43,6 @@ impl ImageInfo {
     }
 }
 
-/// Which records of `instances.json` to keep: those that the refs name. The others cost no memory.
-#[derive(Debug, Clone, Default)]
-pub struct Keep {
-    /// The images to keep.
-    pub images: HashSet<i64>,
-    /// The annotations to keep.
-    pub annotations: HashSet<AnnotationId>,
-}
-
 /// The contents of an `instances.json`.
 #[derive(Debug, Default)]
 pub struct Instances {
@@ -61,14 +52,18 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Reads the file, keeping what `keep` names (everything without it), and of that only the
-    /// fields above. The file is never in memory as a whole.
+    /// Reads the file, and keeps what `refs` name (everything without them). Other records and
+    /// fields cost no memory, and the file is never in memory as a whole.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a
     /// path that leads out of the images folder, or gives one id to two different records.
-    pub fn read(path: &Path, keep: Option<&Keep>) -> Result<Self, ReferError> {
-        let meter = Meter::default();
+    pub fn read(path: &Path, refs: Option<&[RefExpressions]>) -> Result<Self, ReferError> {
+        let keep = refs.map(|refs| Keep {
+            images: refs.iter().map(|entry| entry.image_id).collect(),
+            annotations: refs.iter().flat_map(|entry| &entry.ann_ids).collect(),
+        });
+        let (keep, meter) = (keep.as_ref(), Meter::default());
         let mut read =
             parse(path, &meter, |json| json.deserialize_map(Lists { keep, meter: &meter }))?;
         sort_unique(path, "images", &mut read.images, |image| &image.id)?;
@@ -110,9 +105,15 @@ impl Instances {
     }
 }
 
+/// The records to keep.
+struct Keep<'r> {
+    images: HashSet<i64>,
+    annotations: HashSet<&'r AnnotationId>,
+}
+
 /// The dict at the top of the file. Of its lists, only what is to be kept outlives its record.
 struct Lists<'f> {
-    keep: Option<&'f Keep>,
+    keep: Option<&'f Keep<'f>>,
     meter: &'f Meter,
 }
 

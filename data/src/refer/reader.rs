@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 
 use super::{
-    Annotation, AnnotationId, Dataset, ImageInfo, Instances, Keep, RefExpressions, ReferError,
-    Sentence, Split, own, read_refs,
+    Annotation, AnnotationId, Dataset, ImageInfo, Instances, RefExpressions, ReferError, Sentence,
+    Split, own, read_refs,
 };
 
 /// What to do with a ref that contradicts `instances.json` or another ref.
@@ -179,12 +179,7 @@ fn read_published(
     policy: Contradictions,
 ) -> Result<(Vec<RefExpressions>, Instances, Skipped), ReferError> {
     let refs = read_refs(refs_file)?;
-    let keep = Keep {
-        images: refs.iter().map(|entry| entry.image_id).collect(),
-        annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
-    };
-    let instances = Instances::read(instances_file, Some(&keep))?;
-    drop(keep);
+    let instances = Instances::read(instances_file, Some(&refs))?;
     let (mut ref_ids, mut sent_ids) = (HashSet::new(), HashSet::new());
     let mut skipped = Skipped::default();
     let mut kept = Vec::with_capacity(refs.len());

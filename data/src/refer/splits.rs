@@ -1,15 +1,14 @@
 //! The parts that a data set is split into, and which refs belong to each.
 
-use std::str::FromStr;
-
-use strum::{Display, IntoStaticStr, VariantArray};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::ReferError;
-use super::error::named;
 
 /// A split to ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "camelCase")]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "camelCase", parse_err_ty = ReferError, parse_err_fn = unknown)]
 pub enum Split {
     /// `train`.
     Train,
@@ -23,7 +22,7 @@ pub enum Split {
     TestB,
     /// `testC`: every split with a C in its name (refclef).
     TestC,
-    /// To the letter, as the next two.
+    /// `testAB`, to the letter; the next two likewise.
     #[strum(serialize = "testAB")]
     TestAB,
     /// `testAC`.
@@ -56,10 +55,6 @@ impl Split {
     }
 }
 
-impl FromStr for Split {
-    type Err = ReferError;
-
-    fn from_str(name: &str) -> Result<Self, ReferError> {
-        named("split", name, Self::ALL)
-    }
+fn unknown(name: &str) -> ReferError {
+    ReferError::unknown("split", name, Split::ALL)
 }

@@ -10,14 +10,12 @@ use super::files::{self, CONFIG, JSON, MERGES, SENTENCEPIECE, VOCAB};
 use super::sentencepiece::SentencePiece;
 use std::path::Path;
 
-/// The special tokens of `LlamaTokenizer`.
+/// The special tokens of the Python classes, where no file says otherwise.
 const LLAMA: &Defaults = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
 
-/// The special tokens of `InternLM2Tokenizer`.
 const INTERNLM2: &Defaults =
     &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "</s>")];
 
-/// The special tokens of `Qwen2Tokenizer`.
 const QWEN2: &Defaults = &[
     ("eos_token", "<|endoftext|>"),
     ("unk_token", "<|endoftext|>"),

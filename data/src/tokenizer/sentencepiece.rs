@@ -8,7 +8,7 @@ use super::added::AddedTokens;
 use super::engine::Engine;
 use super::error::{Result, TokenizerError};
 use super::normalizer::{Normalizer, SPACE};
-use super::piece_merge::{Mergeable, Merger};
+use super::piece_merge::Merger;
 use super::prefix_map::PrefixMap;
 use sentencepiece_model::{ModelType, SentencePieceModel, Type};
 use std::collections::HashMap;
@@ -113,10 +113,8 @@ impl SentencePiece {
     fn encode_part(&self, text: &str, ids: &mut Vec<u32>) {
         let text = self.normalizer.normalize(text, &self.user_defined);
         let lookup = |piece: &str| match self.piece(*self.ids.get(piece)?)? {
-            (_, score, Type::Normal | Type::UserDefined) => {
-                Some(Mergeable { score, unused: false })
-            }
-            (_, score, Type::Unused) => Some(Mergeable { score, unused: true }),
+            (_, score, Type::Normal | Type::UserDefined) => Some((score, false)),
+            (_, score, Type::Unused) => Some((score, true)),
             _ => None,
         };
         let mut after_unknown = false;

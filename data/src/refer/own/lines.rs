@@ -9,7 +9,6 @@ use crate::files::FileError;
 
 /// The largest file. Larger data keep their masks as PNGs.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-/// The longest line.
 const MAX_LINE_BYTES: usize = 16 << 20;
 /// The most lines, blank ones too.
 const MAX_LINES: u64 = 100_000_000;
