@@ -10,9 +10,10 @@
 //! - After an error, the old content is still there and the temporary entry is gone.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use tempfile::{Builder, NamedTempFile, TempDir};
 use thiserror::Error;
@@ -20,26 +21,17 @@ use thiserror::Error;
 /// A file or folder that could not be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum FileError {
     /// The operating system refused.
     #[error(
         "{}: {source}; check that the path is right and may be used, and that the disk has space",
         path.display()
     )]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Something is where a new folder should go.
     #[error("{}: expected a new or empty folder, found {found}; name another", path.display())]
-    InTheWay {
-        /// The place.
-        path: PathBuf,
-        /// What is there.
-        found: &'static str,
-    },
+    InTheWay { path: PathBuf, found: &'static str },
 }
 
 impl FileError {
@@ -47,6 +39,18 @@ impl FileError {
     pub fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
+}
+
+/// The bytes of a file, or one more than `limit` of a longer one: it is noticed, and no more is
+/// read. The bound holds for pipes and growing files too.
+///
+/// # Errors
+/// If the file cannot be opened or read.
+pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    read.map_err(FileError::at(path))?;
+    Ok(bytes)
 }
 
 /// Writes a whole file with [`NewFile`], and replaces what is there.
@@ -152,10 +156,16 @@ impl NewFolder {
     pub fn finish(self) -> Result<(), FileError> {
         let mut files = Vec::new();
         sync_folders(self.path(), &mut files).map_err(FileError::at(self.path()))?;
-        files.par_iter().try_for_each(|file| {
+        let sync = |file: &PathBuf| {
             let opened = OpenOptions::new().write(true).open(file);
             opened.and_then(|opened| opened.sync_all()).map_err(FileError::at(file))
-        })?;
+        };
+        let sync_all = || files.par_iter().try_for_each(sync);
+        // File systems flush many files at once, whatever the number of cores.
+        match ThreadPoolBuilder::new().num_threads(16).build() {
+            Ok(threads) => threads.install(sync_all)?,
+            Err(_) => sync_all()?,
+        }
         // An empty folder may be in the place; no other is removed.
         match fs::remove_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -71,16 +71,14 @@ fn a_folder_takes_only_a_free_or_empty_place() {
     let new = NewFolder::create(&place).unwrap();
     fs::write(place.join("mine"), "came meanwhile").unwrap();
     new.finish().unwrap_err();
-    assert_eq!(entries(&folder.path().join("deep")), std::slice::from_ref(&place));
+    assert_eq!(entries(&folder.path().join("deep")), [place.as_path()]);
     assert_eq!(entries(&place), [place.join("mine")]);
 }
 
 /// Started by the next test: writes until it is killed.
 #[test]
 fn writer() {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
-        return;
-    };
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     for version in (0..=u8::MAX).cycle() {
         let content = vec![version; LENGTH];
         write_file(&folder.join("file"), |file| file.write_all(&content)).unwrap();

@@ -348,7 +348,7 @@ fn a_folder_without_splits_says_what_is_there() {
         "{error}"
     );
     let error = open(&folder.path().join("elsewhere")).unwrap_err();
-    assert!(matches!(error, ReferError::Io { .. }), "{error}");
+    assert!(matches!(error, ReferError::File(_)), "{error}");
     fs::write(folder.path().join("validation.jsonl"), "").unwrap();
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("found validation.jsonl"), "{error}");

@@ -46,7 +46,7 @@ fn refs_and_splits_are_those_that_cpython_reads() {
         let expected = &all[dataset.name()];
         let refs: Vec<_> = read.all_refs().iter().map(as_json).collect();
         assert_eq!(Json::from(refs), expected["refs"], "{dataset}");
-        for split in Split::ALL {
+        for &split in Split::ALL {
             let ids: Vec<_> = read.refs(split).map(|entry| entry.ref_id).collect();
             assert_eq!(Json::from(ids), expected["splits"][split.name()], "{dataset} {split}");
         }
@@ -124,7 +124,6 @@ fn items_group_expressions_by_image() {
             (11, 22, "cat", 0, true),
         ]
     );
-    assert_eq!(read.all_refs()[1].category_ids, [0_i64; 0]);
     // Of testA, ref 12 has no sentences.
     let items = read.items(Split::TestA).unwrap();
     assert_eq!((items.len(), items[0].expressions[0].text), (1, "Only raw"));

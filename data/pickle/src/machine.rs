@@ -11,6 +11,7 @@ use crate::text;
 /// Stands on the stack where a container begins: nothing below it may be taken.
 const MARK: NodeId = NodeId::MAX;
 
+#[derive(Default)]
 pub(crate) struct Machine<'a> {
     input: &'a [u8],
     /// Bytes read so far.
@@ -26,17 +27,7 @@ pub(crate) struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     pub(crate) fn new(input: &'a [u8], limits: &Limits) -> Self {
-        Self {
-            input,
-            at: 0,
-            opcode: 0,
-            opcode_at: 0,
-            arena: Arena::default(),
-            stack: Vec::new(),
-            memo: HashMap::new(),
-            pushed: 0,
-            limits: *limits,
-        }
+        Self { input, limits: *limits, ..Self::default() }
     }
 
     pub(crate) fn run(mut self) -> Result<Arena<'a>, Error> {
@@ -75,10 +66,7 @@ impl<'a> Machine<'a> {
             }
             0x8a => self.long(1)?,
             0x8b => self.long(4)?,
-            b'F' => {
-                let line = self.line()?;
-                Node::Float(self.parse(line)?)
-            }
+            b'F' => Node::Float(self.line().and_then(|line| self.parse(line))?),
             b'G' => Node::Float(f64::from_bits(self.unsigned(8)?.swap_bytes())),
             b'S' => {
                 let text = text::from_literal(self.line()?);
@@ -265,10 +253,7 @@ impl<'a> Machine<'a> {
         match self.opcode {
             b'q' | b'h' => self.unsigned(1),
             b'r' | b'j' => self.unsigned(4),
-            _ => {
-                let line = self.line()?;
-                self.parse::<u32>(line).map(u64::from)
-            }
+            _ => self.line().and_then(|line| self.parse::<u32>(line)).map(u64::from),
         }
     }
 

@@ -5,16 +5,18 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use mllmseg_data::files::{FileError, NewFolder};
 use mllmseg_data::mask::Rle;
 use mllmseg_data::refer::Dataset;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::folder::PartialFolder;
-use crate::records::{AnnotationRecord, ImageRecord, JsonFile, RefFile, RefImage};
-use crate::select::add_singles;
-use crate::{ImageFormat, Part, SceneExpression, ScenesError, Shape, World, expressions, generate};
+use crate::records::{JsonFile, RefFile, RefImage};
+use crate::{
+    ImageFormat, Part, SceneExpression, ScenesError, Shape, World, expressions, generate,
+    single_expressions,
+};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -81,7 +83,7 @@ pub fn write_dataset(
     if !(1..=MAX_IMAGES).contains(&total) {
         return Err(ScenesError::ImageCount { found: total, limit: MAX_IMAGES });
     }
-    let folder = PartialFolder::create(&options.out)?;
+    let folder = NewFolder::create(&options.out)?;
     let mut writer = Writer::create(folder.path(), options)?;
     for part in Part::ALL {
         let count = count(part);
@@ -106,7 +108,6 @@ struct DrawnScene {
 struct Writer<'o> {
     options: &'o SynthOptions,
     root: PathBuf,
-    images_folder: PathBuf,
     instances: JsonFile,
     refcoco: RefFile,
     grefcoco: RefFile,
@@ -116,18 +117,16 @@ struct Writer<'o> {
 }
 
 impl<'o> Writer<'o> {
-    fn create(root: &Path, options: &'o SynthOptions) -> Result<Self, ScenesError> {
-        let images_folder = Dataset::RefCoco.images_folder(root);
+    fn create(root: &Path, options: &'o SynthOptions) -> Result<Self, FileError> {
         let [refcoco, grefcoco] =
             [Dataset::RefCoco, Dataset::GRefCoco].map(|dataset| root.join(dataset.name()));
-        for folder in [&images_folder, &refcoco, &grefcoco] {
-            fs::create_dir_all(folder).map_err(ScenesError::io(folder))?;
+        for folder in [&Dataset::RefCoco.images_folder(root), &refcoco, &grefcoco] {
+            fs::create_dir_all(folder).map_err(FileError::at(folder))?;
         }
         let instances = Dataset::RefCoco.instances_file(root);
         Ok(Self {
             options,
             root: root.to_owned(),
-            images_folder,
             instances: JsonFile::create(instances, "{\"annotations\": [")?,
             refcoco: RefFile::create(refcoco.join("refs(unc).json"))?,
             grefcoco: RefFile::create(grefcoco.join("grefs(unc).json"))?,
@@ -137,7 +136,7 @@ impl<'o> Writer<'o> {
     }
 
     /// Draws and stores scenes, and then writes their records in order.
-    fn chunk(&mut self, part: Part, numbers: Range<u64>) -> Result<(), ScenesError> {
+    fn chunk(&mut self, part: Part, numbers: Range<u64>) -> Result<(), FileError> {
         let first_id = self.report.images + 1 - numbers.start;
         let drawn: Vec<DrawnScene> = numbers
             .into_par_iter()
@@ -149,10 +148,10 @@ impl<'o> Writer<'o> {
     }
 
     fn image_path(&self, id: u64) -> PathBuf {
-        self.images_folder.join(self.options.format.file_name(id))
+        Dataset::RefCoco.images_folder(&self.root).join(self.options.format.file_name(id))
     }
 
-    fn records(&mut self, part: Part, scene: &DrawnScene) -> Result<(), ScenesError> {
+    fn records(&mut self, part: Part, scene: &DrawnScene) -> Result<(), FileError> {
         self.report.images += 1;
         let image_id = self.report.images;
         self.image_sizes.push(scene.image_size.map(|side| side as u16)); // at most 1024
@@ -161,15 +160,15 @@ impl<'o> Writer<'o> {
             self.report.objects += 1;
             let (id, category_id) = (self.report.objects, category(*shape));
             object_ids.push([id as i64, category_id as i64]);
-            self.instances.record(&AnnotationRecord {
-                id,
-                image_id,
-                category_id,
-                area: mask.area(),
-                bbox: mask.coco_box(),
-                segmentation: mask,
-                iscrowd: 0,
-            })?;
+            self.instances.record(&json!({
+                "id": id,
+                "image_id": image_id,
+                "category_id": category_id,
+                "segmentation": mask,
+                "area": mask.area(),
+                "bbox": mask.coco_box(),
+                "iscrowd": 0,
+            }))?;
         }
         let file_name = &self.options.format.file_name(image_id);
         let image = RefImage { id: image_id, file_name, part, object_ids };
@@ -182,7 +181,7 @@ impl<'o> Writer<'o> {
         &mut self,
         image: &RefImage<'_>,
         expressions: &[SceneExpression],
-    ) -> Result<(), ScenesError> {
+    ) -> Result<(), FileError> {
         for (target, &ids) in image.object_ids.iter().enumerate() {
             let of_target = expressions.iter().filter(|said| said.targets == [target]);
             let texts: Vec<&str> = of_target.map(|said| said.text.as_str()).collect();
@@ -194,12 +193,11 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// A ref for an expression.
     fn grefcoco_ref(
         &mut self,
         image: &RefImage<'_>,
         SceneExpression { text, targets, form }: &SceneExpression,
-    ) -> Result<(), ScenesError> {
+    ) -> Result<(), FileError> {
         let report = &mut self.report;
         report.grefcoco += 1;
         *report.kinds.entry(form.pattern.kind()).or_default() += 1;
@@ -216,13 +214,13 @@ impl<'o> Writer<'o> {
         self.grefcoco.record(image, &[text], ids, Some(targets.is_empty()))
     }
 
-    /// Ends every file.
-    fn finish(mut self) -> Result<SynthReport, ScenesError> {
+    fn finish(mut self) -> Result<SynthReport, FileError> {
         self.instances.text("\n],\n\"images\": [")?;
-        for (id, &[width, height]) in (1..).zip(&self.image_sizes) {
+        for (id, [width, height]) in (1..).zip(&self.image_sizes) {
             let file_name = self.options.format.file_name(id);
-            let [width, height] = [width, height].map(u32::from);
-            self.instances.record(&ImageRecord { id, file_name, width, height })?;
+            let image =
+                json!({ "id": id, "file_name": file_name, "width": width, "height": height });
+            self.instances.record(&image)?;
         }
         self.instances.text("\n],\n\"categories\": [")?;
         for shape in self.options.world.shapes() {
@@ -246,13 +244,12 @@ impl<'o> Writer<'o> {
         self.grefcoco.json.finish("\n]\n")?;
         let [from, to] =
             [Dataset::RefCoco, Dataset::GRefCoco].map(|dataset| dataset.instances_file(&self.root));
-        fs::copy(from, &to).map_err(ScenesError::io(&to))?;
+        fs::copy(from, &to).map_err(FileError::at(&to))?;
         Ok(self.report)
     }
 }
 
-/// Draws a scene into a file.
-fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, ScenesError> {
+fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, FileError> {
     let scene = generate(&options.world, options.seed, index);
     options.format.write(&scene.draw(), path)?;
     let grefcoco = expressions(&options.world, &scene);
@@ -261,7 +258,7 @@ fn draw(options: &SynthOptions, index: u64, path: &Path) -> Result<DrawnScene, S
     Ok(DrawnScene {
         image_size: [scene.width(), scene.height()],
         objects: objects.map(|(index, object)| (object.shape, mask(index))).collect(),
-        refcoco: add_singles(&options.world, &scene, &grefcoco),
+        refcoco: single_expressions(&options.world, &scene, &grefcoco),
         grefcoco,
     })
 }

@@ -1,50 +1,19 @@
 //! What can go wrong when drawn scenes are written.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
+use mllmseg_data::files::FileError;
 use thiserror::Error;
 
 /// Why drawn scenes could not be written.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum ScenesError {
     /// There is no world or image format with this name.
-    #[error("unknown {what} `{name}`; known are {known}")]
-    UnknownName {
-        /// What the name should be of.
-        what: &'static str,
-        /// The name given, control characters escaped.
-        name: String,
-        /// The known names.
-        known: String,
-    },
+    #[error("unknown {what} `{}`; known are {known}", name.escape_debug())]
+    UnknownName { what: &'static str, name: String, known: String },
     /// No images were requested, or more than file names can number.
     #[error("{found} images requested; 1 to {limit} expected")]
-    ImageCount {
-        /// The number requested.
-        found: u64,
-        /// The largest number allowed.
-        limit: u64,
-    },
-    /// The output folder has files in it, or its path has no name.
-    #[error("{} is not empty; name a folder that does not exist yet, or empty it", path.display())]
-    NotEmpty {
-        /// The output folder.
-        path: PathBuf,
-    },
-    /// A file or folder could not be created, written or renamed, or an image not be encoded.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-}
-
-impl ScenesError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
+    ImageCount { found: u64, limit: u64 },
+    /// The output folder has files in it, a file could not be written, or an image not be encoded.
+    #[error(transparent)]
+    File(#[from] FileError),
 }

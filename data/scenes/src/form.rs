@@ -61,12 +61,10 @@ impl Pattern {
 
 /// Which properties a noun phrase names. If it does not name the shape, its noun is "shape".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say all")]
 pub struct Slots {
-    /// The size.
     pub size: bool,
-    /// The colour.
     pub colour: bool,
-    /// The shape.
     pub shape: bool,
 }
 
@@ -145,7 +143,6 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// The expression.
     pub(crate) fn text(&self) -> String {
         let (noun, other, direction) =
             (self.noun.singular(), self.other.singular(), self.direction);

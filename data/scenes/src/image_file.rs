@@ -3,46 +3,38 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::str::FromStr;
 
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 
+use mllmseg_data::files::FileError;
+use strum::EnumString;
+
 use crate::ScenesError;
 
-/// The quality of JPEG images.
 const JPEG_QUALITY: u8 = 92;
 
 /// How images are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = ScenesError, parse_err_fn = unknown)]
 pub enum ImageFormat {
     /// Lossless.
     Png,
     /// A quarter of the size, with the artefacts that photographs have.
     #[default]
+    #[strum(serialize = "jpeg", serialize = "jpg")]
     Jpeg,
 }
 
-impl FromStr for ImageFormat {
-    type Err = ScenesError;
-
-    fn from_str(name: &str) -> Result<Self, ScenesError> {
-        match name {
-            "png" => Ok(Self::Png),
-            "jpeg" | "jpg" => Ok(Self::Jpeg),
-            _ => Err(ScenesError::UnknownName {
-                what: "image format",
-                name: name.escape_debug().to_string(),
-                known: "png, jpeg".to_owned(),
-            }),
-        }
-    }
+fn unknown(name: &str) -> ScenesError {
+    let (name, known) = (name.to_owned(), "png, jpeg".to_owned());
+    ScenesError::UnknownName { what: "image format", name, known }
 }
 
 impl ImageFormat {
     /// Writes an image into a file that does not exist yet.
-    pub(crate) fn write(self, image: &RgbImage, path: &Path) -> Result<(), ScenesError> {
+    pub(crate) fn write(self, image: &RgbImage, path: &Path) -> Result<(), FileError> {
         let mut bytes = Vec::new();
         let encoded = match self {
             Self::Png => image.write_with_encoder(PngEncoder::new(&mut bytes)),
@@ -53,7 +45,7 @@ impl ImageFormat {
         let written = encoded
             .map_err(io::Error::other)
             .and_then(|()| File::create_new(path)?.write_all(&bytes));
-        written.map_err(ScenesError::io(path))
+        written.map_err(FileError::at(path))
     }
 
     /// The name of an image's file, as in COCO.

@@ -21,7 +21,6 @@ mod annotator;
 mod candidates;
 mod dataset;
 mod error;
-mod folder;
 mod form;
 mod image_file;
 mod outline;

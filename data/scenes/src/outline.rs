@@ -80,15 +80,14 @@ fn star(outer: f32, inner: f32) -> Vec<Point> {
 
 /// Two half discs above a triangle with its point down.
 fn heart() -> Vec<Point> {
-    let lobe = |x: f32| circle([x, -0.4], 0.56).into_iter().filter(|[_, y]| *y <= -0.4);
-    // Each circle begins at its right and goes down, left, up; its upper half runs left to right.
-    let mut points: Vec<Point> = lobe(-0.56).collect();
-    points.sort_by(|a, b| a[0].total_cmp(&b[0]));
-    let mut right: Vec<Point> = lobe(0.56).collect();
-    right.sort_by(|a, b| a[0].total_cmp(&b[0]));
-    points.extend(right);
-    points.extend([[0.98, 0.05], [0.0, 1.15], [-0.98, 0.05]]);
-    points
+    // The upper half of a circle, from left to right.
+    let lobe = |x: f32| {
+        let mut points = circle([x, -0.4], 0.56);
+        points.retain(|[_, y]| *y <= -0.4);
+        points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        points
+    };
+    [lobe(-0.56), lobe(0.56), vec![[0.98, 0.05], [0.0, 1.15], [-0.98, 0.05]]].concat()
 }
 
 /// A disc of radius 1 minus the disc of radius 0.85 whose centre lies 0.55 to the right.

@@ -1,55 +1,14 @@
-//! The records of `instances.json` and of the refs, and the files that list them.
+//! Files that list records, and the records of refs.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use mllmseg_data::mask::Rle;
+use mllmseg_data::files::FileError;
 use serde::Serialize;
+use serde_json::json;
 
-use crate::{Part, ScenesError};
-
-#[derive(Serialize)]
-pub(crate) struct ImageRecord {
-    pub id: u64,
-    pub file_name: String,
-    pub width: u32,
-    pub height: u32,
-}
-
-#[derive(Serialize)]
-pub(crate) struct AnnotationRecord<'r> {
-    pub id: u64,
-    pub image_id: u64,
-    pub category_id: u64,
-    pub segmentation: &'r Rle,
-    pub area: u64,
-    pub bbox: [u32; 4],
-    pub iscrowd: u8,
-}
-
-/// A ref of refcoco (one annotation) or of grefcoco (a list of them).
-#[derive(Serialize)]
-struct RefRecord<'r, A: Serialize> {
-    ref_id: u64,
-    image_id: u64,
-    ann_id: A,
-    category_id: A,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    no_target: Option<bool>,
-    split: &'static str,
-    file_name: &'r str,
-    sent_ids: Vec<u64>,
-    sentences: Vec<SentenceRecord<'r>>,
-}
-
-#[derive(Serialize)]
-struct SentenceRecord<'r> {
-    sent_id: u64,
-    raw: &'r str,
-    sent: &'r str,
-    tokens: Vec<&'r str>,
-}
+use crate::Part;
 
 /// A JSON file that is written record by record.
 pub(crate) struct JsonFile {
@@ -61,31 +20,31 @@ pub(crate) struct JsonFile {
 
 impl JsonFile {
     /// Creates a file that starts with `text`.
-    pub(crate) fn create(path: PathBuf, text: &str) -> Result<Self, ScenesError> {
-        let file = File::create_new(&path).map_err(ScenesError::io(&path))?;
+    pub(crate) fn create(path: PathBuf, text: &str) -> Result<Self, FileError> {
+        let file = File::create_new(&path).map_err(FileError::at(&path))?;
         let mut file = Self { path, file: BufWriter::with_capacity(1 << 20, file), separator: "" };
         file.text(text)?;
         Ok(file)
     }
 
     /// Writes text between records, such as brackets and keys; a new list may follow.
-    pub(crate) fn text(&mut self, text: &str) -> Result<(), ScenesError> {
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), FileError> {
         self.separator = "\n";
-        self.file.write_all(text.as_bytes()).map_err(ScenesError::io(&self.path))
+        self.file.write_all(text.as_bytes()).map_err(FileError::at(&self.path))
     }
 
     /// Writes the next record of a list.
-    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), ScenesError> {
+    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), FileError> {
         self.text(self.separator)?;
         self.separator = ",\n";
         let written = serde_json::to_writer(&mut self.file, record);
-        written.map_err(|error| ScenesError::io(&self.path)(error.into()))
+        written.map_err(|error| FileError::at(&self.path)(error.into()))
     }
 
     /// Ends the file with `text`.
-    pub(crate) fn finish(mut self, text: &str) -> Result<(), ScenesError> {
+    pub(crate) fn finish(mut self, text: &str) -> Result<(), FileError> {
         self.text(text)?;
-        self.file.flush().map_err(ScenesError::io(&self.path))
+        self.file.flush().map_err(FileError::at(&self.path))
     }
 }
 
@@ -106,38 +65,39 @@ pub(crate) struct RefFile {
 }
 
 impl RefFile {
-    pub(crate) fn create(path: PathBuf) -> Result<Self, ScenesError> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, FileError> {
         Ok(Self { json: JsonFile::create(path, "[")?, refs: 0, sentences: 0 })
     }
 
-    /// Writes a ref with its expressions.
+    /// Writes a ref of refcoco (one annotation) or of grefcoco (a list of them) with its expressions.
     pub(crate) fn record<A: Serialize>(
         &mut self,
         image: &RefImage<'_>,
         texts: &[&str],
         [ann_id, category_id]: [A; 2],
         no_target: Option<bool>,
-    ) -> Result<(), ScenesError> {
+    ) -> Result<(), FileError> {
         self.refs += 1;
         let sent_ids: Vec<u64> = (self.sentences + 1..).take(texts.len()).collect();
         self.sentences += texts.len() as u64;
-        let ids = sent_ids.iter().zip(texts);
-        let sentences = ids.map(|(&sent_id, text)| SentenceRecord {
-            sent_id,
-            raw: text,
-            sent: text,
-            tokens: text.split(' ').collect(),
+        let sentence = |(id, text): (&u64, &&str)| {
+            let tokens: Vec<&str> = text.split(' ').collect();
+            json!({ "sent_id": id, "raw": text, "sent": text, "tokens": tokens })
+        };
+        let sentences: Vec<_> = sent_ids.iter().zip(texts).map(sentence).collect();
+        let mut record = json!({
+            "ref_id": self.refs,
+            "image_id": image.id,
+            "ann_id": ann_id,
+            "category_id": category_id,
+            "split": image.part.name(),
+            "file_name": image.file_name,
+            "sent_ids": sent_ids,
+            "sentences": sentences,
         });
-        self.json.record(&RefRecord {
-            ref_id: self.refs,
-            image_id: image.id,
-            ann_id,
-            category_id,
-            no_target,
-            split: image.part.name(),
-            file_name: image.file_name,
-            sentences: sentences.collect(),
-            sent_ids,
-        })
+        if let Some(no_target) = no_target {
+            record["no_target"] = no_target.into();
+        }
+        self.json.record(&record)
     }
 }

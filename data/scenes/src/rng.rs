@@ -36,7 +36,6 @@ impl Rng {
         rng
     }
 
-    /// 64 random bits.
     pub(crate) fn next(&mut self) -> u64 {
         self.0.next_u64()
     }

@@ -14,7 +14,6 @@ use crate::vocabulary::{Colour, Shape, Size};
 const ATTEMPTS: usize = 50;
 /// How many places are tried for an object.
 const PLACES: usize = 40;
-/// The largest number of objects in a scene.
 const MAX_OBJECTS: usize = 12;
 /// A pixel belongs to an object that covers it by at least this much, of 255.
 const COVERED: u8 = 128;

@@ -41,14 +41,9 @@ pub fn expressions(world: &World, scene: &Scene) -> Vec<SceneExpression> {
     sampler.finish()
 }
 
-/// Expressions with one target: those of [`expressions`] whose pattern is singular, and more until
-/// there are as many as the world asks for.
-pub fn single_expressions(world: &World, scene: &Scene) -> Vec<SceneExpression> {
-    add_singles(world, scene, &expressions(world, scene))
-}
-
-/// [`single_expressions`] if [`expressions`] are known.
-pub(crate) fn add_singles(
+/// Expressions with one target: those of the `given` [`expressions`] whose pattern is singular, and
+/// more until there are as many as the world asks for.
+pub fn single_expressions(
     world: &World,
     scene: &Scene,
     given: &[SceneExpression],

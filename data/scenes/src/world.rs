@@ -92,17 +92,14 @@ impl World {
         small
     }
 
-    /// The shapes there are.
     pub(crate) fn shapes(&self) -> &[Shape] {
         if self.shapes.is_empty() { Shape::VARIANTS } else { &self.shapes }
     }
 
-    /// The colours there are.
     pub(crate) fn colours(&self) -> &[Colour] {
         if self.colours.is_empty() { Colour::VARIANTS } else { &self.colours }
     }
 
-    /// The sizes there are.
     pub(crate) fn sizes(&self) -> &[Size] {
         if self.sizes.is_empty() { Size::VARIANTS } else { &self.sizes }
     }
@@ -121,7 +118,7 @@ impl FromStr for World {
         let found = Self::all().into_iter().find(|world| world.name == name);
         found.ok_or_else(|| ScenesError::UnknownName {
             what: "world",
-            name: name.escape_debug().to_string(),
+            name: name.to_owned(),
             known: FILES.map(|(name, _)| name).join(", "),
         })
     }

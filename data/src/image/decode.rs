@@ -87,10 +87,7 @@ pub fn decode_image(
     }
     let mut decoder = decoder(Cursor::new(bytes), format).map_err(damaged)?;
     check_size(decoder.dimensions(), name)?;
-    let turn = match orientation {
-        Orientation::Upright => exif_turn(&mut decoder),
-        Orientation::Stored => Turn::NoTransforms,
-    };
+    let turn = turn(&mut decoder, orientation);
     let decoded =
         DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
     let mut rgb = DynamicImage::ImageRgb8(into_rgb(decoded));
@@ -128,30 +125,27 @@ pub(super) fn recognise(bytes: &[u8]) -> Result<(ImageFormat, &'static str), Str
 /// The decoder takes the bits that a lossy file lacks for zeros.
 fn webp_is_complete(bytes: &[u8]) -> bool {
     const HEADER: u64 = 8;
-    match bytes {
-        [_, _, _, _, a, b, c, d, ..] => {
-            let stated = u64::from(u32::from_le_bytes([*a, *b, *c, *d])) + HEADER;
-            bytes.len() as u64 + 1 >= stated
-        }
-        _ => false,
-    }
+    let [_, _, _, _, a, b, c, d, ..] = bytes else { return false };
+    bytes.len() as u64 + 1 >= u64::from(u32::from_le_bytes([*a, *b, *c, *d])) + HEADER
 }
 
-pub(super) fn check_size((width, height): (u32, u32), name: &str) -> Result<(), ImageError> {
-    let name = name.into();
+/// Width and height, if an image may have them.
+pub(super) fn check_size(size: (u32, u32), name: &str) -> Result<(u32, u32), ImageError> {
+    let (name, (width, height)) = (name.into(), size);
     if width == 0 || height == 0 {
         Err(ImageError::NoPixels { name, width, height })
     } else if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         Err(ImageError::TooManyPixels { name, width, height })
     } else {
-        Ok(())
+        Ok(size)
     }
 }
 
-/// The turn that makes the image upright; damaged EXIF data count as none, since the pixels may well be sound.
-pub(super) fn exif_turn(decoder: &mut impl ImageDecoder) -> Turn {
-    let Ok(Some(exif)) = decoder.exif_metadata() else {
-        return Turn::NoTransforms;
+/// The turn of the stored pixels to an orientation; damaged EXIF data count as none, since the pixels may well be sound.
+pub(super) fn turn(decoder: &mut impl ImageDecoder, orientation: Orientation) -> Turn {
+    let exif = match orientation {
+        Orientation::Upright => decoder.exif_metadata().ok().flatten().unwrap_or_default(),
+        Orientation::Stored => Vec::new(),
     };
     // Some writers leave JPEG's prefix on the EXIF data in PNG and WebP files.
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);

@@ -6,107 +6,56 @@ pub const MAX_FILE_BYTES: u64 = 256 << 20;
 pub const MAX_SIDE: u32 = 20_000;
 /// Most pixels that are decoded: at 16 bits and four channels they take 800 MB before the conversion to RGB.
 pub const MAX_PIXELS: u64 = 100_000_000;
+
 /// Why an image could not be read or recompressed. Every message names the image and the next step.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum ImageError {
     /// The file could not be opened or read.
     #[error("{name}: cannot be read ({source}); check the path and its permissions")]
-    Unreadable {
-        /// The file.
-        name: String,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    Unreadable { name: String, source: std::io::Error },
     /// The file is larger than [`MAX_FILE_BYTES`].
     #[error(
         "{name}: the file is larger than {} MiB; save it as a JPEG, or scale it down, and try again",
         MAX_FILE_BYTES >> 20
     )]
-    FileTooLarge {
-        /// The file.
-        name: String,
-    },
+    FileTooLarge { name: String },
     /// The first bytes are not those of a format that is read here.
     #[error(
         "{name}: expected a JPEG, PNG, WebP or BMP image, found {found}; convert it to one of these"
     )]
-    UnknownFormat {
-        /// The file.
-        name: String,
-        /// What the bytes look like.
-        found: String,
-    },
+    UnknownFormat { name: String, found: String },
     /// More pixels than [`MAX_SIDE`] or [`MAX_PIXELS`] allow.
     #[error(
         "{name}: the image is {width} x {height} pixels, but at most {MAX_SIDE} a side and {} million in all are \
          read; scale it down (the model sees 448 x 448) and try again",
         MAX_PIXELS / 1_000_000
     )]
-    TooManyPixels {
-        /// The file.
-        name: String,
-        /// Width in pixels, as the file states it.
-        width: u32,
-        /// Height in pixels, as the file states it.
-        height: u32,
-    },
+    TooManyPixels { name: String, width: u32, height: u32 },
     /// A width or height of zero.
     #[error("{name}: the image is {width} x {height}, so it has no pixels; replace the file")]
-    NoPixels {
-        /// The file.
-        name: String,
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
+    NoPixels { name: String, width: u32, height: u32 },
     /// The file breaks off or contradicts its format.
     #[error(
         "{name}: this {format} file is damaged or incomplete ({reason}); fetch or export it again"
     )]
-    Damaged {
-        /// The file.
-        name: String,
-        /// Format the file claims.
-        format: &'static str,
-        /// What the decoder stumbled over.
-        reason: String,
-    },
+    Damaged { name: String, format: &'static str, reason: String },
     /// A mask in another format than PNG.
     #[error("{name}: expected a mask as a PNG, found {found}; export the mask as a PNG")]
-    NotPng {
-        /// The file.
-        name: String,
-        /// What the bytes look like.
-        found: String,
-    },
+    NotPng { name: String, found: String },
     /// A mask that is not as large as its image.
     #[error(
         "{name}: expected a mask of {}x{} like its image, found {}x{} (width x height); \
          export it at the image's size",
         expected.0, expected.1, found.0, found.1
     )]
-    MaskSize {
-        /// The file.
-        name: String,
-        /// Width and height of the image, in pixels.
-        expected: (u32, u32),
-        /// Width and height of the mask, in pixels.
-        found: (u32, u32),
-    },
+    MaskSize { name: String, expected: (u32, u32), found: (u32, u32) },
     /// The image could not be written as a JPEG.
     #[error(
         "a {width} x {height} image cannot be stored as JPEG ({reason}); each side must be 1 to 65535"
     )]
-    Recompress {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// What the encoder or decoder said.
-        reason: String,
-    },
+    Recompress { width: u32, height: u32, reason: String },
 }
 
 pub(super) fn unreadable(name: &str) -> impl Fn(std::io::Error) -> ImageError {

@@ -34,7 +34,7 @@ pub fn read_size(
     if format != ImageFormat::Jpeg {
         return size_of(file, format, orientation)
             .map_err(|reason| error::damaged(&name, format_name, reason))
-            .and_then(|size| checked(size, &name));
+            .and_then(|size| decode::check_size(size, &name));
     }
     let mut bytes = Vec::new();
     let mut reason = String::new();
@@ -42,7 +42,7 @@ pub fn read_size(
         let more = limit - bytes.len() as u64;
         (&mut file).take(more).read_to_end(&mut bytes).map_err(error::unreadable(&name))?;
         match size_of(Cursor::new(&bytes), format, orientation) {
-            Ok(size) => return checked(size, &name),
+            Ok(size) => return decode::check_size(size, &name),
             Err(why) => reason = why,
         }
         if (bytes.len() as u64) < limit {
@@ -67,17 +67,9 @@ fn size_of(
 ) -> Result<(u32, u32), String> {
     let mut decoder = decode::decoder(reader, format)?;
     let (width, height) = decoder.dimensions();
-    let turn = match orientation {
-        Orientation::Upright => decode::exif_turn(&mut decoder),
-        Orientation::Stored => Turn::NoTransforms,
-    };
     let on_its_side = matches!(
-        turn,
+        decode::turn(&mut decoder, orientation),
         Turn::Rotate90 | Turn::Rotate270 | Turn::Rotate90FlipH | Turn::Rotate270FlipH
     );
     Ok(if on_its_side { (height, width) } else { (width, height) })
-}
-
-fn checked(size: (u32, u32), name: &str) -> Result<(u32, u32), ImageError> {
-    decode::check_size(size, name).map(|()| size)
 }

@@ -20,14 +20,10 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
             // A stuffed zero, a restart marker or a fill byte within the compressed data; none has a length.
             Some(0x00 | 0x01 | 0xD0..=0xD7 | 0xFF | START) => {}
             _ => {
-                let length = match rest {
-                    [_, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
-                    _ => return false,
-                };
-                rest = match rest.get(1 + length..) {
-                    Some(after) => after,
-                    None => return false,
-                };
+                let [_, high, low, ..] = rest else { return false };
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                let Some(after) = rest.get(1 + length..) else { return false };
+                rest = after;
             }
         }
     }
@@ -43,20 +39,19 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
 /// # Errors
 /// [`ImageError::Recompress`] if a side is 0 or more than 65535 pixels.
 pub fn jpeg_recompress(image: &RgbImage, quality: u8) -> Result<RgbImage, ImageError> {
-    let failed = |reason: String| ImageError::Recompress {
-        width: image.width(),
-        height: image.height(),
-        reason,
+    let (width, height) = image.dimensions();
+    let failed = |reason: &dyn ToString| {
+        let reason = reason.to_string();
+        ImageError::Recompress { width, height, reason }
     };
     if image.is_empty() {
-        return Err(failed("it has no pixels".into()));
+        return Err(failed(&"it has no pixels"));
     }
     let mut file = Vec::new();
-    JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100))
+    let mut encoder = JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100));
+    let decoded = encoder
         .encode_image(image)
-        .map_err(|error| failed(error.to_string()))?;
-    let decoder =
-        JpegDecoder::new(std::io::Cursor::new(file)).map_err(|error| failed(error.to_string()))?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(|error| failed(error.to_string()))?;
-    Ok(decoded.into_rgb8())
+        .and_then(|()| JpegDecoder::new(std::io::Cursor::new(&file)))
+        .and_then(DynamicImage::from_decoder);
+    decoded.map(DynamicImage::into_rgb8).map_err(|error| failed(&error))
 }

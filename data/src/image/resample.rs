@@ -30,43 +30,36 @@ pub fn resize_rgb(image: &RgbImage, width: u32, height: u32) -> RgbImage {
         return resized;
     }
     if from_width == width {
-        resize_rows(image, &Weights::new(from_height, height), &mut resized);
+        resize_rows(image, &windows(from_height, height), &mut resized);
     } else if from_height == height {
-        resize_columns(image, &Weights::new(from_width, width), &mut resized);
+        resize_columns(image, &windows(from_width, width), &mut resized);
     } else {
         let mut narrowed = RgbImage::new(width, from_height);
-        resize_columns(image, &Weights::new(from_width, width), &mut narrowed);
-        resize_rows(&narrowed, &Weights::new(from_height, height), &mut resized);
+        resize_columns(image, &windows(from_width, width), &mut narrowed);
+        resize_rows(&narrowed, &windows(from_height, height), &mut resized);
     }
     resized
 }
 
-/// For every output position: the first source position it reads, and the weights of that one and those after it.
-struct Weights {
-    windows: Vec<(usize, Vec<i32>)>,
-}
+/// The first source position that an output position reads, and the weights of that one and those after it.
+type Window = (usize, Vec<i32>);
 
-impl Weights {
-    fn new(from: u32, to: u32) -> Self {
-        let scale = f64::from(from) / f64::from(to);
-        let stretch = scale.max(1.0);
-        let reach = SUPPORT * stretch;
-        let windows = (0..to)
-            .map(|position| {
-                let centre = (f64::from(position) + 0.5) * scale;
-                let first = (centre - reach + 0.5).max(0.0) as u32;
-                let end = ((centre + reach + 0.5) as u32).min(from);
-                let raw: Vec<f64> = (first..end)
-                    .map(|source| cubic((f64::from(source) - centre + 0.5) / stretch))
-                    .collect();
-                let total: f64 = raw.iter().sum();
-                let fixed =
-                    |weight: &f64| (weight / total * f64::from(1 << WEIGHT_BITS)).round() as i32;
-                (first as usize, raw.iter().map(fixed).collect())
-            })
-            .collect();
-        Self { windows }
-    }
+/// The window of every output position.
+fn windows(from: u32, to: u32) -> Vec<Window> {
+    let scale = f64::from(from) / f64::from(to);
+    let stretch = scale.max(1.0);
+    let reach = SUPPORT * stretch;
+    let window = |position: u32| {
+        let centre = (f64::from(position) + 0.5) * scale;
+        let first = (centre - reach + 0.5).max(0.0) as u32;
+        let end = ((centre + reach + 0.5) as u32).min(from);
+        let weight = |source: u32| cubic((f64::from(source) - centre + 0.5) / stretch);
+        let raw: Vec<f64> = (first..end).map(weight).collect();
+        let total: f64 = raw.iter().sum();
+        let fixed = |weight: &f64| (weight / total * f64::from(1 << WEIGHT_BITS)).round() as i32;
+        (first as usize, raw.iter().map(fixed).collect())
+    };
+    (0..to).map(window).collect()
 }
 
 /// Keys' cubic convolution kernel with `a = -0.5` (Catmull-Rom).
@@ -87,12 +80,12 @@ fn to_level(sum: i32) -> u8 {
 }
 
 /// Changes the width: every output pixel is a weighted sum along its row.
-fn resize_columns(from: &RgbImage, weights: &Weights, to: &mut RgbImage) {
+fn resize_columns(from: &RgbImage, windows: &[Window], to: &mut RgbImage) {
     let (from_stride, to_stride) =
         (from.width() as usize * CHANNELS, to.width() as usize * CHANNELS);
     let rows = from.chunks_exact(from_stride).zip(to.chunks_exact_mut(to_stride));
     for (source, target) in rows {
-        for (pixel, (first, window)) in target.chunks_exact_mut(CHANNELS).zip(&weights.windows) {
+        for (pixel, (first, window)) in target.chunks_exact_mut(CHANNELS).zip(windows) {
             let mut sum = [HALF; CHANNELS];
             let reads = source[first * CHANNELS..].chunks_exact(CHANNELS);
             for (levels, weight) in reads.zip(window) {
@@ -108,10 +101,10 @@ fn resize_columns(from: &RgbImage, weights: &Weights, to: &mut RgbImage) {
 }
 
 /// Changes the height: every output row is a weighted sum of whole source rows.
-fn resize_rows(from: &RgbImage, weights: &Weights, to: &mut RgbImage) {
+fn resize_rows(from: &RgbImage, windows: &[Window], to: &mut RgbImage) {
     let stride = from.width() as usize * CHANNELS;
     let mut sums = vec![HALF; stride];
-    for (target, (first, window)) in to.chunks_exact_mut(stride).zip(&weights.windows) {
+    for (target, (first, window)) in to.chunks_exact_mut(stride).zip(windows) {
         sums.fill(HALF);
         for (source, &weight) in from.as_raw()[first * stride..].chunks_exact(stride).zip(window) {
             for (sum, &level) in sums.iter_mut().zip(source) {

@@ -112,9 +112,7 @@ impl Bitmap {
         let (mut left, mut right) = (self.width, 0);
         let (mut top, mut bottom) = (None, 0);
         for (y, row) in self.rows().enumerate() {
-            let Some(first) = row.iter().position(|&pixel| pixel) else {
-                continue;
-            };
+            let Some(first) = row.iter().position(|&pixel| pixel) else { continue };
             let last = row.iter().rposition(|&pixel| pixel).unwrap_or(first);
             left = left.min(first);
             right = right.max(last + 1);

@@ -14,6 +14,7 @@ pub const MAX_COORDINATE: f64 = 1e6;
 /// The error knows no file: whoever reads the file adds its name and the annotation's.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum MaskError {
     /// An image without pixels, or with more of them than [`MAX_PIXELS`].
     #[error(
@@ -21,90 +22,43 @@ pub enum MaskError {
          check the size given for the image",
         MAX_PIXELS
     )]
-    ImageSize {
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-    },
+    ImageSize { height: usize, width: usize },
     /// A buffer whose length is not height x width.
     #[error(
         "expected {expected} values for {height} x {width} (height x width), found {found}; \
          pass one value per pixel, row by row"
     )]
-    PixelCount {
-        /// Rows of the image.
-        height: usize,
-        /// Columns of the image.
-        width: usize,
-        /// height x width.
-        expected: usize,
-        /// Length of the buffer.
-        found: usize,
-    },
-    /// Two masks, or a mask and its image, of different sizes.
+    PixelCount { height: usize, width: usize, expected: usize, found: usize },
+    /// Two masks, or a mask and its image, of different sizes `[height, width]`.
     #[error(
         "expected a mask of {} x {} (height x width), found {} x {}; \
          check that the annotation belongs to this image",
         expected[0], expected[1], found[0], found[1]
     )]
-    SizeMismatch {
-        /// `[height, width]` of the image or of the first mask.
-        expected: [usize; 2],
-        /// `[height, width]` of the other one.
-        found: [usize; 2],
-    },
+    SizeMismatch { expected: [usize; 2], found: [usize; 2] },
     /// A polygon whose list of numbers does not pair up into points.
     #[error(
         "polygon {part}: expected an even number of coordinates (x0, y0, x1, y1, ...), \
          found {found}; correct the annotation"
     )]
-    OddCoordinates {
-        /// Which polygon of the segmentation, from 0.
-        part: usize,
-        /// How many numbers it has.
-        found: usize,
-    },
-    /// A coordinate that is NaN, infinite, or far outside any image.
+    OddCoordinates { part: usize, found: usize },
+    /// A coordinate that is NaN, infinite, or far outside any image; both indices count from 0.
     #[error(
         "polygon {part}: expected coordinate {index} within +-{}, found {value}; \
          correct the annotation (coordinates are pixels)",
         MAX_COORDINATE
     )]
-    Coordinate {
-        /// Which polygon of the segmentation, from 0.
-        part: usize,
-        /// Which number of its list, from 0.
-        index: usize,
-        /// The number.
-        value: f64,
-    },
+    Coordinate { part: usize, index: usize, value: f64 },
     /// Runs that do not cover the image exactly.
     #[error(
         "expected run lengths that sum to {expected} ({height} x {width}, height x width), \
          found a sum of {found}; check `counts` against `size`"
     )]
-    RunTotal {
-        /// Rows of the image.
-        height: usize,
-        /// Columns of the image.
-        width: usize,
-        /// height x width.
-        expected: u64,
-        /// Sum of the runs.
-        found: u64,
-    },
-    /// A string that is not COCO's compressed run-length encoding.
+    RunTotal { height: usize, width: usize, expected: u64, found: u64 },
+    /// A string that is not COCO's compressed run-length encoding, from this byte (from 0) on.
     #[error(
         "RLE string, byte {position}: expected {expected}, found {found}; \
          check that `counts` was copied whole"
     )]
-    RleString {
-        /// Byte of the string, from 0; its length when the string ends too early.
-        position: usize,
-        /// What should be there.
-        expected: &'static str,
-        /// What is there.
-        found: String,
-    },
+    RleString { position: usize, expected: &'static str, found: String },
 }

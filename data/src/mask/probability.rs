@@ -42,13 +42,13 @@ fn resize_map<T: Clone + Default + Send>(
 ) -> Result<Vec<T>, MaskError> {
     check_buffer(from.0, from.1, source.len())?;
     let mut output = vec![T::default(); checked_pixel_count(to.0, to.1)?];
-    let (rows, columns) = (Taps::new(from.0, to.0), Taps::new(from.1, to.1));
+    let (rows, columns) = (taps(from.0, to.0), taps(from.1, to.1));
     let task = ROWS_PER_TASK * to.1;
     output.par_chunks_mut(task).enumerate().for_each(|(index, chunk)| {
         let mut upper = Stretched::new(to.1);
         let mut lower = Stretched::new(to.1);
         for (row, line) in (index * ROWS_PER_TASK..).zip(chunk.chunks_exact_mut(to.1)) {
-            let tap = rows.at(row);
+            let tap = rows[row];
             // Going down the image, the lower source row often becomes the upper one.
             if lower.row == Some(tap.first) {
                 std::mem::swap(&mut upper, &mut lower);
@@ -72,24 +72,16 @@ struct Tap {
     weight: f32,
 }
 
-/// Where the output places along one axis look.
-struct Taps {
-    /// Source places per output place.
-    scale: f32,
-    last: usize,
-}
-
-impl Taps {
-    fn new(from: usize, to: usize) -> Self {
-        Self { scale: from as f32 / to as f32, last: from.saturating_sub(1) }
-    }
-
-    fn at(&self, output: usize) -> Tap {
-        let place = (self.scale * (output as f32 + 0.5) - 0.5).max(0.0);
-        let first = (place as usize).min(self.last);
+/// Where each output place along one axis looks; neither length is 0.
+fn taps(from: usize, to: usize) -> Vec<Tap> {
+    let (scale, last) = (from as f32 / to as f32, from - 1);
+    let tap = |output: usize| {
+        let place = (scale * (output as f32 + 0.5) - 0.5).max(0.0);
+        let first = (place as usize).min(last);
         let weight = (place - first as f32).min(1.0);
-        Tap { first, second: (first + 1).min(self.last), weight }
-    }
+        Tap { first, second: (first + 1).min(last), weight }
+    };
+    (0..to).map(tap).collect()
 }
 
 /// One source row stretched to the output's width.
@@ -103,13 +95,12 @@ impl Stretched {
         Self { row: None, line: vec![0.0; width] }
     }
 
-    fn load(&mut self, source: &[f32], width: usize, row: usize, columns: &Taps) {
+    fn load(&mut self, source: &[f32], width: usize, row: usize, columns: &[Tap]) {
         if self.row == Some(row) {
             return;
         }
         let values = &source[row * width..(row + 1) * width];
-        for (output, value) in self.line.iter_mut().enumerate() {
-            let tap = columns.at(output);
+        for (value, tap) in self.line.iter_mut().zip(columns) {
             *value = (1.0 - tap.weight) * values[tap.first] + tap.weight * values[tap.second];
         }
         self.row = Some(row);

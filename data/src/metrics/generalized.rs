@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::mean::{MeanIou, percent};
-use super::protocol::{Protocol, ProtocolMismatch, check_same_protocol};
+use super::protocol::{Protocol, ProtocolMismatch};
 use crate::mask::{Bitmap, MaskError, Overlap};
 
 /// What the model says of one expression.
@@ -104,7 +104,10 @@ impl GeneralizedMetrics {
     /// # Errors
     /// [`ProtocolMismatch`] unless both parts follow one protocol.
     pub fn merge(&mut self, other: &Self) -> Result<(), ProtocolMismatch> {
-        check_same_protocol(self.protocol, other.protocol)?;
+        let (expected, found) = (self.protocol, other.protocol);
+        if expected != found {
+            return Err(ProtocolMismatch { expected, found });
+        }
         self.total.intersection += other.total.intersection;
         self.total.union += other.total.union;
         self.mean_iou.merge(&other.mean_iou);
@@ -176,6 +179,12 @@ mod tests {
         assert_eq!(released.giou, Some(50.0), "((1 + 0 + 1/2) / 3 + 1/2) / 2");
         assert_eq!(released.ciou, Some(40.0), "(1 + 1) / (1 + 2 + 2)");
         assert_eq!([released.n_acc, released.t_acc], [Some(50.0); 2]);
+    }
+
+    #[test]
+    fn protocols_do_not_mix() {
+        let mut metrics = GeneralizedMetrics::new(Protocol::Standard);
+        assert!(metrics.merge(&GeneralizedMetrics::new(Protocol::Released)).is_err());
     }
 
     #[test]

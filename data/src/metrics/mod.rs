@@ -6,9 +6,9 @@
 //!   N-acc and T-acc.
 //!
 //! Both take one expression at a time and keep only sums, so a whole split needs no memory to speak
-//! of. The sums are integers: a report is the same to the last bit in whatever order, and in
-//! however many parts joined by `merge`, the expressions came. Reports are in percent; a value
-//! without any sample to it is `None`, `null` in JSON.
+//! of. The sums are integers: a report is the same to the last bit in whatever order the expressions
+//! came; [`GeneralizedMetrics`] also joins parts of a split. Reports are in percent; a value without
+//! any sample to it is `None`, `null` in JSON.
 
 mod generalized;
 mod mean;

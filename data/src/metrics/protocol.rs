@@ -1,10 +1,14 @@
 //! The rules that metrics follow.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
 /// Whose rules the numbers follow; numbers under different protocols cannot be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Display, EnumString,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown)]
 pub enum Protocol {
     /// The field's: every expression of a split counts once, a rejected expression has an empty
     /// mask, and boxes reach to the far edge of their last pixel.
@@ -17,23 +21,8 @@ pub enum Protocol {
     Released,
 }
 
-impl std::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Standard => "standard",
-            Self::Released => "released",
-        })
-    }
-}
-
-impl std::str::FromStr for Protocol {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = [Self::Standard, Self::Released].into_iter();
-        let mut known = known.filter(|protocol| protocol.to_string() == name);
-        known.next().ok_or_else(|| format!("expected standard or released, found {name:?}"))
-    }
+fn unknown(name: &str) -> String {
+    format!("expected standard or released, found {name:?}")
 }
 
 /// Two accumulators of different protocols were to be joined.
@@ -47,11 +36,4 @@ pub struct ProtocolMismatch {
     pub expected: Protocol,
     /// The protocol of the other one.
     pub found: Protocol,
-}
-
-pub(super) fn check_same_protocol(
-    expected: Protocol,
-    found: Protocol,
-) -> Result<(), ProtocolMismatch> {
-    if expected == found { Ok(()) } else { Err(ProtocolMismatch { expected, found }) }
 }

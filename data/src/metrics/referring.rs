@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::mean::{MeanIou, percent};
-use super::protocol::{Protocol, ProtocolMismatch, check_same_protocol};
+use super::protocol::Protocol;
 use crate::mask::{Bitmap, MaskError, Overlap};
 
 /// An expression is found at one of these thresholds when its mask's IoU is at least as large.
@@ -68,24 +68,6 @@ impl ReferringMetrics {
             self.boxes_found += u64::from(iou > BOX_THRESHOLD);
         }
         Ok(iou)
-    }
-
-    /// Adds another part of the same split.
-    ///
-    /// # Errors
-    /// [`ProtocolMismatch`] unless both parts follow one protocol.
-    pub fn merge(&mut self, other: &Self) -> Result<(), ProtocolMismatch> {
-        check_same_protocol(self.protocol, other.protocol)?;
-        self.n += other.n;
-        self.total.intersection += other.total.intersection;
-        self.total.union += other.total.union;
-        self.mean_iou.merge(&other.mean_iou);
-        for (found, more) in self.found.iter_mut().zip(other.found) {
-            *found += more;
-        }
-        self.boxes += other.boxes;
-        self.boxes_found += other.boxes_found;
-        Ok(())
     }
 
     /// The rules followed.
@@ -212,12 +194,6 @@ mod tests {
         let found = metrics.add(0, &row(&[0, 0, 0]), &row(&[0, 0]), None);
         assert_eq!(found, Err(MaskError::SizeMismatch { expected: [1, 2], found: [1, 3] }));
         assert_eq!(metrics.report().n, 0);
-    }
-
-    #[test]
-    fn protocols_do_not_mix() {
-        let mut metrics = ReferringMetrics::new(Protocol::Standard);
-        assert!(metrics.merge(&ReferringMetrics::new(Protocol::Released)).is_err());
     }
 
     #[test]

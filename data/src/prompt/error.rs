@@ -5,6 +5,7 @@ use crate::tokenizer::TokenizerError;
 /// What can be wrong with a prompt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum PromptError {
     /// An expression has no text.
     #[error(
@@ -15,20 +16,10 @@ pub enum PromptError {
     #[error(
         "the {place} contains `{token}`, which is reserved: it would be read as a token and not as text; remove it"
     )]
-    ReservedToken {
-        /// The token.
-        token: String,
-        /// Where it was found.
-        place: &'static str,
-    },
+    ReservedToken { token: String, place: &'static str },
     /// A template, a text or a number is not one that a prompt can have.
     #[error("{found}: expected {expected}")]
-    Unsuitable {
-        /// What was found.
-        found: String,
-        /// What a prompt can have, and what to do.
-        expected: String,
-    },
+    Unsuitable { found: String, expected: String },
     /// The tokenizer lacks a token or refuses a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -2,17 +2,21 @@
 
 use super::error::PromptError;
 use crate::tokenizer::{IM_END, IM_START};
+use strum::{IntoStaticStr, VariantArray};
 
 /// How a conversation is written, named in a checkpoint's `config.json` under `template`.
 ///
 /// Facts: InternVL's `conversation.py`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 pub enum Template {
     /// `internvl2_5`: all MLLMSeg checkpoints and the InternVL2.5 bases.
+    #[strum(serialize = "internvl2_5")]
     InternVl2_5,
     /// `internlm2-chat`: InternVL2 bases on InternLM2.
+    #[strum(serialize = "internlm2-chat")]
     InternLm2Chat,
     /// `Hermes-2`: bases on Hermes and Qwen2.
+    #[strum(serialize = "Hermes-2")]
     Hermes2,
 }
 
@@ -21,28 +25,25 @@ const SYSTEM_EARLIER: &str = "你是由上海人工智能实验室联合商汤�
 
 impl Template {
     /// Every template.
-    pub const ALL: [Self; 3] = [Self::InternVl2_5, Self::InternLm2Chat, Self::Hermes2];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The template of this name in `config.json`.
     ///
     /// # Errors
     /// [`PromptError::Unsuitable`], which lists the known names.
     pub fn from_name(name: &str) -> Result<Self, PromptError> {
-        let known = || Self::ALL.map(|template| format!("`{}`", template.name())).join(", ");
-        Self::ALL.into_iter().find(|template| template.name() == name).ok_or_else(|| {
+        Self::ALL.iter().copied().find(|template| template.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|one| format!("`{}`", one.name())).collect();
+            let known = known.join(", ");
             let expected =
-                format!("one of {}; check `template` in the checkpoint's config.json", known());
+                format!("one of {known}; check `template` in the checkpoint's config.json");
             PromptError::unsuitable(format!("template `{name}` is not known"), expected)
         })
     }
 
     /// The name in `config.json`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::InternVl2_5 => "internvl2_5",
-            Self::InternLm2Chat => "internlm2-chat",
-            Self::Hermes2 => "Hermes-2",
-        }
+        self.into()
     }
 
     /// What the system turn says.

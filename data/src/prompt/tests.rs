@@ -165,7 +165,7 @@ fn impossible_training_prompts_are_errors() {
 
 #[test]
 fn templates_are_found_by_their_config_names() {
-    for template in Template::ALL {
+    for &template in Template::ALL {
         assert_eq!(Template::from_name(template.name()).unwrap(), template);
     }
     let message = Template::from_name("vicuna").unwrap_err().to_string();

@@ -1,19 +1,22 @@
 //! The data sets: their names, and where the files of the published ones lie under the root folder.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::ReferError;
-use super::error::files_in;
 use crate::image::Orientation;
 
 /// A data set of referring expressions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "lowercase", parse_err_ty = ReferError, parse_err_fn = unknown)]
 pub enum Dataset {
     /// `refcoco`.
     RefCoco,
     /// `refcoco+`: expressions without words for a position.
+    #[strum(serialize = "refcoco+")]
     RefCocoPlus,
     /// `refcocog`: longer expressions.
     RefCocoG,
@@ -32,14 +35,7 @@ impl Dataset {
 
     /// The published name, which is also the name of its folder; `own` for own data.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::RefCoco => "refcoco",
-            Self::RefCocoPlus => "refcoco+",
-            Self::RefCocoG => "refcocog",
-            Self::RefClef => "refclef",
-            Self::GRefCoco => "grefcoco",
-            Self::Own => "own",
-        }
+        self.into()
     }
 
     /// Whose split the results are published on: `umd` for refcocog, `unc` for the others. Own data
@@ -99,26 +95,11 @@ impl Dataset {
             let is_refs = |name: &str| {
                 name.contains("refs(") && (name.ends_with(".p") || name.ends_with(".json"))
             };
-            let (expected, found) = (names.join(" or "), files_in(&folder, is_refs));
-            ReferError::NoFiles { folder, expected, found }
+            ReferError::no_files(&folder, names.join(" or "), is_refs)
         })
     }
 }
 
-impl fmt::Display for Dataset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Dataset {
-    type Err = ReferError;
-
-    fn from_str(name: &str) -> Result<Self, ReferError> {
-        let known = || Self::ALL.into_iter().chain([Self::Own]);
-        known().find(|dataset| dataset.name() == name).ok_or_else(|| {
-            let known: Vec<_> = known().map(Self::name).collect();
-            ReferError::no_such("data set", name, format!("known are {}", known.join(", ")))
-        })
-    }
+fn unknown(name: &str) -> ReferError {
+    ReferError::unknown("data set", name, Dataset::VARIANTS)
 }

@@ -54,25 +54,23 @@ impl ReferDataset {
         if self.is_own() {
             self.image_path(image)?; // an image that was missing has no size
         }
-        let drawn = match &annotation.segmentation {
+        let line_error = |detail| own::line_error(self.folder(), annotation, detail);
+        match &annotation.segmentation {
             MaskSource::Inline(segmentation) => {
-                segmentation.to_bitmap(image.height as usize, image.width as usize)
+                let drawn = segmentation.to_bitmap(image.height as usize, image.width as usize);
+                drawn.map_err(|source| match self.is_own() {
+                    true => line_error(source.to_string()),
+                    false => {
+                        let (annotation, image_id) = (annotation.id.to_string(), image.id);
+                        ReferError::Annotation { annotation, image_id, source }
+                    }
+                })
             }
             MaskSource::Png(file) => {
                 let mask = read_mask(self.folder().join(&**file), image.width, image.height);
-                return mask.map_err(|error| {
-                    own::line_error(self.folder(), annotation, error.to_string())
-                });
+                mask.map_err(|error| line_error(error.to_string()))
             }
-        };
-        drawn.map_err(|source| match self.is_own() {
-            true => own::line_error(self.folder(), annotation, source.to_string()),
-            false => ReferError::Annotation {
-                annotation: annotation.id.to_string(),
-                image_id: image.id,
-                source,
-            },
-        })
+        }
     }
 }
 

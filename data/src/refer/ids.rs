@@ -79,15 +79,26 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
     AnnotationId::deserialize(deserializer)?.number().map_err(D::Error::custom)
 }
 
-/// Reads a flag that is written as an integer or left out.
-pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    let flag: Option<AnnotationId> = Deserialize::deserialize(deserializer)?;
-    let number = flag.map(AnnotationId::number).transpose().map_err(D::Error::custom)?;
-    Ok(number.is_some_and(|number| number != 0))
+/// Reads a flag, a bool or an `Option` of one: it is written as a bool, as an integer, or as null.
+pub(super) fn flag<'de, D: Deserializer<'de>, T: From<bool> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "a flag expected: true, false, 1, 0 or null")]
+    enum Written {
+        Bool(bool),
+        Integer(AnnotationId),
+        Nothing(()),
+    }
+
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Bool(flag) => flag.into(),
+        Written::Integer(id) => (id.number().map_err(D::Error::custom)? != 0).into(),
+        Written::Nothing(()) => T::default(),
+    })
 }
 
-/// Reads one identifier, a list of them, or null: `ann_id` and `category_id` are written in all
-/// three ways.
+/// Reads one identifier, a list of them, or null: `ann_id` is written in all three ways.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<AnnotationId>, D::Error> {

@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use image::RgbImage;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::ids::integer;
 use super::json_records::{Meter, Records, message, parse};
-use super::{Annotation, AnnotationId, MaskSource, ReferError};
+use super::{Annotation, AnnotationId, MaskSource, RefExpressions, ReferError};
 use crate::image::{Orientation, read_image_with};
 
 /// An image of a data set.
@@ -43,15 +43,6 @@ impl ImageInfo {
     }
 }
 
-/// Which records of `instances.json` to keep: those that the refs name. The others cost no memory.
-#[derive(Debug, Clone, Default)]
-pub struct Keep {
-    /// The images to keep.
-    pub images: HashSet<i64>,
-    /// The annotations to keep.
-    pub annotations: HashSet<AnnotationId>,
-}
-
 /// The contents of an `instances.json`.
 #[derive(Debug, Default)]
 pub struct Instances {
@@ -61,15 +52,20 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Reads the file, keeping what `keep` names (everything without it), and of that only the
-    /// fields above. The file is never in memory as a whole.
+    /// Reads the file, and keeps what `refs` name (everything without them). Other records and
+    /// fields cost no memory, and the file is never in memory as a whole.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a
     /// path that leads out of the images folder, or gives one id to two different records.
-    pub fn read(path: &Path, keep: Option<&Keep>) -> Result<Self, ReferError> {
-        let meter = Meter::default();
-        let mut read = parse(path, &meter, Lists { keep, meter: &meter })?;
+    pub fn read(path: &Path, refs: Option<&[RefExpressions]>) -> Result<Self, ReferError> {
+        let keep = refs.map(|refs| Keep {
+            images: refs.iter().map(|entry| entry.image_id).collect(),
+            annotations: refs.iter().flat_map(|entry| &entry.ann_ids).collect(),
+        });
+        let (keep, meter) = (keep.as_ref(), Meter::default());
+        let mut read =
+            parse(path, &meter, |json| json.deserialize_map(Lists { keep, meter: &meter }))?;
         sort_unique(path, "images", &mut read.images, |image| &image.id)?;
         sort_unique(path, "annotations", &mut read.annotations, |annotation| &annotation.id)?;
         check_file_names(path, &read.images)?;
@@ -109,18 +105,16 @@ impl Instances {
     }
 }
 
-/// The dict at the top of the file. Of its lists, only what is to be kept outlives its record.
-struct Lists<'f> {
-    keep: Option<&'f Keep>,
-    meter: &'f Meter,
+/// The records to keep.
+struct Keep<'r> {
+    images: HashSet<i64>,
+    annotations: HashSet<&'r AnnotationId>,
 }
 
-impl<'de> DeserializeSeed<'de> for Lists<'_> {
-    type Value = Instances;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Instances, D::Error> {
-        deserializer.deserialize_map(self)
-    }
+/// The dict at the top of the file. Of its lists, only what is to be kept outlives its record.
+struct Lists<'f> {
+    keep: Option<&'f Keep<'f>>,
+    meter: &'f Meter,
 }
 
 impl<'de> Visitor<'de> for Lists<'_> {
@@ -224,11 +218,12 @@ fn sort_unique<T: PartialEq, K: Ord + Display>(
 fn check_file_names(path: &Path, images: &[ImageInfo]) -> Result<(), ReferError> {
     match images.iter().find(|image| relative_path(&image.file_name).is_none()) {
         None => Ok(()),
-        Some(image) => Err(ReferError::UnsafeFileName {
-            path: path.to_owned(),
-            image_id: image.id,
-            file_name: image.file_name.escape_debug().to_string(),
-        }),
+        Some(ImageInfo { id, file_name, .. }) => {
+            let name = file_name.escape_debug();
+            let expected = "a relative path without `..` expected";
+            let detail = format!("image {id} has file_name `{name}`: {expected}");
+            Err(ReferError::content(path, detail))
+        }
     }
 }
 

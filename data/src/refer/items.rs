@@ -74,15 +74,11 @@ impl ReferDataset {
         let mut items: Vec<ReferItem<'_>> = Vec::new();
         let mut index_of = HashMap::new();
         for entry in self.refs(split).filter(|entry| !entry.sentences.is_empty()) {
-            let index = match index_of.get(&entry.image_id) {
-                Some(&index) => index,
-                None => {
-                    let image = self.image(entry.image_id)?;
-                    items.push(ReferItem { image, expressions: Vec::new() });
-                    index_of.insert(entry.image_id, items.len() - 1);
-                    items.len() - 1
-                }
-            };
+            let index = *index_of.entry(entry.image_id).or_insert(items.len());
+            if index == items.len() {
+                let image = self.image(entry.image_id)?;
+                items.push(ReferItem { image, expressions: Vec::new() });
+            }
             items[index].expressions.extend(entry.sentences.iter().map(|sentence| Expression {
                 ref_id: entry.ref_id,
                 sent_id: sentence.sent_id,

@@ -11,9 +11,11 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use serde_json::de::IoRead;
 use serde_json::error::Category;
 
 use super::ReferError;
+use crate::files::FileError;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -26,7 +28,7 @@ const MAX_SKIPPED: u64 = 256 << 20;
 /// Calls `visit` with each record of a file that is one JSON list; `list` is what messages call it.
 ///
 /// # Errors
-/// [`ReferError::Io`], or [`ReferError::Record`] if the file is cut short or no list, if a record is
+/// [`ReferError::File`], or [`ReferError::Content`] if the file is cut short or no list, if a record is
 /// no `T`, or if `visit` returns an error.
 pub fn for_each_record<T: DeserializeOwned>(
     path: &Path,
@@ -34,20 +36,20 @@ pub fn for_each_record<T: DeserializeOwned>(
     visit: impl FnMut(T) -> Result<(), String>,
 ) -> Result<(), ReferError> {
     let meter = Meter::default();
-    parse(path, &meter, Records::new(&meter, list, visit))
+    parse(path, &meter, |json| Records::new(&meter, list, visit).deserialize(json))
 }
 
 /// Parses a file as one value.
-pub(super) fn parse<T>(
+pub(super) fn parse<'m, T>(
     path: &Path,
-    meter: &Meter,
-    seed: impl DeserializeSeed<'static, Value = T>,
+    meter: &'m Meter,
+    read: impl FnOnce(&mut serde_json::Deserializer<IoRead<Metered<'m>>>) -> serde_json::Result<T>,
 ) -> Result<T, ReferError> {
-    let file = File::open(path).map_err(ReferError::io(path))?;
+    let file = File::open(path).map_err(FileError::at(path))?;
     let file = BufReader::with_capacity(CHUNK, file);
     let mut json = serde_json::Deserializer::from_reader(Metered { file, meter });
     meter.between("the file");
-    let read = seed.deserialize(&mut json).and_then(|value| {
+    let read = read(&mut json).and_then(|value| {
         meter.between("the file");
         json.end().map(|()| value)
     });
@@ -98,7 +100,7 @@ impl Meter {
             Category::Io if self.read.get() >= self.end.get() => {
                 format!("one value longer than {} MiB", self.limit.get() >> 20)
             }
-            Category::Io => return ReferError::Io { path: path.to_owned(), source: error.into() },
+            Category::Io => return FileError::at(path)(error.into()).into(),
             Category::Eof => "the file is cut short; download it again".to_owned(),
             Category::Syntax | Category::Data => message(&error),
         };
@@ -106,12 +108,11 @@ impl Meter {
             (list, Some(index)) => format!("{list}[{index}]"),
             (place, None) => place.to_owned(),
         };
-        let detail = format!("{detail} (byte {})", self.read.get());
-        ReferError::Record { path: path.to_owned(), place, detail }
+        ReferError::content(path, format!("in {place}: {detail} (byte {})", self.read.get()))
     }
 }
 
-struct Metered<'m> {
+pub(super) struct Metered<'m> {
     file: BufReader<File>,
     meter: &'m Meter,
 }

@@ -44,7 +44,7 @@ pub use annotation::{Annotation, MaskSource};
 pub use dataset::Dataset;
 pub use error::ReferError;
 pub use ids::AnnotationId;
-pub use instances::{ImageInfo, Instances, Keep};
+pub use instances::{ImageInfo, Instances};
 pub use items::{Expression, ReferItem};
 pub use json_records::for_each_record;
 pub use mllmseg_pickle::Error as PickleError;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 
 use super::{
-    Annotation, AnnotationId, Dataset, ImageInfo, Instances, Keep, RefExpressions, ReferError,
+    Annotation, AnnotationId, Dataset, ImageInfo, Instances, RefExpressions, ReferError, Sentence,
     Split, own, read_refs,
 };
 
@@ -179,96 +179,63 @@ fn read_published(
     policy: Contradictions,
 ) -> Result<(Vec<RefExpressions>, Instances, Skipped), ReferError> {
     let refs = read_refs(refs_file)?;
-    let keep = Keep {
-        images: refs.iter().map(|entry| entry.image_id).collect(),
-        annotations: refs.iter().flat_map(|entry| entry.ann_ids.iter().cloned()).collect(),
-    };
-    let instances = Instances::read(instances_file, Some(&keep))?;
-    drop(keep);
-    let mut checks = Checks {
-        refs_file,
-        instances_file,
-        instances: &instances,
-        policy,
-        ref_ids: HashSet::with_capacity(refs.len()),
-        sent_ids: HashSet::new(),
-        skipped: Skipped::default(),
-    };
+    let instances = Instances::read(instances_file, Some(&refs))?;
+    let (mut ref_ids, mut sent_ids) = (HashSet::new(), HashSet::new());
+    let mut skipped = Skipped::default();
     let mut kept = Vec::with_capacity(refs.len());
     for entry in refs {
-        if checks.keeps(&entry)? {
+        let ref_id = entry.ref_id;
+        let checked = match ref_ids.contains(&ref_id) {
+            true => Err("an earlier ref has the same ref_id".to_owned()),
+            false => check_ref(&entry, &instances, instances_file),
+        };
+        let mut found = Vec::new();
+        if let Err(detail) = checked {
+            skipped.refs += 1;
+            found.push(detail);
+        } else {
+            for Sentence { sent_id, .. } in &entry.sentences {
+                if !sent_ids.insert(*sent_id) {
+                    skipped.repeated_sentences += 1;
+                    found.push(format!("sent_id {sent_id} is used by an earlier sentence too"));
+                }
+            }
+            ref_ids.insert(ref_id);
             kept.push(entry);
         }
+        for detail in found {
+            let detail = format!("ref {ref_id}: {detail}");
+            if policy == Contradictions::Refuse {
+                return Err(ReferError::inconsistent(refs_file, detail));
+            }
+            if skipped.examples.len() < EXAMPLES {
+                skipped.examples.push(detail);
+            }
+        }
     }
-    let skipped = checks.skipped;
     Ok((kept, instances, skipped))
 }
 
-/// The refs read so far, which the next one is compared with.
-struct Checks<'c> {
-    refs_file: &'c Path,
-    instances_file: &'c Path,
-    instances: &'c Instances,
-    policy: Contradictions,
-    ref_ids: HashSet<i64>,
-    sent_ids: HashSet<i64>,
-    skipped: Skipped,
-}
-
-impl Checks<'_> {
-    /// Whether a ref stays; an error if contradictions are to be refused.
-    fn keeps(&mut self, entry: &RefExpressions) -> Result<bool, ReferError> {
-        if let Err(detail) = self.check_ref(entry) {
-            self.note(format!("ref {}: {detail}", entry.ref_id))?;
-            self.skipped.refs += 1;
-            return Ok(false);
-        }
-        self.ref_ids.insert(entry.ref_id);
-        for sentence in &entry.sentences {
-            if !self.sent_ids.insert(sentence.sent_id) {
-                let detail = format!(
-                    "ref {}: sent_id {} is used by an earlier sentence too",
-                    entry.ref_id, sentence.sent_id
-                );
-                self.note(detail)?;
-                self.skipped.repeated_sentences += 1;
-            }
-        }
-        Ok(true)
+/// Compares a ref with the images and annotations that it names.
+fn check_ref(
+    entry: &RefExpressions,
+    instances: &Instances,
+    instances_file: &Path,
+) -> Result<(), String> {
+    let lacking = instances_file.display();
+    if instances.image(entry.image_id).is_none() {
+        return Err(format!("names image {}, which {lacking} lacks", entry.image_id));
     }
-
-    fn check_ref(&self, entry: &RefExpressions) -> Result<(), String> {
-        let lacking = self.instances_file.display();
-        if self.ref_ids.contains(&entry.ref_id) {
-            return Err("an earlier ref has the same ref_id".to_owned());
-        }
-        if self.instances.image(entry.image_id).is_none() {
-            return Err(format!("names image {}, which {lacking} lacks", entry.image_id));
-        }
-        for id in &entry.ann_ids {
-            let Some(annotation) = self.instances.annotation(id) else {
-                return Err(format!("names annotation {id}, which {lacking} lacks"));
-            };
-            if annotation.image_id != entry.image_id {
-                return Err(format!(
-                    "is about image {}, but its annotation {id} is of image {}",
-                    entry.image_id, annotation.image_id
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes note of a contradiction, or fails with it.
-    fn note(&mut self, detail: String) -> Result<(), ReferError> {
-        match self.policy {
-            Contradictions::Refuse => Err(ReferError::inconsistent(self.refs_file, detail)),
-            Contradictions::Skip => {
-                if self.skipped.examples.len() < EXAMPLES {
-                    self.skipped.examples.push(detail);
-                }
-                Ok(())
-            }
+    for id in &entry.ann_ids {
+        let Some(annotation) = instances.annotation(id) else {
+            return Err(format!("names annotation {id}, which {lacking} lacks"));
+        };
+        if annotation.image_id != entry.image_id {
+            return Err(format!(
+                "is about image {}, but its annotation {id} is of image {}",
+                entry.image_id, annotation.image_id
+            ));
         }
     }
+    Ok(())
 }

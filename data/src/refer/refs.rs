@@ -1,15 +1,14 @@
 //! The refs: which expressions refer to which annotations of which image.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use mllmseg_pickle::Limits;
 use serde::Deserialize;
 
-use super::ids::{integer, one_or_many};
+use super::ids::{flag, integer, one_or_many};
 use super::json_records::for_each_record;
 use super::{AnnotationId, PickleError, ReferError};
+use crate::files::read_bounded;
 
 /// The expressions that refer to the same target (a "ref" of the published files).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -21,8 +20,6 @@ pub struct RefExpressions {
     pub image_id: i64,
     /// The annotations referred to; empty if the image holds no target.
     pub ann_ids: Vec<AnnotationId>,
-    /// The categories of the targets; empty without one.
-    pub category_ids: Vec<i64>,
     /// The split as the file marks it, such as `testAB`.
     pub split: Box<str>,
     /// The file named in the ref: the *annotation's* (`COCO_train2014_000000581857_16.jpg`), or
@@ -70,19 +67,13 @@ pub fn read_refs(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
 
 fn read_pickle(path: &Path) -> Result<Vec<RefExpressions>, ReferError> {
     let limits = Limits::default();
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a longer file is noticed.
-    let read =
-        File::open(path).and_then(|file| file.take(limits.max_bytes + 1).read_to_end(&mut bytes));
-    read.map_err(ReferError::io(path))?;
-    let path = path.to_owned();
+    let bytes = read_bounded(path, limits.max_bytes)?;
     mllmseg_pickle::from_slice(&bytes, &limits).map_err(|error| match error {
         PickleError::Value { place, detail } => {
             // `.` is the list itself.
-            let place = format!("refs{}", place.trim_end_matches('.'));
-            ReferError::Record { path, place, detail }
+            ReferError::content(path, format!("in refs{}: {detail}", place.trim_end_matches('.')))
         }
-        error => ReferError::Pickle { path, error },
+        error => ReferError::content(path, error.to_string()),
     })
 }
 
@@ -95,8 +86,7 @@ struct RefRecord {
     image_id: i64,
     #[serde(deserialize_with = "one_or_many")]
     ann_id: Vec<AnnotationId>,
-    #[serde(default, deserialize_with = "one_or_many")]
-    category_id: Vec<AnnotationId>,
+    #[serde(default, deserialize_with = "flag")]
     no_target: Option<bool>,
     split: Box<str>,
     file_name: Option<Box<str>>,
@@ -117,16 +107,12 @@ impl TryFrom<RefRecord> for RefExpressions {
                 "ref {ref_id}: no_target is {no_target}, but ann_id names {count} annotations"
             ));
         }
-        let category_ids = record.category_id.into_iter().map(AnnotationId::number);
-        let mut category_ids: Vec<i64> = category_ids.collect::<Result<_, _>>()?;
-        category_ids.retain(|&id| id != -1);
         record.ann_id.shrink_to_fit();
         record.sentences.shrink_to_fit();
         Ok(Self {
             ref_id,
             image_id: record.image_id,
             ann_ids: record.ann_id,
-            category_ids,
             split: record.split,
             file_name: record.file_name.unwrap_or_default(),
             sentences: record.sentences,

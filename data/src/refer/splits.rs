@@ -1,12 +1,14 @@
 //! The parts that a data set is split into, and which refs belong to each.
 
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::ReferError;
 
 /// A split to ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "camelCase", parse_err_ty = ReferError, parse_err_fn = unknown)]
 pub enum Split {
     /// `train`.
     Train,
@@ -20,41 +22,24 @@ pub enum Split {
     TestB,
     /// `testC`: every split with a C in its name (refclef).
     TestC,
-    /// `testAB`, to the letter.
+    /// `testAB`, to the letter; the next two likewise.
+    #[strum(serialize = "testAB")]
     TestAB,
-    /// `testAC`, to the letter.
+    /// `testAC`.
+    #[strum(serialize = "testAC")]
     TestAC,
-    /// `testBC`, to the letter.
+    /// `testBC`.
+    #[strum(serialize = "testBC")]
     TestBC,
 }
 
 impl Split {
     /// Every split, in the order of the published protocol.
-    pub const ALL: [Self; 9] = [
-        Self::Train,
-        Self::Val,
-        Self::Test,
-        Self::TestA,
-        Self::TestB,
-        Self::TestC,
-        Self::TestAB,
-        Self::TestAC,
-        Self::TestBC,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name as the files write it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Val => "val",
-            Self::Test => "test",
-            Self::TestA => "testA",
-            Self::TestB => "testB",
-            Self::TestC => "testC",
-            Self::TestAB => "testAB",
-            Self::TestAC => "testAC",
-            Self::TestBC => "testBC",
-        }
+        self.into()
     }
 
     /// Whether a ref marked `marked` belongs to this split: the rule of the published reader
@@ -70,19 +55,6 @@ impl Split {
     }
 }
 
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Split {
-    type Err = ReferError;
-
-    fn from_str(name: &str) -> Result<Self, ReferError> {
-        Self::ALL.into_iter().find(|split| split.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|split| split.name()).collect();
-            ReferError::no_such("split", name, format!("known are {}", known.join(", ")))
-        })
-    }
+fn unknown(name: &str) -> ReferError {
+    ReferError::unknown("split", name, Split::ALL)
 }

@@ -1,6 +1,7 @@
 //! Added tokens: the ones beside the base vocabulary. They are found in a text before the rest of
 //! it is tokenized.
 
+use super::error::Result;
 use super::prefix_map::PrefixMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -104,6 +105,26 @@ impl AddedTokens {
             rest = after.get(token.content.len()..).unwrap_or_default();
             strip_start = token.rstrip;
         }
+    }
+
+    /// The text of ids: added tokens as they are written, and what `decode` makes of the runs between
+    /// them.
+    pub(super) fn join(
+        &self,
+        ids: &[u32],
+        skip_special: bool,
+        mut decode: impl FnMut(&[u32]) -> Result<String>,
+    ) -> Result<String> {
+        let mut text = String::new();
+        let is_added = |id: u32| self.by_id.contains_key(&id);
+        for run in ids.chunk_by(|&a, &b| !is_added(a) && !is_added(b)) {
+            match run.first().and_then(|&id| self.by_id(id)) {
+                Some(token) if token.special && skip_special => {}
+                Some(token) => text.push_str(&token.content),
+                None => text.push_str(&decode(run)?),
+            }
+        }
+        Ok(text)
     }
 }
 

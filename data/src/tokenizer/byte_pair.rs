@@ -7,7 +7,7 @@
 
 use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{Result, TokenizerError, content, library};
 use super::files::{self, JSON, MERGES, VOCAB};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -46,7 +46,7 @@ impl BytePair {
         vocab: &[u8],
         merges: &[u8],
         unk: Option<&str>,
-    ) -> Result<Self, TokenizerError> {
+    ) -> Result<Self> {
         let (vocab_path, merges_path) = (dir.join(VOCAB), dir.join(MERGES));
         let vocab = files::json_object(&vocab_path, vocab)?;
         let ids = check_ids(&vocab_path, &vocab)?;
@@ -59,14 +59,10 @@ impl BytePair {
             (None, None) => {}
             (None, Some(c)) => {
                 let expected = "a token for each of the 256 bytes, or the unknown token";
-                return Err(TokenizerError::content(
-                    &vocab_path,
-                    expected,
-                    format!("none for `{c}`"),
-                ));
+                return Err(content(&vocab_path, expected, format!("none for `{c}`")));
             }
         }
-        let library = TokenizerError::library(dir);
+        let library = library(dir);
         let mut inner = tokenizers::Tokenizer::new(builder.build().map_err(&library)?);
         let [split, bytes] = words().map_err(&library)?;
         inner.with_pre_tokenizer(Some(Sequence::new(vec![split, bytes])));
@@ -75,22 +71,18 @@ impl BytePair {
     }
 
     /// From `tokenizer.json`, whose added tokens go to `added`.
-    pub(super) fn from_json(
-        dir: &Path,
-        bytes: &[u8],
-        added: &mut AddedTokens,
-    ) -> Result<Self, TokenizerError> {
+    pub(super) fn from_json(dir: &Path, bytes: &[u8], added: &mut AddedTokens) -> Result<Self> {
         let path = dir.join(JSON);
         let map = files::json_object(&path, bytes)?;
         check_supported(&path, &map)?;
-        let library = TokenizerError::library(&path);
+        let library = library(&path);
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(&library)?;
         // A prompt is never cut or padded behind the caller's back.
         inner.with_truncation(None).map_err(&library)?;
         inner.with_padding(None);
         for entry in map.get("added_tokens").and_then(Value::as_array).into_iter().flatten() {
             let token: AddedToken = serde_json::from_value(entry.clone())
-                .map_err(|error| TokenizerError::content(&path, "an added token", error))?;
+                .map_err(|error| content(&path, "an added token", error))?;
             let entry = format!("`{}` with id {}", token.content, token.id);
             // The library gives other ids after a gap, and only logs it.
             let other = inner.token_to_id(&token.content).filter(|id| *id != token.id);
@@ -99,11 +91,7 @@ impl BytePair {
                 None => added.insert(token),
             };
             inserted.map_err(|conflict| {
-                TokenizerError::content(
-                    &path,
-                    "consecutive ids",
-                    format!("{entry}, but {conflict}"),
-                )
+                content(&path, "consecutive ids", format!("{entry}, but {conflict}"))
             })?;
         }
         Ok(Self { dir: dir.to_owned(), inner, slow: false })
@@ -124,7 +112,7 @@ impl Engine for BytePair {
     }
 
     /// The library gives ids by itself: they must be the declared ones.
-    fn add(&mut self, added: &AddedTokens) -> Result<(), TokenizerError> {
+    fn add(&mut self, added: &AddedTokens) -> Result<()> {
         let entries = added.iter().map(|token| {
             tokenizers::AddedToken::from(token.content.clone(), token.special)
                 .lstrip(token.lstrip)
@@ -133,11 +121,11 @@ impl Engine for BytePair {
                 .normalized(token.normalized && !self.slow)
         });
         let entries: Vec<_> = entries.collect();
-        self.inner.add_tokens(entries).map_err(TokenizerError::library(&self.dir))?;
+        self.inner.add_tokens(entries).map_err(library(&self.dir))?;
         let id = |token: &AddedToken| self.inner.token_to_id(&token.content);
         match added.iter().find(|token| id(token) != Some(token.id)) {
             None => Ok(()),
-            Some(token) => Err(TokenizerError::content(
+            Some(token) => Err(content(
                 &self.dir,
                 format!("`{}` to have the next free id", token.content),
                 format!("{} instead of {:?}", token.id, id(token)),
@@ -145,8 +133,8 @@ impl Engine for BytePair {
         }
     }
 
-    fn encode(&self, text: &str, _added: &AddedTokens) -> Result<Vec<u32>, TokenizerError> {
-        let library = TokenizerError::library(&self.dir);
+    fn encode(&self, text: &str, _added: &AddedTokens) -> Result<Vec<u32>> {
+        let library = library(&self.dir);
         let mut text = NormalizedString::from(text);
         if self.slow {
             NFC.normalize(&mut text).map_err(&library)?;
@@ -155,18 +143,15 @@ impl Engine for BytePair {
         Ok(encoding.get_ids().to_vec())
     }
 
-    fn decode(
-        &self,
-        ids: &[u32],
-        skip_special: bool,
-        _added: &AddedTokens,
-    ) -> Result<String, TokenizerError> {
-        self.inner.decode(ids, skip_special).map_err(TokenizerError::library(&self.dir))
+    fn decode(&self, ids: &[u32], skip_special: bool, added: &AddedTokens) -> Result<String> {
+        let decode = |ids: &[u32]| self.inner.decode(ids, skip_special).map_err(library(&self.dir));
+        // The library would read an added token such as `é`, too, as the printable form of a byte.
+        if self.slow { added.join(ids, skip_special, decode) } else { decode(ids) }
     }
 
-    fn to_json(&self) -> Result<Option<String>, TokenizerError> {
+    fn to_json(&self) -> Result<Option<String>> {
         let json = (!self.slow).then(|| self.inner.to_string(true)).transpose();
-        json.map_err(TokenizerError::library(&self.dir))
+        json.map_err(library(&self.dir))
     }
 }
 
@@ -179,17 +164,17 @@ pub(super) fn words() -> tokenizers::Result<[PreTokenizerWrapper; 2]> {
 }
 
 /// The ids of a vocabulary, which must be 0, 1, 2, ... once each.
-fn check_ids(path: &Path, vocab: &Map<String, Value>) -> Result<Vocab, TokenizerError> {
+fn check_ids(path: &Path, vocab: &Map<String, Value>) -> Result<Vocab> {
     if vocab.is_empty() || vocab.len() > MAX_ENTRIES {
         let found = format!("{} tokens", vocab.len());
-        return Err(TokenizerError::content(path, format!("1 to {MAX_ENTRIES} tokens"), found));
+        return Err(content(path, format!("1 to {MAX_ENTRIES} tokens"), found));
     }
     let mut seen = HashSet::with_capacity(vocab.len());
     let entry = |(token, value): (&String, &Value)| {
         let id = value.as_u64().filter(|&id| id < vocab.len() as u64 && seen.insert(id));
         let id = id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
             let expected = format!("the ids 0 to {} once each", vocab.len() - 1);
-            TokenizerError::content(path, expected, format!("`{token}` with id {value}"))
+            content(path, expected, format!("`{token}` with id {value}"))
         })?;
         Ok((token.clone(), id))
     };
@@ -198,11 +183,7 @@ fn check_ids(path: &Path, vocab: &Map<String, Value>) -> Result<Vocab, Tokenizer
 
 /// Reads the merges: one pair a line, best first. Only a first line `#version...` is a header: `#
 /// #` is a merge.
-fn parse_merges(
-    path: &Path,
-    text: &str,
-    vocab: &Map<String, Value>,
-) -> Result<Merges, TokenizerError> {
+fn parse_merges(path: &Path, text: &str, vocab: &Map<String, Value>) -> Result<Merges> {
     let mut merges = Vec::new();
     for (line, number) in text.lines().map(str::trim).zip(1..) {
         if line.is_empty() || (number == 1 && line.starts_with("#version")) {
@@ -211,11 +192,7 @@ fn parse_merges(
         let fields: Vec<&str> = line.split_whitespace().collect();
         merges.push(check_merge(path, &fields, ("line", number), vocab)?);
         if merges.len() > MAX_ENTRIES {
-            return Err(TokenizerError::content(
-                path,
-                format!("at most {MAX_ENTRIES} merges"),
-                "more",
-            ));
+            return Err(content(path, format!("at most {MAX_ENTRIES} merges"), "more"));
         }
     }
     Ok(merges)
@@ -227,13 +204,13 @@ fn check_merge(
     fields: &[&str],
     (unit, number): (&str, usize),
     vocab: &Map<String, Value>,
-) -> Result<(String, String), TokenizerError> {
+) -> Result<(String, String)> {
     let known = |token: &str| vocab.contains_key(token);
     match fields {
         [left, right] if known(left) && known(right) && known(&format!("{left}{right}")) => {
             Ok(((*left).to_owned(), (*right).to_owned()))
         }
-        _ => Err(TokenizerError::content(
+        _ => Err(content(
             path,
             format!("two tokens of the vocabulary that make a third at {unit} {number}"),
             format!("`{}`", fields.join(" ")),
@@ -242,7 +219,7 @@ fn check_merge(
 }
 
 /// Refuses what the library reads without checking and would later panic on.
-fn check_supported(path: &Path, map: &Map<String, Value>) -> Result<(), TokenizerError> {
+fn check_supported(path: &Path, map: &Map<String, Value>) -> Result<()> {
     let unsupported = |expected: &str, found: String| {
         let advice = "use the checkpoint's `tokenizer.model` or `vocab.json` and `merges.txt`";
         let (path, expected) = (path.to_owned(), expected.into());

@@ -6,7 +6,7 @@
 
 use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{Result, content};
 use super::files::{self, ADDED, CONFIG, SPECIAL};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -39,7 +39,7 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn read(dir: &Path) -> Result<Self, TokenizerError> {
+    pub(super) fn read(dir: &Path) -> Result<Self> {
         Ok(Self {
             dir: dir.to_owned(),
             config: files::optional_json(&dir.join(CONFIG))?,
@@ -104,11 +104,11 @@ impl Config {
         added: &mut AddedTokens,
         base: &dyn Engine,
         defaults: &Defaults,
-    ) -> Result<(), TokenizerError> {
+    ) -> Result<()> {
         let path = self.dir.join(CONFIG);
         let wrong = |found: String| {
             let expected = format!("ids with an object with `content` under `{DECODER}`");
-            TokenizerError::content(&path, expected, found)
+            content(&path, expected, found)
         };
         let none = Map::new();
         let decoder = match self.config.get(DECODER) {
@@ -127,7 +127,7 @@ impl Config {
         for (text, id) in &self.added {
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
                 let found = format!("`{text}`: {id}");
-                TokenizerError::content(&path, "a whole number as each token's id", found)
+                content(&path, "a whole number as each token's id", found)
             })?;
             let special = names.contains(&**text);
             let token =
@@ -147,12 +147,12 @@ impl Config {
     }
 
     /// The ids must be 0, 1, 2, ... without a gap: they are the rows of the embedding table.
-    fn check_gaps(&self, added: &AddedTokens, base: &dyn Engine) -> Result<(), TokenizerError> {
+    fn check_gaps(&self, added: &AddedTokens, base: &dyn Engine) -> Result<()> {
         let beyond = added.iter().filter(|token| token.id as usize >= base.len());
         let gap = beyond.zip(base.len()..).find(|(token, id)| token.id as usize != *id);
         let (Some((_, gap)), Some(last)) = (gap, added.iter().next_back()) else { return Ok(()) };
         let (last, name) = (last.id, &last.content);
-        Err(TokenizerError::content(
+        Err(content(
             &self.dir,
             "a token for each row of the embedding table",
             format!("that id {gap} belongs to no token, but id {last} does (`{name}`)"),
@@ -194,12 +194,12 @@ fn insert(
     base: &dyn Engine,
     path: &Path,
     token: AddedToken,
-) -> Result<(), TokenizerError> {
+) -> Result<()> {
     let (text, id) = (token.content.clone(), token.id);
     if !(1..=MAX_ADDED_BYTES).contains(&text.len()) || added.len() == MAX_ADDED {
         let expected = format!("at most {MAX_ADDED} added tokens of 1 to {MAX_ADDED_BYTES} bytes");
         let found = format!("one of {} bytes with id {id}", text.len());
-        return Err(TokenizerError::content(path, expected, found));
+        return Err(content(path, expected, found));
     }
     let taken = base
         .token(id)
@@ -211,7 +211,7 @@ fn insert(
     };
     inserted.map_err(|conflict| {
         let found = format!("`{text}` is given id {id}, but {conflict}");
-        TokenizerError::content(path, "one id for each token and one token for each id", found)
+        content(path, "one id for each token and one token for each id", found)
     })
 }
 

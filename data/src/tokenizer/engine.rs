@@ -1,7 +1,7 @@
 //! What the base vocabularies of all formats have in common.
 
 use super::added::AddedTokens;
-use super::error::TokenizerError;
+use super::error::Result;
 use std::fmt::Debug;
 
 /// A base vocabulary, and how it turns text into ids.
@@ -21,23 +21,18 @@ pub(super) trait Engine: Debug + Send + Sync {
     }
 
     /// Takes over the added tokens that are new since the last call.
-    fn add(&mut self, _added: &AddedTokens) -> Result<(), TokenizerError> {
+    fn add(&mut self, _added: &AddedTokens) -> Result<()> {
         Ok(())
     }
 
     /// The ids of a text in which added tokens may occur.
-    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>, TokenizerError>;
+    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>>;
 
     /// The text of ids that are all in the vocabulary or among the added tokens.
-    fn decode(
-        &self,
-        ids: &[u32],
-        skip_special: bool,
-        added: &AddedTokens,
-    ) -> Result<String, TokenizerError>;
+    fn decode(&self, ids: &[u32], skip_special: bool, added: &AddedTokens) -> Result<String>;
 
     /// `tokenizer.json` with all added tokens, where that is the engine's format.
-    fn to_json(&self) -> Result<Option<String>, TokenizerError> {
+    fn to_json(&self) -> Result<Option<String>> {
         Ok(None)
     }
 }

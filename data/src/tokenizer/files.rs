@@ -1,9 +1,9 @@
-//! Bounded reading and atomic writing of tokenizer files.
+//! The files of a tokenizer: read with a bound, written whole or not at all.
 
-use super::error::TokenizerError;
+use super::error::{Result, TokenizerError, content};
+use crate::files::{FileError, read_bounded, write_file};
 use serde_json::{Map, Value};
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 pub(super) const SENTENCEPIECE: &str = "tokenizer.model";
@@ -17,12 +17,9 @@ pub(super) const SPECIAL: &str = "special_tokens_map.json";
 /// The largest tokenizer file that is read, in bytes. The largest published one has about 20 MB.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Reads a whole file of at most [`MAX_FILE_BYTES`]. The bound holds for pipes and growing files.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+/// Reads a whole file of at most [`MAX_FILE_BYTES`].
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read_bounded(path, MAX_FILE_BYTES)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(TokenizerError::Content {
             path: path.to_owned(),
@@ -35,22 +32,21 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
 }
 
 /// Reads a file as UTF-8 text, without a leading byte order mark.
-pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, TokenizerError> {
+pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let found = format!("an invalid byte at offset {}", error.valid_up_to());
-        TokenizerError::content(path, "UTF-8 text", found)
+        content(path, "UTF-8 text", found)
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Parses a JSON file whose top level is an object.
-pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, TokenizerError> {
-    serde_json::from_str(utf8(path, bytes)?)
-        .map_err(|error| TokenizerError::content(path, "a JSON object", error))
+pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
+    serde_json::from_str(utf8(path, bytes)?).map_err(|error| content(path, "a JSON object", error))
 }
 
 /// Reads and parses a JSON object, which is empty when the folder has no such file.
-pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>, TokenizerError> {
+pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>> {
     if !path.is_file() {
         return Ok(Map::new());
     }
@@ -58,29 +54,15 @@ pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>, Tokenizer
 }
 
 /// Creates a folder if it is not there.
-pub(super) fn create_dir(dir: &Path) -> Result<(), TokenizerError> {
-    std::fs::create_dir_all(dir)
-        .map_err(|source| TokenizerError::Write { path: dir.to_owned(), source })
+pub(super) fn create_dir(dir: &Path) -> Result<(), FileError> {
+    std::fs::create_dir_all(dir).map_err(FileError::at(dir))
 }
 
-/// Writes a file so that its name always holds either the old content or the whole new one.
-///
-/// The bytes go to a temporary file in the same folder, reach the disk, and then take the name.
-pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), TokenizerError> {
-    let write = || -> std::io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        // `create_new` gives the file the user's own mode; a plain temporary file is private.
-        let mut builder = tempfile::Builder::new();
-        let mut file = builder.suffix(".tmp").make_in(dir, |path| File::create_new(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| TokenizerError::Write { path: path.to_owned(), source })
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_file(path, |file| file.write_all(bytes))
 }
 
-/// Writes a JSON value on several lines, atomically.
-pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), TokenizerError> {
-    write_atomic(path, format!("{value:#}\n").as_bytes())
+/// Writes a JSON value on several lines.
+pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), FileError> {
+    write(path, format!("{value:#}\n").as_bytes())
 }

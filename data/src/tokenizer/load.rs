@@ -5,19 +5,17 @@ use super::added::AddedTokens;
 use super::byte_pair::BytePair;
 use super::config::{Config, Defaults};
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{TokenizerError, content};
 use super::files::{self, CONFIG, JSON, MERGES, SENTENCEPIECE, VOCAB};
 use super::sentencepiece::SentencePiece;
 use std::path::Path;
 
-/// The special tokens of `LlamaTokenizer`.
+/// The special tokens of the Python classes, where no file says otherwise.
 const LLAMA: &Defaults = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
 
-/// The special tokens of `InternLM2Tokenizer`.
 const INTERNLM2: &Defaults =
     &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "</s>")];
 
-/// The special tokens of `Qwen2Tokenizer`.
 const QWEN2: &Defaults = &[
     ("eos_token", "<|endoftext|>"),
     ("unk_token", "<|endoftext|>"),
@@ -43,7 +41,7 @@ impl Tokenizer {
             if llama && config.flag("legacy") == Some(false) {
                 let expected = "the spaces of InternLM2 (`\"legacy\": true`)";
                 let path = dir.join(CONFIG);
-                return Err(TokenizerError::content(&path, expected, "`\"legacy\": false`"));
+                return Err(content(&path, expected, "`\"legacy\": false`"));
             }
             // Both Python classes start a text with `<s>` unless the configuration says otherwise.
             let adds_bos = adds_bos.unwrap_or(true);

@@ -34,6 +34,7 @@ pub use special::{IM_END, IM_START, IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG, S
 use added::AddedTokens;
 use config::{Config, Defaults};
 use engine::Engine;
+use error::content;
 use std::path::Path;
 
 /// The longest text that is tokenized at once, in bytes. A prompt has about two thousand; the
@@ -182,7 +183,7 @@ impl Tokenizer {
                 self.config.extend(&token);
                 let inserted = self.added.insert(token);
                 inserted.map_err(|conflict| {
-                    TokenizerError::content(self.dir(), format!("room for {name}"), conflict)
+                    content(self.dir(), format!("room for {name}"), conflict)
                 })?;
             }
         }

@@ -8,14 +8,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
-/// How one merged piece counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Mergeable {
-    /// Higher merges first.
-    pub(super) score: f32,
-    /// A piece that may arise on the way but is split again at the end.
-    pub(super) unused: bool,
-}
+/// The score of a piece (a higher one merges first), and whether it is unused: such a piece may
+/// arise on the way, but is split again at the end.
+pub(super) type Mergeable = (f32, bool);
 
 /// A stretch of the text between its neighbours, which are indices into the list of symbols.
 struct Symbol {
@@ -94,11 +89,11 @@ impl<'a, F: Fn(&str) -> Option<Mergeable>> Merger<'a, F> {
             return;
         }
         let joined = &self.text[a.range.start..b.range.end];
-        if let Some(piece) = (self.lookup)(joined) {
-            if piece.unused {
+        if let Some((score, unused)) = (self.lookup)(joined) {
+            if unused {
                 self.cuts.insert(joined, a.range.len());
             }
-            self.queue.push((rank(piece.score), Reverse(left), right, joined.len()));
+            self.queue.push((rank(score), Reverse(left), right, joined.len()));
         }
     }
 
@@ -145,7 +140,7 @@ mod tests {
             table
                 .iter()
                 .find(|(name, ..)| *name == piece)
-                .map(|&(_, score, unused)| Mergeable { score, unused })
+                .map(|&(_, score, unused)| (score, unused))
         };
         let symbols = text.char_indices().map(|(at, c)| (at..at + c.len_utf8(), false));
         Merger::new(text, symbols, lookup).run().into_iter().map(String::from).collect()

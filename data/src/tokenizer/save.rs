@@ -25,15 +25,12 @@ impl Tokenizer {
         files::create_dir(dir)?;
         for (name, bytes) in &self.sources {
             let json = self.engine.to_json()?;
-            files::write_atomic(
-                &dir.join(name),
-                json.as_ref().map_or(bytes, |json| json.as_bytes()),
-            )?;
+            files::write(&dir.join(name), json.as_ref().map_or(bytes, |json| json.as_bytes()))?;
         }
         for name in PYTHON {
             let (from, to) = (self.config.dir.join(name), dir.join(name));
             if from.is_file() && !to.exists() {
-                files::write_atomic(&to, &files::read(&from)?)?;
+                files::write(&to, &files::read(&from)?)?;
             }
         }
         let mut config = self.config.config.clone();

@@ -6,9 +6,9 @@
 
 use super::added::AddedTokens;
 use super::engine::Engine;
-use super::error::TokenizerError;
+use super::error::{Result, TokenizerError};
 use super::normalizer::{Normalizer, SPACE};
-use super::piece_merge::{Mergeable, Merger};
+use super::piece_merge::Merger;
 use super::prefix_map::PrefixMap;
 use sentencepiece_model::{ModelType, SentencePieceModel, Type};
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub(super) struct SentencePiece {
 
 impl SentencePiece {
     /// Builds the model from the file's bytes.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let content = |expected: &str, found: String| TokenizerError::Content {
             path: path.to_owned(),
             expected: expected.into(),
@@ -113,10 +113,8 @@ impl SentencePiece {
     fn encode_part(&self, text: &str, ids: &mut Vec<u32>) {
         let text = self.normalizer.normalize(text, &self.user_defined);
         let lookup = |piece: &str| match self.piece(*self.ids.get(piece)?)? {
-            (_, score, Type::Normal | Type::UserDefined) => {
-                Some(Mergeable { score, unused: false })
-            }
-            (_, score, Type::Unused) => Some(Mergeable { score, unused: true }),
+            (_, score, Type::Normal | Type::UserDefined) => Some((score, false)),
+            (_, score, Type::Unused) => Some((score, true)),
             _ => None,
         };
         let mut after_unknown = false;
@@ -199,7 +197,7 @@ impl Engine for SentencePiece {
         matches!(kind, Some(Type::UserDefined | Type::Unused | Type::Control))
     }
 
-    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>, TokenizerError> {
+    fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         for (part, token) in added.split(text) {
             self.encode_part(part, &mut ids);
@@ -208,21 +206,8 @@ impl Engine for SentencePiece {
         Ok(ids)
     }
 
-    fn decode(
-        &self,
-        ids: &[u32],
-        skip_special: bool,
-        added: &AddedTokens,
-    ) -> Result<String, TokenizerError> {
-        let mut text = String::new();
-        for run in ids.chunk_by(|&a, &b| added.by_id(a).is_none() && added.by_id(b).is_none()) {
-            match run.first().and_then(|&id| added.by_id(id)) {
-                Some(token) if token.special && skip_special => {}
-                Some(token) => text.push_str(&token.content),
-                None => text.push_str(&self.decode_run(run)),
-            }
-        }
-        Ok(text)
+    fn decode(&self, ids: &[u32], skip_special: bool, added: &AddedTokens) -> Result<String> {
+        added.join(ids, skip_special, |run| Ok(self.decode_run(run)))
     }
 }
 

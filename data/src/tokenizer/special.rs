@@ -17,16 +17,12 @@ pub const IM_END: &str = "<|im_end|>";
 
 /// The ids of the tokens that the model gives a meaning of its own, looked up by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each id is named as its token above")]
 pub struct SpecialTokens {
-    /// `[SEG]`.
     pub seg: u32,
-    /// `[REJ]`.
     pub rej: u32,
-    /// `<img>`.
     pub img_start: u32,
-    /// `</img>`.
     pub img_end: u32,
-    /// `<IMG_CONTEXT>`.
     pub img_context: u32,
     /// The end of a text.
     pub eos: Option<u32>,

@@ -3,9 +3,10 @@
 use super::Tokenizer;
 use super::added::AddedToken;
 use super::byte_pair::words;
-use super::error::TokenizerError;
+use super::error::{TokenizerError, library};
 use super::files::{self, CONFIG, MERGES, VOCAB};
 use super::special::{IM_END, IM_START, IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG};
+use crate::files::FileError;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -37,7 +38,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError`] if the files cannot be written.
     pub fn train(texts: &[&str], vocab_size: usize, dir: &Path) -> Result<Self, TokenizerError> {
-        let library = TokenizerError::library(dir);
+        let library = library(dir);
         let splits = words().map_err(&library)?;
         let words = |text: &str| {
             let mut text = PreTokenizedString::from(text);
@@ -63,11 +64,10 @@ impl Tokenizer {
 fn write(model: &BPE, dir: &Path) -> Result<(), TokenizerError> {
     files::create_dir(dir)?;
     // The library writes in place: its files get their names only when they are whole.
-    let staging = tempfile::tempdir_in(dir)
-        .map_err(|source| TokenizerError::Write { path: dir.to_owned(), source })?;
-    model.save(staging.path(), None).map_err(TokenizerError::library(dir))?;
+    let staging = tempfile::tempdir_in(dir).map_err(FileError::at(dir))?;
+    model.save(staging.path(), None).map_err(library(dir))?;
     for name in [VOCAB, MERGES] {
-        files::write_atomic(&dir.join(name), &files::read(&staging.path().join(name))?)?;
+        files::write(&dir.join(name), &files::read(&staging.path().join(name))?)?;
     }
     let first = model.get_vocab_size();
     let token =
@@ -80,7 +80,7 @@ fn write(model: &BPE, dir: &Path) -> Result<(), TokenizerError> {
         "pad_token": "<|endoftext|>",
         "unk_token": null,
     });
-    files::write_json(&dir.join(CONFIG), &config)
+    Ok(files::write_json(&dir.join(CONFIG), &config)?)
 }
 
 #[cfg(test)]

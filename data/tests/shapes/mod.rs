@@ -1,4 +1,5 @@
 //! The random shapes of `tests/oracle/mask_shapes.py`, number for number.
+#![allow(dead_code)] // Each test program uses its own share of this module.
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -29,8 +30,18 @@ fn points(
     (0..2 * count).map(|i| draw(random, sides[i % 2])).collect()
 }
 
+/// One part of 3 or more points.
+fn polygon(
+    random: &mut Random,
+    counts: usize,
+    sides: [f64; 2],
+    draw: impl Fn(&mut Random, f64) -> f64,
+) -> Vec<Vec<f64>> {
+    let count = 3 + random.below(counts);
+    vec![points(random, count, sides, draw)]
+}
+
 /// (height, width, parts): shape number `index`, of kind `index % 10`.
-#[allow(dead_code)] // Each test program uses its own share of this module.
 pub fn shape(index: u64) -> (usize, usize, Vec<Vec<f64>>) {
     let r = &mut Random::new(index);
     let (mut height, mut width) = (1 + r.below(64), 1 + r.below(64));
@@ -38,22 +49,10 @@ pub fn shape(index: u64) -> (usize, usize, Vec<Vec<f64>>) {
     let within =
         |low: f64, span: f64| move |r: &mut Random, side: f64| (r.uniform() * span + low) * side;
     let parts = match index % 10 {
-        0 => {
-            let count = 3 + r.below(10);
-            vec![points(r, count, sides, within(0.0, 1.0))]
-        }
-        1 => {
-            let count = 3 + r.below(8);
-            vec![points(r, count, sides, within(-1.0, 3.0))]
-        }
-        2 => {
-            let count = 3 + r.below(8);
-            vec![points(r, count, sides, |r, side| r.below(10 * side as usize + 1) as f64 / 10.0)]
-        }
-        3 => {
-            let count = 3 + r.below(8);
-            vec![points(r, count, sides, |r, side| r.below(side as usize + 1) as f64)]
-        }
+        0 => polygon(r, 10, sides, within(0.0, 1.0)),
+        1 => polygon(r, 8, sides, within(-1.0, 3.0)),
+        2 => polygon(r, 8, sides, |r, side| r.below(10 * side as usize + 1) as f64 / 10.0),
+        3 => polygon(r, 8, sides, |r, side| r.below(side as usize + 1) as f64),
         4 => {
             let few = 1 + r.below(3);
             let few: Vec<_> = (0..few).map(|_| points(r, 1, sides, within(-0.25, 1.5))).collect();
@@ -70,24 +69,19 @@ pub fn shape(index: u64) -> (usize, usize, Vec<Vec<f64>>) {
         }
         6 => {
             (height, width) = (1 + height % 4, 1 + width % 4);
-            let count = 3 + r.below(6);
             let quarter = |r: &mut Random, side| r.below(4 * side as usize + 9) as f64 / 4.0 - 1.0;
-            vec![points(r, count, [width as f64, height as f64], quarter)]
+            polygon(r, 6, [width as f64, height as f64], quarter)
         }
-        7 => {
-            let count = 3 + r.below(3);
-            vec![points(r, count, sides, |r, _| (r.uniform() - 0.5) * 60000.0)]
-        }
+        7 => polygon(r, 3, sides, |r, _| (r.uniform() - 0.5) * 60000.0),
         8 => {
             (height, width) = (100 + r.below(381), 100 + r.below(541));
             vec![outline(r, height, width)]
         }
         _ => {
-            let count = 3 + r.below(5);
             let border = |r: &mut Random, s: f64| {
                 [0.0, -0.5, 0.5, s - 0.5, s, s + 0.5, s / 2.0, -s, s * 2.0][r.below(9)]
             };
-            vec![points(r, count, sides, border)]
+            polygon(r, 5, sides, border)
         }
     };
     (height, width, parts)
@@ -107,7 +101,6 @@ fn outline(r: &mut Random, height: usize, width: usize) -> Vec<f64> {
 }
 
 /// (height, width, first, second): two masks of one size, row by row.
-#[allow(dead_code)] // As above.
 pub fn random_pixels(index: u64) -> (usize, usize, Vec<bool>, Vec<bool>) {
     let r = &mut Random::new(1_000_000 + index);
     let (height, width) = (1 + r.below(40), 1 + r.below(40));

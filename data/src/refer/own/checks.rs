@@ -1,43 +1,28 @@
 //! What needs the files of images: their sizes, and whether masks fit them.
 
-use std::io;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::place::{error_at, line_error};
-use crate::image::{ImageError, Orientation, read_size};
+use crate::image::{Orientation, read_size};
 use crate::mask::Segmentation;
 use crate::refer::{Annotation, Dataset, ImageInfo, MaskSource, ReferError};
 
 /// Fills in the sizes of the images, from their headers on all cores. An image that is not there
 /// keeps 0 x 0: it may be one to skip ([`ReferDataset::image_path`](crate::refer::ReferDataset)).
 pub(super) fn measure(folder: &Path, images: &mut [ImageInfo]) -> Result<(), ReferError> {
-    let orientation = Dataset::Own.orientation();
-    let sizes: Vec<Result<(u32, u32), ReferError>> = images
-        .par_iter()
-        .map(|image| size_of(&folder.join(&*image.file_name), orientation))
-        .map(|size| size.map_err(|error| error.to_string()))
-        .zip(images.par_iter())
-        .map(|(size, image)| size.map_err(|detail| error_at(folder, image.id, detail)))
-        .collect();
-    for (image, size) in images.iter_mut().zip(sizes) {
-        (image.width, image.height) = size?; // the first of the file that fails
-    }
-    Ok(())
-}
-
-fn size_of(path: &Path, orientation: Orientation) -> Result<(u32, u32), ImageError> {
-    // What `image_path` calls missing.
-    if !path.is_file() {
-        return Ok((0, 0));
-    }
-    match read_size(path, orientation) {
-        Err(ImageError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok((0, 0))
+    let measure = |image: &mut ImageInfo| {
+        let path = folder.join(&*image.file_name);
+        if path.is_file() {
+            let size = read_size(path, Dataset::Own.orientation())
+                .map_err(|error| error_at(folder, image.id, error.to_string()))?;
+            (image.width, image.height) = size;
         }
-        other => other,
-    }
+        Ok(())
+    };
+    let measured: Vec<_> = images.par_iter_mut().map(measure).collect();
+    measured.into_iter().collect() // the first of the file that fails
 }
 
 /// Compares masks with the sizes of their images; of a PNG only the header is read. So a mask that

@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::super::ReferError;
+use crate::files::FileError;
 
 /// The largest file. Larger data keep their masks as PNGs.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-/// The longest line.
 const MAX_LINE_BYTES: usize = 16 << 20;
 /// The most lines, blank ones too.
 const MAX_LINES: u64 = 100_000_000;
@@ -21,13 +21,19 @@ pub(super) fn for_each(
     path: &Path,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<(), ReferError> {
-    let file = File::open(path).map_err(ReferError::io(path))?;
+    let file = File::open(path).map_err(FileError::at(path))?;
     let fail = |line, detail| ReferError::Line { path: path.to_owned(), line, detail };
     let mut file = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
     let mut number = 0;
     let mut read = 0;
-    while read_line(&mut file, &mut line).map_err(ReferError::io(path))? {
+    loop {
+        line.clear();
+        // One byte more than the longest allowed, so that a longer one is noticed.
+        let mut limited = file.by_ref().take(MAX_LINE_BYTES as u64 + 1);
+        if limited.read_until(b'\n', &mut line).map_err(FileError::at(path))? == 0 {
+            return Ok(());
+        }
         number += 1;
         read += line.len() as u64;
         if line.len() > MAX_LINE_BYTES {
@@ -51,12 +57,4 @@ pub(super) fn for_each(
             visit(number, text).map_err(|detail| fail(number, detail))?;
         }
     }
-    Ok(())
-}
-
-/// Reads the next line with its end, or one byte more than the longest allowed; false at the end of
-/// the file.
-fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    Ok(file.take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', line)? > 0)
 }

@@ -28,10 +28,10 @@ mod place;
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::error::files_in;
 use super::instances::Instances;
 use super::refs::{RefExpressions, Sentence};
 use super::{Annotation, AnnotationId, ImageInfo, ReferError, Split};
+use crate::files::FileError;
 use line::Line;
 use place::{EXTENSION, SPLIT_STEP, file_name, file_of};
 pub(super) use place::{line_error, place};
@@ -43,14 +43,13 @@ pub(super) fn read(
 ) -> Result<(Vec<RefExpressions>, Instances), ReferError> {
     let wanted = |split: &Split| only.is_none_or(|only| only == *split);
     let there = |split: &Split| file_of(folder, *split).is_file();
-    let splits: Vec<Split> = Split::ALL.into_iter().filter(wanted).filter(there).collect();
+    let splits: Vec<Split> = Split::ALL.iter().copied().filter(wanted).filter(there).collect();
     if splits.is_empty() {
-        std::fs::read_dir(folder).map_err(ReferError::io(folder))?; // there may be no folder at all
+        std::fs::read_dir(folder).map_err(FileError::at(folder))?; // there may be no folder at all
         let names = only.map_or("train.jsonl, val.jsonl, test.jsonl, …".to_owned(), file_name);
         let expected = format!("{names} (a file of JSON lines for each split)");
-        let found = files_in(folder, |name| name.to_lowercase().ends_with(EXTENSION));
-        let folder = folder.to_owned();
-        return Err(ReferError::NoFiles { folder, expected, found });
+        let look_alike = |name: &str| name.to_lowercase().ends_with(EXTENSION);
+        return Err(ReferError::no_files(folder, expected, look_alike));
     }
     let mut data = OwnData::default();
     for split in splits {
@@ -89,7 +88,6 @@ impl OwnData {
                 ref_id: id,
                 image_id,
                 ann_ids: line.mask.iter().map(|_| AnnotationId::Number(id)).collect(),
-                category_ids: Vec::new(),
                 split: split.name().into(),
                 file_name: "".into(),
                 sentences: vec![Sentence { sent_id: id, raw: line.raw, sent: line.sent }],

@@ -109,6 +109,19 @@ fn the_slow_files_win() {
     assert!(message.contains("tokenizer.json: expected a JSON object"), "{message}");
 }
 
+/// Latin-1 letters are also the printable forms of bytes; an added token of them alone is text.
+#[test]
+fn an_added_token_of_latin_1_letters_decodes_to_itself() {
+    let dir = super::copy(&fixture("byte_level"));
+    let next = load(dir.path()).vocab_size();
+    super::edit(dir.path(), "added_tokens.json", |added| added["éé"] = next.into());
+    let tokenizer = load(dir.path());
+    let ids = tokenizer.encode("néé[SEG] ñ").unwrap();
+    assert!(ids.contains(&(next as u32)));
+    assert_eq!(tokenizer.decode(&ids, false).unwrap(), "néé[SEG] ñ");
+    assert_eq!(tokenizer.decode(&ids, true).unwrap(), "néé ñ");
+}
+
 #[test]
 fn a_tokenizer_is_shared_between_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
