@@ -15,6 +15,8 @@ const MAX_NEW_TOKENS: usize = 512;
 pub struct Generated {
     /// The answer, `[SEG]` and `[REJ]` included, without the end of its turn.
     pub text: String,
+    /// Its token ids.
+    pub ids: Vec<u32>,
     /// Every `[SEG]` and `[REJ]`, in order.
     pub marks: Vec<Mark>,
     /// Whether the answer was cut at the longest length.
@@ -69,7 +71,7 @@ impl ImageSession<'_> {
         }
         let marks = self.marks(prompt.input_ids.len(), &answer, states)?;
         let text = segmenter.tokenizer.decode(&answer, false)?;
-        Ok(Generated { text, marks, truncated })
+        Ok(Generated { text, ids: answer, marks, truncated })
     }
 
     /// The masks of an answer that starts at position `start`, given the states of all positions

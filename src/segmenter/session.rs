@@ -29,6 +29,14 @@ pub(super) struct Answer {
     pub(super) rejected: bool,
 }
 
+impl Segmenter {
+    /// Does everything that no expression changes: vision, the prompt up to `</img>`, the fusion
+    /// of details and semantics, and half of the decoder's second layer.
+    pub fn encode(&self, image: &RgbImage) -> Result<ImageSession<'_>, SegmentError> {
+        ImageSession::new(self, image)
+    }
+}
+
 impl<'a> ImageSession<'a> {
     pub(super) fn new(segmenter: &'a Segmenter, image: &RgbImage) -> Result<Self, SegmentError> {
         // The ids up to `</img>` are the same for every question.

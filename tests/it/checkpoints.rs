@@ -1,12 +1,10 @@
 //! Every layout loads, and what is saved loads again, in the names of published files.
 
-mod support;
-
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
-use mllmseg::data::image::read_image;
 use mllmseg::model::checkpoint::{
     CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
 };
@@ -14,7 +12,9 @@ use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
 use mllmseg::{Segmenter, device};
 use safetensors::{Dtype, SafeTensors};
-use support::{case, drawn_checkpoint, tensors_of, tests};
+use xtask::weights::CheckpointOptions;
+
+use super::support::{checkpoint, drawn, f32s, image_of, tensors_of, tests};
 
 fn small_config() -> MllmsegConfig {
     MllmsegConfig::from_dir(&tests("fixtures/pytorch_bin")).unwrap()
@@ -26,8 +26,7 @@ fn save(model: &Mllmseg, config: &MllmsegConfig, dir: &Path, options: SaveOption
 
 /// Probabilities of an expression on the image of a case.
 fn probabilities(segmenter: &Segmenter, name: &str, expression: &str) -> Vec<f32> {
-    let image = read_image(case(name).join("image.png")).unwrap();
-    segmenter.encode(&image).unwrap().segment(expression).unwrap().probabilities
+    segmenter.encode(&image_of(name)).unwrap().segment(expression).unwrap().probabilities
 }
 
 /// The largest difference of two weights of the same shape.
@@ -38,12 +37,13 @@ fn difference<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
 /// What is loaded from a reference checkpoint is saved with the same names, shapes and values.
 #[test]
 fn saving_gives_back_every_published_tensor() {
-    for (name, shards) in [("qwen2", 1), ("internlm2_lora", 3)] {
-        let (dir, out) = (drawn_checkpoint(name, shards), tempfile::tempdir().unwrap());
-        let segmenter = Segmenter::load(dir.path(), &device::cpu()).unwrap();
+    let shards = drawn("internlm2_lora", CheckpointOptions { shards: 3, ..Default::default() });
+    for (name, dir) in [("qwen2", &*checkpoint("qwen2")), ("internlm2_lora", shards.path())] {
+        let out = tempfile::tempdir().unwrap();
+        let segmenter = Segmenter::load(dir, &device::cpu()).unwrap();
         let options = SaveOptions { max_shard_bytes: 20_000_000, ..Default::default() };
         segmenter.save(out.path(), options).unwrap();
-        assert_eq!(tensors_of(dir.path()), tensors_of(out.path()));
+        assert_eq!(tensors_of(dir), tensors_of(out.path()));
         assert!(out.path().join("model.safetensors.index.json").exists());
 
         let again = Segmenter::load(out.path(), &device::cpu()).unwrap();
@@ -62,7 +62,7 @@ fn pytorch_files_load_with_their_views_and_dtypes() {
 
     let out = tempfile::tempdir().unwrap();
     save(&model, &config, out.path(), SaveOptions::default());
-    let text = std::fs::read(dir.join("expected.json")).unwrap();
+    let text = fs::read(dir.join("expected.json")).unwrap();
     let expected: BTreeMap<String, (Vec<usize>, f64)> = serde_json::from_slice(&text).unwrap();
     let saved = tensors_of(out.path());
     assert_eq!(saved.len(), expected.len());
@@ -73,7 +73,7 @@ fn pytorch_files_load_with_their_views_and_dtypes() {
             Dtype::I64 => {
                 bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect()
             }
-            _ => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b) as f64).collect(),
+            _ => f32s(&bytes).into_iter().map(f64::from).collect(),
         };
         let weighted = values.iter().enumerate().map(|(i, value)| value * (i % 7 + 1) as f64);
         let sum: f64 = weighted.sum();
@@ -92,12 +92,12 @@ fn sharded_half_precision_files_load_in_any_dtype() {
         let mut again = config.clone();
         let (loaded, _) = load_model(dir.path(), &mut again, LoadOptions::default(), &cpu).unwrap();
         assert_eq!(loaded.dtype(), DType::F32);
-        let weights = [&model, &loaded].map(|model| model.language_model.lm_head.weight.val());
-        let [before, after] = weights;
+        let [before, after] =
+            [&model, &loaded].map(|model| model.language_model.lm_head.weight.val());
         let found = difference(before, after);
         assert!(found <= tolerance, "{dtype:?}: {found}");
-        let masks = [&model, &loaded].map(|model| model.mask_decoder.text_down.weight.val());
-        let [before, after] = masks;
+        let [before, after] =
+            [&model, &loaded].map(|model| model.mask_decoder.text_down.weight.val());
         assert_eq!(difference(before, after), 0.0, "the decoder is f32");
     }
 }
@@ -137,8 +137,8 @@ fn base_models_grow_by_two_tokens_and_get_a_fresh_decoder() {
 /// Takes `res_decoder.*` out of `model.safetensors`.
 fn without_decoder(dir: &Path) {
     let path = dir.join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
+    let bytes = fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let kept = file.tensors().into_iter().filter(|(name, _)| !name.starts_with("res_decoder."));
-    safetensors::serialize_to_file(kept, None, &path).unwrap();
+    fs::write(&path, safetensors::serialize(kept, None).unwrap()).unwrap();
 }

@@ -8,6 +8,7 @@ use mllmseg::data::image::{Orientation, read_image_with};
 use mllmseg::data::refer::ReferDataset;
 use mllmseg::evaluate::score;
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::*;
 
@@ -98,16 +99,11 @@ fn bad_data_are_named_by_line() {
         || evaluated(folder.path(), options(), RunOptions::default()).unwrap_err().to_string();
     fs::write(&path, format!("{text}{{\"image\": 1}}\n")).unwrap();
     let line = text.lines().count() + 1;
-    let error = run();
-    assert!(error.contains(&format!("val.jsonl: line {line}: invalid type")), "{error}");
+    assert_says(run(), &[&format!("val.jsonl: line {line}: invalid type")]);
 
     let gone = json!({"image": "gone.jpg", "expression": "it", "mask": [0, 0, 5, 0, 5, 5]});
     fs::write(&path, format!("{text}{gone}\n")).unwrap();
-    let error = run();
-    assert!(
-        error.contains("gone.jpg") && error.contains(&format!("val.jsonl: line {line}")),
-        "{error}"
-    );
+    assert_says(run(), &["gone.jpg", &format!("val.jsonl: line {line}")]);
     let benchmark = Benchmark::open(folder.path(), options()).unwrap();
     let id = benchmark.data().all_refs().last().unwrap().ref_id;
     let entry =
@@ -115,7 +111,7 @@ fn bad_data_are_named_by_line() {
     let predictions = folder.path().join("predictions.json");
     fs::write(&predictions, entry.to_string()).unwrap();
     let error = score(&benchmark.selection().unwrap(), &predictions, true).unwrap_err();
-    assert!(error.to_string().contains("is missing: no file"), "{error}");
+    assert_says(error, &["is missing: no file"]);
     let mut selection = benchmark.selection().unwrap();
     selection.skip_missing_images();
     assert_eq!((selection.len() + 1, selection.missing_images().len()), (line, 1));

@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::support::*;
 
 const SIDE: u32 = 48;
 
@@ -37,32 +39,27 @@ fn data() -> TempDir {
     folder
 }
 
-fn mllmseg(arguments: &[&str], data: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mllmseg"));
-    command.args(arguments).args(["--device", "cpu", "--data"]).arg(data).output().unwrap()
-}
-
 #[test]
 fn a_model_is_trained_validated_and_evaluated() {
     let data = data();
     let out = TempDir::new().unwrap();
     let run = out.path().join("run");
+    let on_data = |command: &str| -> Command {
+        let mut command = mllmseg([command, "--device", "cpu", "--data"]);
+        command.arg(data.path());
+        command
+    };
     let train = |run: &Path| {
-        let run = run.to_str().unwrap();
-        let what = ["train", "--recipe", "tiny", "--mix", "own", "--validate-on", "own"];
-        let how = ["--steps", "2", "--validate-every", "2", "--plain", "--out", run];
-        mllmseg(&[&what[..], &how[..]].concat(), data.path())
+        let what = ["--recipe", "tiny", "--mix", "own", "--validate-on", "own", "--plain"];
+        let how = ["--steps", "2", "--validate-every", "2", "--out"];
+        on_data("train").args(what).args(how).arg(run).output().unwrap()
     };
     let output = train(&run);
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("own: 6 expressions of 2 images"), "{said}");
+    assert_says(&errors(&output), &["own: 6 expressions of 2 images"]);
 
-    let model = run.join("model");
-    let what = ["eval", "--dataset", "own", "--split", "val", "--json", "--checkpoint"];
-    let output = mllmseg(&[&what[..], &[model.to_str().unwrap()]].concat(), data.path());
-    assert!(output.status.success(), "{output:?}");
-    let numbers: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let what = ["--dataset", "own", "--split", "val", "--json", "--checkpoint"];
+    let numbers = printed_json(on_data("eval").args(what).arg(run.join("model")));
     assert_eq!((&numbers["scored_as"], &numbers["n"]), (&json!("grefcoco"), &json!(6)));
     let table = fs::read_to_string(run.join("validation.csv")).unwrap();
     let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -73,8 +70,6 @@ fn a_model_is_trained_validated_and_evaluated() {
 
     // A mask of another size stops the run before it begins, with its line.
     GrayImage::new(SIDE, SIDE + 1).save(data.path().join("1.png")).unwrap();
-    let output = train(&out.path().join("other"));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{said}");
-    assert!(said.contains("line 4: `mask` is 48x49, but its image 1.jpg is 48x48"), "{said}");
+    let said = failure_of(&train(&out.path().join("other")));
+    assert_says(&said, &["line 4: `mask` is 48x49, but its image 1.jpg is 48x48"]);
 }

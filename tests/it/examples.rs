@@ -5,13 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use super::support::{errors, root};
 
 /// A built example.
 fn binary(name: &str) -> PathBuf {
-    let mut folder = std::env::current_exe().unwrap(); // PROFILE/deps/examples-HASH
+    let mut folder = std::env::current_exe().unwrap(); // PROFILE/deps/it-HASH
     folder.pop();
     folder.pop();
     let path = folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
@@ -26,7 +24,7 @@ fn example(name: &str, arguments: &[&str], folder: &Path) -> Output {
         .env("XDG_CACHE_HOME", folder) // where the tiny model is unpacked
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = errors(&output);
     assert!(!text.contains("panicked"), "{name}: {text}");
     output
 }
@@ -35,7 +33,7 @@ fn example(name: &str, arguments: &[&str], folder: &Path) -> Output {
 fn printed(name: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let output = example(name, &[], folder.path());
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name}: {}", errors(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -63,7 +61,7 @@ fn every_example_is_tested() {
 fn one_picture_gives_an_overlay() {
     let folder = tempfile::tempdir().unwrap();
     let output = example("segment_image", &[], folder.path());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", errors(&output));
     let overlay = folder.path().join("overlay.png");
     assert!(image::open(&overlay).unwrap().width() >= 320);
     std::fs::remove_file(&overlay).unwrap();
@@ -71,13 +69,13 @@ fn one_picture_gives_an_overlay() {
     let (cat, dir) = (root().join("examples/cat.jpg"), root().join("assets/tiny"));
     let (cat, dir) = (cat.to_str().unwrap(), dir.to_str().unwrap());
     let output = example("segment_image", &[dir, cat, "the cat"], folder.path());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", errors(&output));
     let picture = image::open(&overlay).unwrap();
     assert!(picture.width() == 451 && picture.height() > 300, "the cat is 451 x 300");
 
     let output = example("segment_image", &["no-such-model"], folder.path());
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-model"));
+    assert!(errors(&output).contains("no-such-model"));
 }
 
 #[test]

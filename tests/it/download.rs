@@ -1,13 +1,13 @@
 //! Downloads from a small server on the loopback address: what arrives, how a broken transfer is
 //! resumed, and what the error says when it cannot be.
 
-mod hub_server;
-
 use std::fs;
 use std::net::TcpListener;
 
-use hub_server::*;
 use serde_json::json;
+
+use super::hub_server::*;
+use super::support::{assert_says, names};
 
 #[test]
 fn a_broken_transfer_is_resumed() {

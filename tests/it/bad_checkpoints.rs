@@ -1,28 +1,33 @@
 //! Checkpoints that are not what they say: a clear error, never a panic.
 
-mod support;
+use std::fs;
+use std::path::PathBuf;
 
 use mllmseg::{Segmenter, device};
 use serde_json::{Value, json};
-use support::{assert_says, drawn_checkpoint, tests};
+use tempfile::TempDir;
+use xtask::weights::CheckpointOptions;
 
-/// A small healthy checkpoint folder, of the `qwen2` case in three shards.
-struct Folder(tempfile::TempDir);
+use super::support::{assert_says, checkpoint, copy_of, drawn, edit_json, replace, tests};
+
+/// A checkpoint folder of the `qwen2` case, to be damaged.
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(shards: usize) -> Self {
-        Self(drawn_checkpoint("qwen2", shards))
+    fn new() -> Self {
+        Self(copy_of(&checkpoint("qwen2")))
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
+    fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        replace(&self.path(name), content);
+    }
+
     fn edit_json(&self, name: &str, edit: impl FnOnce(&mut Value)) {
-        let text = std::fs::read(self.path(name)).unwrap();
-        let mut value: Value = serde_json::from_slice(&text).unwrap();
-        edit(&mut value);
-        std::fs::write(self.path(name), value.to_string()).unwrap();
+        edit_json(&self.path(name), edit);
     }
 
     /// Loading fails with a message that has these words.
@@ -45,28 +50,28 @@ fn an_empty_folder_and_a_missing_one() {
 
 #[test]
 fn no_weights() {
-    let folder = Folder::new(1);
-    std::fs::remove_file(folder.path("model.safetensors")).unwrap();
+    let folder = Folder::new();
+    fs::remove_file(folder.path("model.safetensors")).unwrap();
     folder.fails(&["no weights found", "model.safetensors", "pytorch_model.bin"]);
 }
 
 #[test]
 fn safetensors_that_lie() {
-    let folder = Folder::new(1);
-    let path = folder.path("model.safetensors");
-    let whole = std::fs::read(&path).unwrap();
+    let folder = Folder::new();
+    let whole = fs::read(folder.path("model.safetensors")).unwrap();
     let header_length = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let fails = |content: &[u8], words: &[&str]| {
+        folder.replace("model.safetensors", content);
+        folder.fails(words);
+    };
 
-    std::fs::write(&path, &whole[..whole.len() - 1000]).unwrap();
-    folder.fails(&["model.safetensors", "the header describes", "fetch the file again"]);
-    std::fs::write(&path, &whole[..5]).unwrap();
-    folder.fails(&["found a file of 5 bytes"]);
-    std::fs::write(&path, []).unwrap();
-    folder.fails(&["found a file of 0 bytes"]);
-    std::fs::write(&path, [&u64::MAX.to_le_bytes(), &whole[8..4000]].concat()).unwrap();
-    folder.fails(&["the header claims 18446744073709551615 bytes"]);
-    std::fs::write(&path, [&whole[..8], vec![b'x'; header_length].as_slice()].concat()).unwrap();
-    folder.fails(&["unusable header"]);
+    let cut = &whole[..whole.len() - 1000];
+    fails(cut, &["model.safetensors", "the header describes", "fetch the file again"]);
+    fails(&whole[..5], &["found a file of 5 bytes"]);
+    fails(&[], &["found a file of 0 bytes"]);
+    let huge = [&u64::MAX.to_le_bytes(), &whole[8..4000]].concat();
+    fails(&huge, &["the header claims 18446744073709551615 bytes"]);
+    fails(&[&whole[..8], &vec![b'x'; header_length]].concat(), &["unusable header"]);
 
     let norm = "language_model.model.norm.weight";
     let with_header = |pointer: &str, value: Value, words: &[&str]| {
@@ -74,9 +79,7 @@ fn safetensors_that_lie() {
         *header[norm].pointer_mut(pointer).unwrap() = value;
         let header = header.to_string().into_bytes();
         let length = (header.len() as u64).to_le_bytes();
-        let data = &whole[8 + header_length..];
-        std::fs::write(&path, [&length[..], &header, data].concat()).unwrap();
-        folder.fails(words);
+        fails(&[&length[..], &header, &whole[8 + header_length..]].concat(), words);
     };
     // Offsets beyond the file, ranges that overlap, a dtype that does not fit the range.
     with_header("/data_offsets/1", json!(u64::MAX / 2), &["unusable header"]);
@@ -92,35 +95,35 @@ fn safetensors_that_lie() {
 #[test]
 fn indices_and_shards_that_disagree() {
     let index = "model.safetensors.index.json";
-    let shard = "model-00002-of-00003.safetensors";
-
-    let folder = Folder::new(3);
-    std::fs::remove_file(folder.path(shard)).unwrap();
-    folder.fails(&[index, shard, "not in the folder"]);
-
-    let folder = Folder::new(3);
+    let [first, shard] = [1, 2].map(|number| format!("model-0000{number}-of-00003.safetensors"));
+    let healthy = drawn("qwen2", CheckpointOptions { shards: 3, ..Default::default() });
+    let folder = || Folder(copy_of(healthy.path()));
     let norm = "language_model.model.norm.weight";
-    folder.edit_json(index, |value| {
-        value["weight_map"][norm] = json!("model-00001-of-00003.safetensors")
-    });
-    folder.fails(&[index, norm, "model-00001-of-00003.safetensors", "but it is not"]);
 
-    let folder = Folder::new(3);
-    folder.edit_json(index, |value| value["weight_map"][norm] = json!("../../etc/passwd"));
-    folder.fails(&["../../etc/passwd", "a file beside the index"]);
+    let broken = folder();
+    fs::remove_file(broken.path(&shard)).unwrap();
+    broken.fails(&[index, &shard, "not in the folder"]);
 
-    let folder = Folder::new(3);
-    std::fs::write(folder.path(index), "{\"weight_map\": 3").unwrap();
-    folder.fails(&[index, "invalid type"]);
+    let broken = folder();
+    broken.edit_json(index, |value| value["weight_map"][norm] = json!(first));
+    broken.fails(&[index, norm, &first, "but it is not"]);
 
-    let folder = Folder::new(3);
-    std::fs::copy(folder.path("model-00001-of-00003.safetensors"), folder.path(shard)).unwrap();
-    folder.fails(&[shard]);
+    let broken = folder();
+    broken.edit_json(index, |value| value["weight_map"][norm] = json!("../../etc/passwd"));
+    broken.fails(&["../../etc/passwd", "a file beside the index"]);
+
+    let broken = folder();
+    broken.replace(index, "{\"weight_map\": 3");
+    broken.fails(&[index, "invalid type"]);
+
+    let broken = folder();
+    broken.replace(&shard, fs::read(broken.path(&first)).unwrap());
+    broken.fails(&[&shard]);
 }
 
 #[test]
 fn tensors_of_the_wrong_shape_or_name_are_all_named() {
-    let folder = Folder::new(1);
+    let folder = Folder::new();
     folder.edit_json("config.json", |config| {
         config["llm_config"]["intermediate_size"] = json!(512);
         config["vision_config"]["num_hidden_layers"] = json!(1);
@@ -132,12 +135,12 @@ fn tensors_of_the_wrong_shape_or_name_are_all_named() {
         "unexpected tensor vision_model.encoder.layers.1.ls1",
     ]);
 
-    let folder = Folder::new(1);
+    let folder = Folder::new();
     folder
         .edit_json("config.json", |config| config["vision_config"]["num_hidden_layers"] = json!(3));
     folder.fails(&["missing tensor vision_model.encoder.layers.2.attn.qkv.weight"]);
 
-    let folder = Folder::new(1);
+    let folder = Folder::new();
     folder.edit_json("config.json", |config| {
         config["mask_decoder_config"] = json!({ "variant": "concat" });
     });
@@ -173,23 +176,23 @@ fn configurations_that_mean_nothing() {
         ("/select_layer", json!(-9), &["select_layer", "-9"]),
         ("/template", json!("chatml"), &["chatml", "internvl2_5"]),
     ];
-    let folder = Folder::new(1);
-    let healthy = std::fs::read(folder.path("config.json")).unwrap();
+    let folder = Folder::new();
+    let healthy = fs::read(folder.path("config.json")).unwrap();
     for (pointer, value, words) in cases {
-        std::fs::write(folder.path("config.json"), &healthy).unwrap();
+        fs::write(folder.path("config.json"), &healthy).unwrap();
         folder.edit_json("config.json", |config| match config.pointer_mut(pointer) {
             Some(place) => *place = value,
             None => config["llm_config"]["rope_scaling"] = value,
         });
         folder.fails(words);
     }
-    std::fs::write(folder.path("config.json"), &healthy[..healthy.len() / 2]).unwrap();
+    fs::write(folder.path("config.json"), &healthy[..healthy.len() / 2]).unwrap();
     folder.fails(&["config.json", "EOF"]);
 }
 
 #[test]
 fn a_tokenizer_without_seg() {
-    let folder = Folder::new(1);
+    let folder = Folder::new();
     folder.edit_json("added_tokens.json", |tokens| {
         tokens.as_object_mut().unwrap().remove("[SEG]");
         tokens.as_object_mut().unwrap().remove("[REJ]");
@@ -205,12 +208,12 @@ fn a_tokenizer_without_seg() {
 
 #[test]
 fn pytorch_files_that_are_none() {
-    let folder = Folder::new(1);
-    std::fs::remove_file(folder.path("model.safetensors")).unwrap();
-    let real = std::fs::read(tests("fixtures/pytorch_bin/pytorch_model.bin")).unwrap();
+    let folder = Folder::new();
+    fs::remove_file(folder.path("model.safetensors")).unwrap();
+    let real = fs::read(tests("fixtures/pytorch_bin/pytorch_model.bin")).unwrap();
     let global = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.".to_vec();
     for bytes in [Vec::new(), b"not a pickle".to_vec(), real[..real.len() / 2].to_vec(), global] {
-        std::fs::write(folder.path("pytorch_model.bin"), bytes).unwrap();
+        fs::write(folder.path("pytorch_model.bin"), bytes).unwrap();
         folder.fails(&["pytorch_model.bin"]);
     }
 }

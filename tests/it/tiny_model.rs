@@ -1,11 +1,11 @@
 //! The model of `assets/tiny/` on scenes that no training drew.
 
-use std::path::Path;
-
 use mllmseg::data::refer::Dataset;
 use mllmseg::scenes::World;
 use mllmseg::{Segmenter, device};
 use xtask::tiny_model::{measure, synth};
+
+use super::support::root;
 
 /// Another seed than those of the stages and of the card.
 const SEED: u64 = 31;
@@ -17,7 +17,7 @@ fn new_scenes_are_segmented() {
     let folder = tempfile::tempdir().unwrap();
     let scenes = folder.path().join("scenes");
     synth(&scenes, World::small(), (IMAGES, 0), SEED).unwrap();
-    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+    let checkpoint = root().join("assets/tiny");
     let segmenter = Segmenter::load(&checkpoint, &device::cpu()).unwrap();
     for (dataset, bars) in [
         (

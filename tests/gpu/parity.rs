@@ -1,7 +1,5 @@
 //! The published implementation's numbers on every GPU and software Vulkan device at hand.
 
-mod gpus;
-
 use std::path::Path;
 
 use xtask::parity::{Tolerances, compare, run};
@@ -10,10 +8,10 @@ use xtask::weights::{CheckpointOptions, write_checkpoint};
 #[test]
 fn gpus_agree_with_the_published_outputs() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    for device in gpus::gpus() {
+    for device in super::gpus() {
         for name in ["qwen2", "internlm2_lora"] {
-            let (case, checkpoint) = (tests.join("reference").join(name), tempfile::tempdir());
-            let checkpoint = checkpoint.unwrap();
+            let case = tests.join("reference").join(name);
+            let checkpoint = tempfile::tempdir().unwrap();
             write_checkpoint(&case, checkpoint.path(), &CheckpointOptions::default()).unwrap();
             let dump = run(&case, checkpoint.path(), &device).unwrap();
             let rows = compare(&dump, &case, Tolerances::GPU).unwrap();

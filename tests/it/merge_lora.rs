@@ -1,13 +1,10 @@
 //! `merge_lora`: the same masks without adapters, in a folder that appears whole or not at all.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use burn::tensor::DType;
 use mllmseg::data::files::FileError;
-use mllmseg::data::image::read_image;
 use mllmseg::merge::{MergeError, merge_lora};
 use mllmseg::model::checkpoint::{
     CheckpointError, LoadOptions, SaveOptions, WeightFiles, load_model, save_model,
@@ -16,43 +13,17 @@ use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg::{Segmenter, device};
 use safetensors::{Dtype, SafeTensors};
-use serde_json::Value;
 use tempfile::TempDir;
-use xtask::weights::{CheckpointOptions, write_checkpoint};
+use xtask::weights::CheckpointOptions;
 
-fn case(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
-}
+use super::support::*;
 
-/// The checkpoint of a reference case in a folder `in`, beside which `out` is to go.
-fn checkpoint(name: &str, options: &CheckpointOptions) -> (TempDir, PathBuf, PathBuf) {
-    let folder = TempDir::new().unwrap();
+/// A folder with a copy of the checkpoint of a reference case, `in`, beside which `out` is to go.
+fn folder(name: &str) -> (TempDir, PathBuf, PathBuf) {
+    let folder = scratch();
     let [input, output] = ["in", "out"].map(|name| folder.path().join(name));
-    write_checkpoint(&case(name), &input, options).unwrap();
+    copy_folder(&checkpoint(name), &input);
     (folder, input, output)
-}
-
-/// Tensors of all safetensors files of a folder: dtype, shape, bytes.
-fn tensors(dir: &Path) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
-    let mut tensors = BTreeMap::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "safetensors") {
-            let bytes = fs::read(&path).unwrap();
-            for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
-                tensors.insert(name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()));
-            }
-        }
-    }
-    tensors
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-fn f32s(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 /// `W + 2 B A` by the definition, in f64.
@@ -71,15 +42,16 @@ fn folded(weight: &[f32], a: &[f32], b: &[f32], [d_output, d_input, rank]: [usiz
 
 #[test]
 fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora() {
-    let (_folder, input, output) =
-        checkpoint("internlm2_lora", &CheckpointOptions { shards: 3, ..Default::default() });
+    let folder = drawn("internlm2_lora", CheckpointOptions { shards: 3, ..Default::default() });
+    let (input, out) = (folder.path(), scratch());
+    let output = &*out.path().join("out");
     fs::write(input.join("adapter_config.json"), "{}").unwrap();
     fs::write(input.join("modeling_internvl_chat.py"), "# code").unwrap();
     fs::write(input.join("training_args.bin"), "state").unwrap();
-    let report = merge_lora(&input, &output).unwrap();
+    let report = merge_lora(input, output).unwrap();
     assert_eq!((report.rank, report.adapters), (4, 10), "five layers in each of two blocks");
 
-    let (before, after) = (tensors(&input), tensors(&output));
+    let (before, after) = (tensors_of(input), tensors_of(output));
     assert_eq!((after.len(), report.tensors), (before.len() - 20, after.len()));
     let prefix = "language_model.base_model.model.";
     for (name, (dtype, shape, bytes)) in &before {
@@ -100,8 +72,7 @@ fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora
         assert!(worst.fold(0.0, f64::max) < 1e-6, "{name}");
     }
 
-    let (mut expected, config) =
-        (json(&input.join("config.json")), json(&output.join("config.json")));
+    let [mut expected, config] = [input, output].map(|dir| read_json(&dir.join("config.json")));
     assert_eq!(expected["use_llm_lora"], 4);
     expected["use_llm_lora"] = 0.into();
     assert_eq!(config, expected);
@@ -117,19 +88,16 @@ fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora
         assert!(!output.join(name).exists(), "{name}");
     }
 
-    let image = read_image(case("internlm2_lora").join("image.png")).unwrap();
-    let expressions: Vec<String> = serde_json::from_value(
-        json(&case("internlm2_lora").join("case.json"))["expressions"].clone(),
-    )
-    .unwrap();
+    let image = image_of("internlm2_lora");
+    let case = read_json(&case("internlm2_lora").join("case.json"));
     let [separate, merged] =
-        [&input, &output].map(|dir| Segmenter::load(dir, &device::cpu()).unwrap());
+        [input, output].map(|dir| Segmenter::load(dir, &device::cpu()).unwrap());
     assert_eq!((separate.report().lora_rank, merged.report().lora_rank), (Some(4), None));
     let [separate, merged] = [&separate, &merged].map(|model| model.encode(&image).unwrap());
-    for expression in &expressions {
+    for expression in case["expressions"].as_array().unwrap() {
+        let expression = expression.as_str().unwrap();
         let [a, b] = [&separate, &merged].map(|session| session.segment(expression).unwrap());
-        let pairs = a.probabilities.iter().zip(&b.probabilities);
-        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = difference(&a.probabilities, &b.probabilities);
         assert!(worst <= 1e-4, "{expression}: {worst}");
         assert_eq!(a.rejected, b.rejected);
     }
@@ -175,9 +143,10 @@ fn a_tiny_model_keeps_its_masks() {
 fn number_types_on_disk_stay() {
     for (dtype, on_disk) in [(DType::BF16, Dtype::BF16), (DType::F16, Dtype::F16)] {
         let options = CheckpointOptions { dtype, ..Default::default() };
-        let (_folder, input, output) = checkpoint("internlm2_lora", &options);
-        merge_lora(&input, &output).unwrap();
-        for (name, (dtype, _, _)) in tensors(&output) {
+        let (folder, out) = (drawn("internlm2_lora", options), scratch());
+        let output = out.path().join("out");
+        merge_lora(folder.path(), &output).unwrap();
+        for (name, (dtype, _, _)) in tensors_of(&output) {
             let expected = if name.ends_with("num_batches_tracked") { Dtype::I64 } else { on_disk };
             assert_eq!(dtype, expected, "{name}");
         }
@@ -187,31 +156,25 @@ fn number_types_on_disk_stay() {
 
 #[test]
 fn what_cannot_be_merged_leaves_nothing_behind() {
-    let (folder, input, output) = checkpoint("qwen2", &CheckpointOptions::default());
+    let (place, input, output) = folder("qwen2");
     let error = merge_lora(&input, &output).unwrap_err();
     assert!(matches!(&error, MergeError::Checkpoint(CheckpointError::NoLora { .. })), "{error}");
     assert!(error.to_string().contains("no LoRA to merge"), "{error}");
-    let left = |folder: &TempDir| {
-        let entries = fs::read_dir(folder.path()).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(left(&folder), ["in"]);
+    assert_eq!(names(place.path()), ["in"]);
 
-    let (folder, input, output) = checkpoint("internlm2_lora", &CheckpointOptions::default());
+    let (place, input, output) = folder("internlm2_lora");
     // A folder that is not empty, a file, and the checkpoint itself are never written over.
     fs::create_dir(&output).unwrap();
     fs::write(output.join("mine"), "1").unwrap();
-    fs::write(folder.path().join("file"), "1").unwrap();
-    for (place, found) in
+    fs::write(place.path().join("file"), "1").unwrap();
+    for (name, found) in
         [("out", "a folder with files"), ("file", "a file"), ("in", "a folder with files")]
     {
-        let error = merge_lora(&input, &folder.path().join(place)).unwrap_err();
+        let error = merge_lora(&input, &place.path().join(name)).unwrap_err();
         assert!(matches!(error, MergeError::File(FileError::InTheWay { .. })), "{error}");
         assert!(error.to_string().contains(found), "{error}");
     }
-    assert_eq!(left(&folder), ["file", "in", "out"]);
+    assert_eq!(names(place.path()), ["file", "in", "out"]);
 
     // A factor of another shape, and one that is missing: both are named.
     let path = input.join("model.safetensors");
@@ -220,9 +183,9 @@ fn what_cannot_be_merged_leaves_nothing_behind() {
     let layers = "language_model.base_model.model.model.layers";
     let gone = format!("{layers}.1.attention.wo.lora_A.default.weight");
     let kept = file.tensors().into_iter().filter(|(name, _)| *name != gone);
-    safetensors::serialize_to_file(kept, None, &path).unwrap();
-    let place = folder.path().join("new");
-    let error = merge_lora(&input, &place).unwrap_err().to_string();
+    replace(&path, safetensors::serialize(kept, None).unwrap());
+    let new = place.path().join("new");
+    let error = merge_lora(&input, &new).unwrap_err().to_string();
     assert!(error.contains(&format!("missing tensor {gone}")), "{error}");
     let changed = format!("{layers}.0.feed_forward.w1.lora_B.default.weight");
     let narrow = file.tensor(&format!("{layers}.0.feed_forward.w2.lora_B.default.weight")).unwrap();
@@ -230,29 +193,17 @@ fn what_cannot_be_merged_leaves_nothing_behind() {
         true => (name, narrow.clone()),
         false => (name, view),
     });
-    safetensors::serialize_to_file(swapped, None, &path).unwrap();
-    let error = merge_lora(&input, &place).unwrap_err().to_string();
+    replace(&path, safetensors::serialize(swapped, None).unwrap());
+    let error = merge_lora(&input, &new).unwrap_err().to_string();
     assert!(error.contains("feed_forward.w1.weight: expected [out, in] with factors"), "{error}");
-    assert_eq!(left(&folder), ["file", "in", "out"]);
+    assert_eq!(names(place.path()), ["file", "in", "out"]);
 }
 
 #[test]
 fn the_command_merges_and_says_so() {
-    let (_folder, input, output) = checkpoint("internlm2_lora", &CheckpointOptions::default());
-    let merge = |input: &Path, output: &Path| {
-        Command::new(env!("CARGO_BIN_EXE_mllmseg"))
-            .arg("merge-lora")
-            .args([input, output])
-            .output()
-            .unwrap()
-    };
-    let done = merge(&input, &output);
-    let said = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success() && said.contains("10 adapters of rank 4 folded in"), "{said}");
-    let again = merge(&output, &input.with_file_name("again"));
-    let said = String::from_utf8(again.stderr).unwrap();
-    assert!(
-        !again.status.success() && said.contains("error: ") && said.contains("no LoRA"),
-        "{said}"
-    );
+    let (_folder, input, output) = folder("internlm2_lora");
+    let said = printed(mllmseg(["merge-lora"]).args([&input, &output]));
+    assert_says(&said, &["10 adapters of rank 4 folded in"]);
+    let again = input.with_file_name("again");
+    assert_says(&failure(mllmseg(["merge-lora"]).args([&output, &again])), &["error: ", "no LoRA"]);
 }

@@ -1,14 +1,15 @@
 //! Training as people run it: to the end, killed and resumed, stopped by what goes wrong.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 use tempfile::TempDir;
+
+use super::support::*;
 
 /// A folder with a few drawn scenes and a recipe.
 struct Place(TempDir);
@@ -60,9 +61,8 @@ impl Place {
 }
 
 fn train(run: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mllmseg"));
-    command.args(["train", "--device", "cpu", "--plain", "--out"]).arg(run);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut command = mllmseg(["train", "--device", "cpu", "--plain", "--out"]);
+    command.arg(run).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
@@ -73,21 +73,7 @@ fn resume(run: &Path) -> Command {
 }
 
 fn succeeds(mut command: Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", words(&output));
-}
-
-/// What a failing command says; it must fail by an error, not by a panic.
-fn fails(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    let text = words(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(!text.contains("panicked") && !text.contains("please report"), "{text}");
-    text
-}
-
-fn words(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    printed(&mut command);
 }
 
 /// The rows of a run's `steps.csv` without the last column, which is the speed.
@@ -97,16 +83,13 @@ fn losses(run: &Path) -> Vec<String> {
 }
 
 fn steps_of_snapshots(run: &Path) -> Vec<String> {
-    let entries = fs::read_dir(run.join("snapshots")).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
+    names(&run.join("snapshots"))
 }
 
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+/// Names and contents.
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let content = |name: String| (name.clone(), fs::read(dir.join(name)).unwrap());
+    names(dir).into_iter().map(content).collect()
 }
 
 const SHORT: &str = r#"
@@ -147,7 +130,7 @@ fn a_run_killed_at_random_moments_ends_as_one_that_never_stopped() {
         };
     }
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", words(&output));
+    assert!(output.status.success(), "{}", errors(&output));
 
     assert_eq!(losses(&whole), losses(&killed));
     assert_eq!(losses(&whole).len(), 25); // a row for each step, and the names
@@ -160,8 +143,7 @@ fn a_run_killed_at_random_moments_ends_as_one_that_never_stopped() {
     assert!((2..=3).contains(&names.len()), "{names:?}");
     assert!(names.contains(&"step-00000024".to_string()), "{names:?}");
     assert!(whole.join("curves.png").exists());
-    let message = fails(place.start(&whole));
-    assert!(message.contains("--resume"), "{message}");
+    assert_says(&failure(&mut place.start(&whole)), &["--resume"]);
 }
 
 fn finished_within(child: &mut Child, time: Duration) -> bool {
@@ -191,7 +173,7 @@ fn ctrl_c_stops_with_a_snapshot() {
     }
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
-    let text = words(&output);
+    let text = errors(&output);
     assert!(output.status.success() && text.contains("--resume"), "{text}");
     let snapshots = steps_of_snapshots(&run);
     assert_eq!(snapshots.len(), 1, "{snapshots:?}");
@@ -206,7 +188,7 @@ fn a_nan_loss_stops_the_run_by_name() {
         + "optimizer = { learning_rate = 1e30, warmup = 0.0 }\n";
     let place = Place::new(2, &recipe);
     let run = place.run("run");
-    let message = fails(place.start(&run));
+    let message = failure(&mut place.start(&run));
     assert!(message.contains("loss is") || message.contains("not finite"), "{message}");
     assert!(message.contains("learning rate"), "{message}");
     let snapshots = steps_of_snapshots(&run);
@@ -225,16 +207,15 @@ fn a_full_disk_leaves_the_earlier_snapshot() {
     // Two steps more than the recipe had.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
     fs::write(run.join("recipe.toml"), recipe.replace("steps = 6", "steps = 9")).unwrap();
-    let binary = env!("CARGO_BIN_EXE_mllmseg");
     // 4 MB is room for the curves, but not for the weights.
     let script = format!(
-        "trap '' XFSZ; ulimit -f 8000; exec {binary} train --device cpu --plain --resume --out {}",
+        "trap '' XFSZ; ulimit -f 8000; exec {} train --device cpu --plain --resume --out {}",
+        env!("CARGO_BIN_EXE_mllmseg"),
         run.display()
     );
     let mut limited = Command::new("bash");
     limited.args(["-c", &script]).stdout(Stdio::null());
-    let message = fails(limited);
-    assert!(message.contains("safetensors") && message.contains("earlier snapshots"), "{message}");
+    assert_says(&failure(&mut limited), &["safetensors", "earlier snapshots"]);
     assert_eq!(steps_of_snapshots(&run), before);
     succeeds(resume(&run));
     assert_eq!(losses(&run).len(), 10);
@@ -250,9 +231,8 @@ fn two_devices_learn_as_one() {
     let (one, two) = (place.run("one"), place.run("two"));
     succeeds(place.start(&one));
     // `--devices` takes the place of `--device`.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mllmseg"));
-    command.args(["train", "--devices", "cpu,cpu", "--plain", "--out"]).arg(&two);
-    command.arg("--data").arg(place.data()).arg("--recipe").arg(place.recipe());
+    let mut command = mllmseg(["train", "--devices", "cpu,cpu", "--plain", "--out"]);
+    command.arg(&two).arg("--data").arg(place.data()).arg("--recipe").arg(place.recipe());
     succeeds(command);
     let numbers = |run: &Path| -> Vec<Vec<f64>> {
         let rows = losses(run).split_off(1);

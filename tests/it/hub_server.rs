@@ -1,7 +1,6 @@
 //! A small HTTP server on the loopback address that answers as a test wants, badly if need be; a
 //! checkpoint of one small and one large file; and downloads of it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use mllmseg::hub::{Hub, HubError};
 use serde_json::{Value, json};
+
+use super::support::assert_says;
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "owner/model";
@@ -177,21 +178,6 @@ pub fn assert_fails(server: &Server, parts: &[&str]) {
     assert_says(&error, parts);
 }
 
-#[track_caller]
-pub fn assert_says(error: &HubError, parts: &[&str]) {
-    let message = error.to_string();
-    for part in parts {
-        assert!(message.contains(part), "{message:?} does not say {part:?}");
-    }
-}
-
 pub fn snapshot(home: &Path) -> PathBuf {
     home.join("hub/models--owner--model/snapshots").join(COMMIT)
-}
-
-pub fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
-    names.sort();
-    names
 }

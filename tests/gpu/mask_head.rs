@@ -1,7 +1,5 @@
 //! Gradients on the GPU devices of this machine (software ones count) equal the CPU's.
 
-mod gpus;
-
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
@@ -40,7 +38,7 @@ fn the_mask_head_learns_the_same_everywhere() {
     let features = Tensor::<3>::random(shape, normal, &cpu).into_data();
     let expected = masks_and_gradients(&head, &features, &cpu);
     assert_eq!(expected.len(), 1 + 6, "masks, two convolutions and the norm");
-    for other in gpus::gpus() {
+    for other in super::gpus() {
         let found = masks_and_gradients(&head, &features, &other.device);
         assert_eq!(found.len(), expected.len());
         for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {

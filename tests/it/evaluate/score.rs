@@ -1,10 +1,9 @@
 //! `score` against NumPy and pycocotools on data sets with every oddity
 //! (`tests/oracle/eval_fixtures.py` writes both), and what it says of damaged ones.
 
-use std::fs;
-
 use mllmseg::evaluate::score;
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::*;
 
@@ -41,7 +40,7 @@ fn the_command_prints_the_agreed_keys() {
     let run = |dataset: &str, split: &str| -> Value {
         let file = predictions(&format!("{dataset}_{split}"));
         let mut score = command("score", &root, dataset, split);
-        serde_json::from_str(&printed(score.arg("--json").arg("--predictions").arg(file))).unwrap()
+        printed_json(score.arg("--json").arg("--predictions").arg(file))
     };
     let expected = read_json(&fixtures().join("expected.json"));
     let referring = "n ciou miou prec@0.5 prec@0.6 prec@0.7 prec@0.8 prec@0.9 rec_prec@0.5";
@@ -67,19 +66,15 @@ fn missing_doubled_and_unknown_entries_are_named() {
         scored(&fixtures(), refcoco_val(), &file).unwrap_err()
     };
 
-    let missing = complaint(&all[2..]);
-    assert!(missing.contains("each of 9 expressions, but 2 have none"), "{missing}");
-    for entry in &all[..2] {
-        assert!(missing.contains(&ids(entry).replace(',', "")), "{missing}");
-    }
+    let [first, second] = [0, 1].map(|index| ids(&all[index]).replace(',', ""));
+    let missing = "each of 9 expressions, but 2 have none";
+    assert_says(complaint(&all[2..]), &[missing, &first, &second]);
     let mut doubled = all.to_vec();
     doubled.push(all[3].clone());
-    let doubled = complaint(&doubled);
-    assert!(doubled.contains(&ids(&all[3])) && doubled.contains("a second entry"), "{doubled}");
+    assert_says(complaint(&doubled), &[&ids(&all[3]), "a second entry"]);
     let mut unknown = all.to_vec();
     unknown[4]["sent_id"] = json!(4711);
-    let unknown = complaint(&unknown);
-    assert!(unknown.contains("sent_id 4711: refcoco val has no such expression"), "{unknown}");
+    assert_says(complaint(&unknown), &["sent_id 4711: refcoco val has no such expression"]);
 
     // What is there can be scored when that is asked for.
     let file = folder.path().join("p.json");
@@ -108,26 +103,20 @@ fn damaged_predictions_are_refused() {
         scored(&fixtures(), refcoco_val(), &file).unwrap_err()
     };
     let entries: Value = serde_json::from_str(&text).unwrap();
-    let changed = |change: &dyn Fn(&mut Value)| {
+    let changed = |pointer: &str, value: Value, words: &[&str]| {
         let mut entries = entries.clone();
-        change(&mut entries[1]);
-        complaint(&entries.to_string())
+        *entries[1].pointer_mut(pointer).unwrap() = value;
+        assert_says(complaint(&entries.to_string()), words);
     };
     let [ref_id, sent_id] = ["ref_id", "sent_id"].map(|key| entries[1][key].clone());
     let named = format!("ref_id {ref_id}, sent_id {sent_id}");
 
-    let sum = changed(&|e| e["segmentation"]["counts"] = json!([5, 6]));
-    assert!(sum.contains(&named) && sum.contains("found a sum of 11"), "{sum}");
-    let size = changed(&|e| e["segmentation"]["size"] = json!([3, 4]));
-    assert!(size.contains(&named) && size.contains("found 3 x 4"), "{size}");
-    let huge = changed(&|e| e["segmentation"]["size"] = json!([4000000000u32, 4000000000u32]));
-    assert!(huge.contains(&named), "{huge}");
-    let garbled = changed(&|e| e["segmentation"]["counts"] = json!("~~~"));
-    assert!(garbled.contains(&named) && garbled.contains("RLE string"), "{garbled}");
-    let field = changed(&|e| e["segmentation"] = json!(null));
-    assert!(field.contains("predictions[1]"), "{field}");
-    let text_id = changed(&|e| e["ref_id"] = json!("five"));
-    assert!(text_id.contains("predictions[1]") && text_id.contains("five"), "{text_id}");
+    changed("/segmentation/counts", json!([5, 6]), &[&named, "found a sum of 11"]);
+    changed("/segmentation/size", json!([3, 4]), &[&named, "found 3 x 4"]);
+    changed("/segmentation/size", json!([4000000000u32, 4000000000u32]), &[&named]);
+    changed("/segmentation/counts", json!("~~~"), &[&named, "RLE string"]);
+    changed("/segmentation", json!(null), &["predictions[1]"]);
+    changed("/ref_id", json!("five"), &["predictions[1]", "five"]);
 
     text.truncate(text.len() / 2);
     assert!(complaint(&text).contains("cut short"));
@@ -149,46 +138,36 @@ fn damaged_data_sets_are_refused() {
     };
     let halved = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
     assert!(complaint(instances, &halved).contains("cut short"));
-    let pickle = complaint("refcoco/refs(unc).p", &halved);
-    assert!(pickle.contains("refs(unc).p"), "{pickle}");
+    assert_says(complaint("refcoco/refs(unc).p", &halved), &["refs(unc).p"]);
     // What `pickle.loads` would run: cos\nsystem\n(S'id'\ntR.
     let malicious = complaint("refcoco/refs(unc).p", &|_| b"cos\nsystem\n(S'id'\ntR.".to_vec());
     assert!(malicious.contains("os.system") || malicious.contains("os system"), "{malicious}");
 
-    let annotation = |change: &dyn Fn(&mut Value)| {
-        complaint(instances, &|bytes| {
+    let odd = "even number of coordinates (x0, y0, x1, y1, ...), found 7";
+    for (segmentation, words) in [
+        (json!([[1, 2, 3, 4, 5, 6, 7]]), &["annotations[0]", odd][..]),
+        (json!({"size": [9, 9], "counts": [80]}), &["annotations[0]", "found a sum of 80"]),
+        (json!({"size": [9, 9], "counts": "5"}), &["annotation 50 of image 1000"]),
+        (json!([[1, 2, 1e300, 4, 5, 6]]), &["annotations[0]", "coordinate 2 within"]),
+    ] {
+        let changed = |bytes: Vec<u8>| {
             let mut all: Value = serde_json::from_slice(&bytes).unwrap();
-            change(&mut all["annotations"][0]); // of ref 0, which is in val
+            all["annotations"][0]["segmentation"] = segmentation.clone(); // of ref 0, in val
             all.to_string().into_bytes()
-        })
-    };
-    let odd = annotation(&|a| a["segmentation"] = json!([[1, 2, 3, 4, 5, 6, 7]]));
-    assert!(
-        odd.contains("annotations[0]")
-            && odd.contains("even number of coordinates (x0, y0, x1, y1, ...), found 7"),
-        "{odd}"
-    );
-    let sum = annotation(&|a| a["segmentation"] = json!({"size": [9, 9], "counts": [80]}));
-    assert!(sum.contains("annotations[0]") && sum.contains("found a sum of 80"), "{sum}");
-    let compressed = annotation(&|a| a["segmentation"] = json!({"size": [9, 9], "counts": "5"}));
-    assert!(compressed.contains("annotation 50 of image 1000"), "{compressed}");
-    let far = annotation(&|a| a["segmentation"] = json!([[1, 2, 1e300, 4, 5, 6]]));
-    assert!(far.contains("annotations[0]") && far.contains("coordinate 2 within"), "{far}");
+        };
+        assert_says(complaint(instances, &changed), words);
+    }
 }
 
 #[test]
 fn a_contradiction_is_refused_and_the_way_out_is_named() {
     let root = copy_of_refcoco();
     let path = root.path().join("refcoco/instances.json");
-    let mut all = read_json(&path);
-    all["annotations"][0]["image_id"] = json!(1007);
-    fs::write(&path, all.to_string()).unwrap();
+    edit_json(&path, |all| all["annotations"][0]["image_id"] = json!(1007));
     let file = predictions("refcoco_val");
     let mut score = command("score", root.path(), "refcoco", "val");
-    let output = score.args(["--json", "--predictions"]).arg(&file).output().unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success());
-    assert!(message.contains("ref 0") && message.contains("--skip-contradictions"), "{message}");
+    let message = failure(score.args(["--json", "--predictions"]).arg(&file));
+    assert_says(message, &["ref 0", "--skip-contradictions"]);
 }
 
 /// Without images there are numbers and charts, and the page says why there are no pictures.

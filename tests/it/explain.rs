@@ -1,23 +1,25 @@
 //! `mllmseg explain` as people run it, its maps against the published implementation's features.
 
-use safetensors::Dtype;
+use std::path::Path;
+use std::process::Command;
 
-use super::*;
+use safetensors::SafeTensors;
+use serde_json::Value;
 
-fn explain(image: &Path, expression: &str, checkpoint: &Path, out: &Path) -> Output {
-    let [image, checkpoint, out] = [image, checkpoint, out].map(|path| path.to_str().unwrap());
-    let fixed = ["explain", "--device", "cpu", "--json", "--checkpoint", checkpoint];
-    mllmseg(&[&fixed, &["--out", out, image, expression][..]].concat())
+use super::support::*;
+
+fn explain(image: &Path, expression: &str, checkpoint: &Path, out: &Path) -> Command {
+    let mut command = mllmseg(["explain", "--device", "cpu", "--json", "--checkpoint"]);
+    command.arg(checkpoint).arg("--out").arg(out).arg(image).arg(expression);
+    command
 }
 
-/// The absolute mean of every row of `[1, n, c]`.
-fn means(file: &SafeTensors, name: &str) -> Vec<f64> {
-    let view = file.tensor(name).unwrap();
-    assert_eq!(view.dtype(), Dtype::F32);
-    let width = view.shape()[2];
-    let (values, _) = view.data().as_chunks::<4>();
-    let values: Vec<f64> = values.iter().map(|b| f64::from(f32::from_le_bytes(*b).abs())).collect();
-    values.chunks(width).map(|row| row.iter().sum::<f64>() / width as f64).collect()
+/// The absolute mean of every row of an expected tensor `[1, n, c]`.
+fn means(name: &str) -> Vec<f64> {
+    let (shape, values) = floats(&case("qwen2").join("expected.safetensors"), name);
+    let mean =
+        |row: &[f32]| row.iter().map(|value| f64::from(value.abs())).sum::<f64>() / shape[2] as f64;
+    values.chunks(shape[2]).map(mean).collect()
 }
 
 fn values(map: &Value) -> Vec<f64> {
@@ -30,26 +32,28 @@ fn values(map: &Value) -> Vec<f64> {
 fn the_maps_are_the_published_features_and_the_figure_shows_them() {
     let out = tempfile::tempdir().unwrap();
     let folder = out.path().join("deep/er");
-    let json = json_of(&explain(&picture(), "small brown dog", checkpoint(), &folder));
+    let picture = case("qwen2").join("image.png");
+    let json =
+        printed_json(&mut explain(&picture, "small brown dog", &checkpoint("qwen2"), &folder));
     let maps = json["maps"].as_array().unwrap();
     let names: Vec<_> = maps.iter().map(|map| map["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["T_img1", "T_img2", "T_vl"]);
 
-    let bytes = std::fs::read(case().join("expected.safetensors")).unwrap();
-    let expected = SafeTensors::deserialize(&bytes).unwrap();
     // Every 37th token of T_img1.
     let details = values(&maps[0]);
     assert_eq!(details.len(), 32 * 32);
-    for (number, mean) in means(&expected, "vit_feature").into_iter().enumerate() {
+    for (number, mean) in means("vit_feature").into_iter().enumerate() {
         assert!((details[37 * number] - mean).abs() <= 1e-4 * mean, "token {}", 37 * number);
     }
     // Every 9th state; T_img2 is read one position before each of the 256 image tokens.
+    let bytes = std::fs::read(case("qwen2").join("expected.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&bytes).unwrap();
     let (ids, _) = expected.tensor("input_ids").unwrap().data().as_chunks::<4>();
     let start = ids.windows(256).position(|run| run.iter().all(|id| *id == run[0])).unwrap();
     let semantics = values(&maps[1]);
     assert_eq!(semantics.len(), 16 * 16);
     let mut compared = 0;
-    for (number, mean) in means(&expected, "last_hidden_state").into_iter().enumerate() {
+    for (number, mean) in means("last_hidden_state").into_iter().enumerate() {
         let token = (9 * number + 1).checked_sub(start).filter(|&token| token < 256);
         if let Some(token) = token {
             assert!((semantics[token] - mean).abs() <= 1e-3 * mean, "token {token}");
@@ -87,18 +91,19 @@ fn the_maps_are_the_published_features_and_the_figure_shows_them() {
 fn an_impossible_request_names_its_fault() {
     let out = tempfile::tempdir().unwrap();
     let fails = |image: &Path, expression: &str, checkpoint: &Path, out: &Path, says: &[&str]| {
-        assert_says(&failure(explain(image, expression, checkpoint, out)), says);
+        assert_says(&failure(&mut explain(image, expression, checkpoint, out)), says);
     };
-    let (picture, folder) = (picture(), out.path().join("made"));
+    let (picture, folder) = (case("qwen2").join("image.png"), out.path().join("made"));
+    let checkpoint = &*checkpoint("qwen2");
     let nowhere = Path::new("nowhere.png");
-    fails(nowhere, "dog", checkpoint(), &folder, &["nowhere.png", "check the path"]);
-    fails(&case(), "dog", checkpoint(), &folder, &["qwen2"]);
+    fails(nowhere, "dog", checkpoint, &folder, &["nowhere.png", "check the path"]);
+    fails(&case("qwen2"), "dog", checkpoint, &folder, &["qwen2"]);
     let text = out.path().join("text.png");
     std::fs::write(&text, "hello").unwrap();
-    fails(&text, "dog", checkpoint(), &folder, &["text.png", "JPEG"]);
+    fails(&text, "dog", checkpoint, &folder, &["text.png", "JPEG"]);
     assert!(!folder.exists(), "a picture that cannot be read leaves nothing");
-    fails(&picture, " ", checkpoint(), &folder, &["empty"]);
+    fails(&picture, " ", checkpoint, &folder, &["empty"]);
     fails(&picture, "dog", Path::new("no-model"), &folder, &["no-model"]);
-    fails(&picture, "dog", checkpoint(), &text.join("out"), &["cannot write here", "--out"]);
+    fails(&picture, "dog", checkpoint, &text.join("out"), &["cannot write here", "--out"]);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "no file without an answer");
 }

@@ -1,8 +1,6 @@
 //! The short path on GPU devices (software ones count) against the plain path on the CPU: cached
 //! keys and values, several tokens and single ones, several continuations at once.
 
-mod gpus;
-
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use mllmseg::device;
@@ -60,7 +58,7 @@ fn difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn cached_reading_equals_the_plain_pass_everywhere() {
-    let gpus = gpus::gpus();
+    let gpus = super::gpus();
     let config = Preset::Tiny.config();
     let cpu = device::cpu().device;
     let model = Mllmseg::new(&config, None, &cpu);
