@@ -11,9 +11,13 @@ use sha2::{Digest, Sha256};
 use ureq::Body;
 use ureq::http::Response;
 
+use super::HubError;
 use super::listing::RemoteFile;
 use super::request::Client;
-use super::{HubError, Progress};
+
+/// Called with a file's path in the repository, how many bytes of it are on disk, and its size in
+/// bytes. The second number falls when a transfer must start again.
+pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64);
 
 /// An attempt that brings this much does not count as failed.
 const PROGRESS_BYTES: u64 = 1 << 20;

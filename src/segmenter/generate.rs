@@ -14,6 +14,8 @@ const MAX_NEW_TOKENS: usize = 512;
 pub struct Generated {
     /// The answer, `[SEG]` and `[REJ]` included, without the end of its turn.
     pub text: String,
+    /// Its token ids.
+    pub ids: Vec<u32>,
     /// The mask of every `[SEG]` and `[REJ]`, in order; rejected, and then empty, for a `[REJ]`. Its
     /// expression is what stands between it and the last, such as `Sure, the umbrella:`.
     pub predictions: Vec<MaskPrediction>,
@@ -60,7 +62,7 @@ impl ImageSession<'_> {
         }
         let predictions = self.masks(prompt.input_ids.len(), &answer, states)?;
         let text = segmenter.tokenizer.decode(&answer, false)?;
-        Ok(Generated { text, predictions, truncated })
+        Ok(Generated { text, ids: answer, predictions, truncated })
     }
 
     /// The masks of an answer that starts at position `start`, given the states of all positions

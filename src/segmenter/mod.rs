@@ -99,12 +99,6 @@ impl Segmenter {
         Ok(self.tokenizer.save(dir)?)
     }
 
-    /// Computes everything that does not depend on the expression: vision, the prompt up to `</img>`, the fusion
-    /// of details and semantics, and half of the decoder's second layer.
-    pub fn encode(&self, image: &RgbImage) -> Result<ImageSession<'_>, SegmentError> {
-        ImageSession::new(self, image)
-    }
-
     /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.
     ///
     /// Masks come for every `[SEG]` of the answer, in order. The short path of [`ImageSession`] gives

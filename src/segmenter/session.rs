@@ -23,6 +23,14 @@ pub struct ImageSession<'a> {
     pub(super) image_size: (usize, usize),
 }
 
+impl Segmenter {
+    /// Computes everything that does not depend on the expression: vision, the prompt up to `</img>`,
+    /// the fusion of details and semantics, and half of the decoder's second layer.
+    pub fn encode(&self, image: &RgbImage) -> Result<ImageSession<'_>, SegmentError> {
+        ImageSession::new(self, image)
+    }
+}
+
 impl<'a> ImageSession<'a> {
     pub(super) fn new(segmenter: &'a Segmenter, image: &RgbImage) -> Result<Self, SegmentError> {
         // The ids up to `</img>` are the same for every question.

@@ -1,22 +1,19 @@
 //! Gradient checkpointing changes neither losses nor gradients.
 
+mod support;
+
 use std::sync::Mutex;
 
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor};
-use mllmseg_data::mask::Bitmap;
+use burn::tensor::Distribution;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::checkpoint::named_weights::{for_each_weight, update_weights};
 use mllmseg_model::config::Architecture;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::trainable::trained_paths;
-use mllmseg_train::{
-    BatchNormStatistics, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
-};
-
-const SEG: u32 = 7;
-const IMAGE_START: usize = 3;
+use mllmseg_train::{BatchNormStatistics, TrainBatch, TrainStep, TrainableSet, TrainingMode};
+use support::{SEG, cpu, example, pixels};
 
 /// The CPU draws dropout from one generator for the whole process: one test at a time.
 static DRAWING: Mutex<()> = Mutex::new(());
@@ -29,7 +26,7 @@ fn config(architecture: Architecture) -> MllmsegConfig {
 
 fn model(config: &MllmsegConfig, set: TrainableSet, lora: bool, dropout: bool) -> Mllmseg {
     let lora = lora.then(|| LoraConfig::published(4));
-    let model = Mllmseg::new(config, lora, &Device::flex());
+    let model = Mllmseg::new(config, lora, &cpu());
     // A fresh adapter's B is zero, and with it every gradient of A.
     let language_model = update_weights(
         model.language_model.clone(),
@@ -43,24 +40,9 @@ fn model(config: &MllmsegConfig, set: TrainableSet, lora: bool, dropout: bool) -
     set.prepare(Mllmseg { language_model, ..model }, mode)
 }
 
-fn example(config: &MllmsegConfig, question: &[u32], masks: usize) -> TrainExample {
-    let head = IMAGE_START + config.num_image_tokens() + 1;
-    let mut input_ids: Vec<u32> = vec![1; head];
-    input_ids.extend(question);
-    let mut labels = vec![NO_LOSS; input_ids.len()];
-    let answer: Vec<u32> = (0..masks).flat_map(|_| [8, SEG]).chain([9, 10]).collect();
-    input_ids.extend(&answer);
-    labels.extend(answer.iter().map(|&id| i64::from(id)));
-    let bits: Vec<u8> = (0..20 * 30).map(|i| u8::from(i % 30 < 12)).collect();
-    let mask = Bitmap::from_bytes(20, 30, &bits).unwrap();
-    TrainExample { input_ids, labels, image_start: IMAGE_START, masks: vec![Some(mask); masks] }
-}
-
 /// Two images; with `shared`, the first of them has two examples.
 fn batch(config: &MllmsegConfig, shared: bool) -> TrainBatch {
-    let size = config.image_size;
-    let normal = Distribution::Normal(0.0, 1.0);
-    let pixels = Tensor::random([2, 3, size, size], normal, &Device::flex());
+    let pixels = pixels(config, 2);
     let long = example(config, &[5, 6, 11], 1);
     let short = example(config, &[12], 2);
     if shared {

@@ -52,6 +52,15 @@ impl Values {
     fn vector(&self, device: &Device) -> Tensor<1> {
         Tensor::from_data(TensorData::new(self.vector.clone(), [3]), device)
     }
+
+    /// As weights on a device that differentiates.
+    fn weights(&self) -> Weights {
+        let device = cpu().autodiff();
+        Weights {
+            matrix: Param::from_tensor(self.matrix(&device)),
+            vector: Param::from_tensor(self.vector(&device)),
+        }
+    }
 }
 
 fn assert_close<const D: usize>(found: Tensor<D>, expected: &[f32], step: usize) {
@@ -66,17 +75,12 @@ fn assert_close<const D: usize>(found: Tensor<D>, expected: &[f32], step: usize)
 fn six_clipped_steps_are_pytorchs() {
     let case = include_str!("../../tests/oracle/adamw.json");
     let case: Case = serde_json::from_str(case).unwrap();
-    let plain = cpu();
-    let device = plain.clone().autodiff();
-    let mut weights = Weights {
-        matrix: Param::from_tensor(case.start.matrix(&device)),
-        vector: Param::from_tensor(case.start.vector(&device)),
-    };
+    let mut weights = case.start.weights();
     let mut optimizer = AdamW::new(AdamWConfig::default());
     for (index, step) in case.steps.iter().enumerate() {
         let mut gradients = GradientsParams::new();
-        gradients.register(weights.matrix.id, step.gradients.matrix(&plain));
-        gradients.register(weights.vector.id, step.gradients.vector(&plain));
+        gradients.register(weights.matrix.id, step.gradients.matrix(&cpu()));
+        gradients.register(weights.vector.id, step.gradients.vector(&cpu()));
         let norms = GradientNorms::of(&weights, &gradients);
         assert!((norms.total - step.norm).abs() <= 1e-6 * step.norm);
         let factor = norms.clip_factor(case.max_norm);
@@ -90,12 +94,8 @@ fn six_clipped_steps_are_pytorchs() {
 
 #[test]
 fn a_weight_without_gradient_does_not_even_decay() {
-    let device = cpu().autodiff();
     let values = Values { matrix: vec![1.0, 2.0, 3.0, 4.0], vector: vec![5.0, 6.0, 7.0] };
-    let weights = Weights {
-        matrix: Param::from_tensor(values.matrix(&device)),
-        vector: Param::from_tensor(values.vector(&device)),
-    };
+    let weights = values.weights();
     let mut gradients = GradientsParams::new();
     gradients.register(weights.matrix.id, values.matrix(&cpu()));
     let weights = AdamW::new(AdamWConfig::default()).step(0.1, weights, gradients, 1.0);
@@ -138,17 +138,12 @@ fn muon() -> AdamWConfig {
 /// 0.1 · 0.2 · √2, and AdamW moves the vector by 0.1.
 #[test]
 fn muon_updates_matrices_and_adamw_the_rest() {
-    let plain = cpu();
-    let device = plain.clone().autodiff();
     let zeros = Values { matrix: vec![0.0; 4], vector: vec![0.0; 3] };
-    let weights = Weights {
-        matrix: Param::from_tensor(zeros.matrix(&device)),
-        vector: Param::from_tensor(zeros.vector(&device)),
-    };
+    let weights = zeros.weights();
     let gradient = Values { matrix: vec![3.0, 0.0, 0.0, 0.3], vector: vec![1.0, 2.0, 3.0] };
     let mut gradients = GradientsParams::new();
-    gradients.register(weights.matrix.id, gradient.matrix(&plain));
-    gradients.register(weights.vector.id, gradient.vector(&plain));
+    gradients.register(weights.matrix.id, gradient.matrix(&cpu()));
+    gradients.register(weights.vector.id, gradient.vector(&cpu()));
     let config = AdamWConfig { weight_decay: 0.0, ..muon() };
     let weights = AdamW::new(config).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &[-0.1; 3], 0);

@@ -1,25 +1,20 @@
 //! One training step on a tiny model with drawn weights.
 
+mod support;
+
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
-use mllmseg_data::mask::Bitmap;
+use burn::tensor::Tensor;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{Conversations, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
+use mllmseg_train::gradients::GradientNorms;
 use mllmseg_train::loss::{cross_entropy, mask_terms};
 use mllmseg_train::trainable::trained_paths;
 use mllmseg_train::{
     MaskLoss, StepError, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
 };
-
-/// The CPU, whichever other devices are built in.
-fn cpu() -> Device {
-    Device::flex()
-}
-
-const SEG: u32 = 7;
-const IMAGE_START: usize = 3;
+use support::{IMAGE_START, SEG, cpu, pixels, truth};
 
 fn model(config: &MllmsegConfig, dropout: bool) -> Mllmseg {
     let model = Mllmseg::new(config, Some(LoraConfig::published(4)), &cpu());
@@ -27,31 +22,21 @@ fn model(config: &MllmsegConfig, dropout: bool) -> Mllmseg {
     TrainableSet::LoraAndDecoder.prepare(model, mode)
 }
 
-fn truth() -> Bitmap {
-    let pixels: Vec<u8> = (0..20 * 30).map(|i| u8::from(i % 30 < 12)).collect();
-    Bitmap::from_bytes(20, 30, &pixels).unwrap()
-}
-
-/// Three tokens, the image, a question `[5, 6]` and the answer `[8, SEG, 9, 10]`: four tokens to
-/// learn, one mask, and one expression without a target.
+/// Four tokens to learn, one mask, and one expression without a target.
 fn example(config: &MllmsegConfig) -> TrainExample {
-    let head = IMAGE_START + config.num_image_tokens() + 2;
-    let answer = [8, SEG, 9, 10];
-    let mut input_ids: Vec<u32> = vec![1; head];
-    input_ids.extend(answer);
-    let mut labels = vec![NO_LOSS; head];
-    labels.extend(answer.map(i64::from));
-    TrainExample { input_ids, labels, image_start: IMAGE_START, masks: vec![Some(truth()), None] }
-}
-
-fn pixels(config: &MllmsegConfig, images: usize) -> Tensor<4> {
-    let size = config.image_size;
-    let normal = Distribution::Normal(0.0, 1.0);
-    Tensor::random([images, 3, size, size], normal, &cpu())
+    let mut example = support::example(config, &[1], 1);
+    example.masks.push(None);
+    example
 }
 
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-5 * b.abs().max(1.0)
+}
+
+fn assert_norms_agree(a: &GradientNorms, b: &GradientNorms) {
+    for ((path, a), (_, b)) in a.of_weights.iter().zip(&b.of_weights) {
+        assert!((a - b).abs() <= 1e-4 * b.max(1e-4), "{path}: {a} {b}");
+    }
 }
 
 /// The step shares work between expressions and scores few positions; the plain pass does not.
@@ -94,21 +79,14 @@ fn a_batch_of_two_is_the_mean_of_its_examples() {
     other.input_ids[IMAGE_START + config.num_image_tokens()] = 2;
     let examples = vec![example(&config), other];
     let step = TrainStep::new(SEG);
-    let singles: Vec<_> = examples
-        .iter()
-        .enumerate()
-        .map(|(row, example)| {
-            TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![example.clone()])
-        })
-        .collect();
-    let accumulated = step.gradients(&model, &singles, 0).unwrap();
+    let single =
+        |row: usize| TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![examples[row].clone()]);
+    let accumulated = step.gradients(&model, &[single(0), single(1)], 0).unwrap();
     let together = step.gradients(&model, &[TrainBatch::new(pixels, examples)], 0).unwrap();
     let (a, b) = (together.losses, accumulated.losses);
     assert!(close(a.ce, b.ce) && close(a.pixel, b.pixel) && close(a.dice, b.dice), "{a:?} {b:?}");
     assert_eq!(together.norms.of_weights.len(), trained_paths(&model).len());
-    for ((path, a), (_, b)) in together.norms.of_weights.iter().zip(&accumulated.norms.of_weights) {
-        assert!((a - b).abs() <= 1e-4 * b.max(1e-4), "{path}: {a} {b}");
-    }
+    assert_norms_agree(&together.norms, &accumulated.norms);
 }
 
 /// Means are taken over the whole step: a long answer weighs by its tokens however it is batched.
@@ -153,9 +131,7 @@ fn shared_images_change_nothing() {
     let [apart, shared] = [apart, shared].map(|batch| step.gradients(&model, &[batch], 0).unwrap());
     let (a, b) = (apart.losses, shared.losses);
     assert!(close(a.total, b.total) && close(a.ce, b.ce) && close(a.dice, b.dice), "{a:?} {b:?}");
-    for ((path, a), (_, b)) in apart.norms.of_weights.iter().zip(&shared.norms.of_weights) {
-        assert!((a - b).abs() <= 1e-4 * b.max(1e-4), "{path}: {a} {b}");
-    }
+    assert_norms_agree(&apart.norms, &shared.norms);
 }
 
 /// A shorter conversation is padded on the right, and nothing of the padding is seen.

@@ -5,12 +5,13 @@
 //! `x3 = norm3(x2 + linear2(relu(linear1(x2))))`, and `norm(x3)`, without position embeddings.
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{
+    Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
+};
 use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
-use super::xavier_linear;
 use crate::attention::{attend_dropping, merge_heads, split_heads};
 use crate::config::MaskDecoderConfig;
 use crate::dropout::{drop_elements, drops};
@@ -156,4 +157,13 @@ impl MultiheadAttention {
         let bias = self.in_proj_bias.val().narrow(0, part * width, width);
         linear(x, weight, Some(bias))
     }
+}
+
+/// A linear layer as a fresh decoder starts it: Xavier uniform weights, zero bias.
+pub(super) fn xavier_linear(from: usize, to: usize, device: &Device) -> Linear {
+    let mut linear = LinearConfig::new(from, to)
+        .with_initializer(Initializer::XavierUniform { gain: 1.0 })
+        .init(device);
+    linear.bias = Some(Initializer::Zeros.init([to], device));
+    linear
 }

@@ -7,9 +7,8 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
-use super::cross_attention::CrossAttention;
+use super::cross_attention::{CrossAttention, xavier_linear};
 use super::dysample::DySample;
-use super::xavier_linear;
 use crate::config::{MllmsegConfig, Variant};
 
 /// The fusion, or the part of it that a variant of Table 4 has.

@@ -16,13 +16,13 @@ pub mod dysample;
 pub mod head;
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::config::{MllmsegConfig, Variant};
 use crate::parameters::parameter_count;
 use batch_norm::BatchStatistics;
-use cross_attention::CrossAttention;
+use cross_attention::{CrossAttention, xavier_linear};
 use dsff::{Dsff, Fusion};
 use head::MaskHead;
 
@@ -137,15 +137,6 @@ impl MaskDecoder {
         let conversations: Vec<_> = image_of.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
         self.head.forward(attended, &conversations)
     }
-}
-
-/// A linear layer as a fresh decoder starts it: Xavier uniform weights, zero bias.
-fn xavier_linear(from: usize, to: usize, device: &Device) -> Linear {
-    let mut linear = LinearConfig::new(from, to)
-        .with_initializer(burn::nn::Initializer::XavierUniform { gain: 1.0 })
-        .init(device);
-    linear.bias = Some(burn::nn::Initializer::Zeros.init([to], device));
-    linear
 }
 
 /// Parameters of the mask decoder in each of Table 4's variants, at the sizes of `config`.

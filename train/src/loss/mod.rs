@@ -8,54 +8,11 @@
 pub mod mask;
 pub mod text;
 
-use std::fmt;
-use std::str::FromStr;
-
 use burn::tensor::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::batch::LossCounts;
-pub use mask::{MaskTerms, mask_terms};
+pub use mask::{MaskLoss, MaskTerms, mask_terms};
 pub use text::cross_entropy;
-
-/// The loss beside Dice in L_mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MaskLoss {
-    /// The paper's: binary cross-entropy and Dice.
-    BceDice,
-    /// The published code's, with which the published weights were trained: focal loss and Dice.
-    #[default]
-    FocalDice,
-}
-
-impl MaskLoss {
-    /// Name of the loss beside Dice.
-    pub fn pixel_term(self) -> &'static str {
-        match self {
-            Self::BceDice => "bce",
-            Self::FocalDice => "focal",
-        }
-    }
-}
-
-impl fmt::Display for MaskLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_dice", self.pixel_term())
-    }
-}
-
-impl FromStr for MaskLoss {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "bce_dice" => Ok(Self::BceDice),
-            "focal_dice" => Ok(Self::FocalDice),
-            other => Err(format!("expected bce_dice or focal_dice, found {other:?}")),
-        }
-    }
-}
 
 /// Factors of the terms in the sum; 1 each in the published recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,159 @@
+//! Every example runs, and prints what it promises.
+//!
+//! `cargo test` builds the examples before the tests and leaves them beside this one's folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::support::{errors, root};
+
+/// A built example.
+fn binary(name: &str) -> PathBuf {
+    let mut folder = std::env::current_exe().unwrap(); // PROFILE/deps/it-HASH
+    folder.pop();
+    folder.pop();
+    let path = folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{}: not built; `cargo test --release` builds it", path.display());
+    path
+}
+
+fn example(name: &str, arguments: &[&str], folder: &Path) -> Output {
+    let output = Command::new(binary(name))
+        .args(arguments)
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder) // where the tiny model is unpacked
+        .output()
+        .unwrap();
+    let text = errors(&output);
+    assert!(!text.contains("panicked"), "{name}: {text}");
+    output
+}
+
+/// What an example prints when nothing is asked of it.
+fn printed(name: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let output = example(name, &[], folder.path());
+    assert!(output.status.success(), "{name}: {}", errors(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn assert_lines(text: &str, lines: &[&str]) {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found: Vec<_> = text.lines().map(words).collect();
+    for line in lines {
+        assert!(found.iter().any(|found| found == line), "expected {line:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn every_example_is_tested() {
+    let here = include_str!("examples.rs");
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|ending| ending == "rs") {
+            assert!(here.contains(&format!("\"{name}\"")), "{name} has no test here");
+        }
+    }
+}
+
+#[test]
+fn one_picture_gives_an_overlay() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = example("segment_image", &[], folder.path());
+    assert!(output.status.success(), "{}", errors(&output));
+    let overlay = folder.path().join("overlay.png");
+    assert!(image::open(&overlay).unwrap().width() >= 320);
+    std::fs::remove_file(&overlay).unwrap();
+
+    let (cat, dir) = (root().join("examples/cat.jpg"), root().join("assets/tiny"));
+    let (cat, dir) = (cat.to_str().unwrap(), dir.to_str().unwrap());
+    let output = example("segment_image", &[dir, cat, "the cat"], folder.path());
+    assert!(output.status.success(), "{}", errors(&output));
+    let picture = image::open(&overlay).unwrap();
+    assert!(picture.width() == 451 && picture.height() > 300, "the cat is 451 x 300");
+
+    let output = example("segment_image", &["no-such-model"], folder.path());
+    assert!(!output.status.success());
+    assert!(errors(&output).contains("no-such-model"));
+}
+
+#[test]
+fn the_image_is_timed_once_and_every_expression_by_itself() {
+    let text = printed("many_expressions");
+    let lines: Vec<_> = text.lines().collect();
+    let [image, expressions @ .., all] = lines.as_slice() else { panic!("{text}") };
+    assert!(image.starts_with("the image, once: "), "{text}");
+    assert!(expressions.len() > 1, "{text}");
+    let verdict = |line: &&str| line.contains(", score ") || line.ends_with(", not in the picture");
+    assert!(expressions.iter().all(verdict), "{text}");
+    assert!(all.starts_with(&format!("all {} at once: ", expressions.len())), "{text}");
+}
+
+/// Pixels as pycocotools 2.0.11 counts the square, and NumPy the disc.
+#[test]
+fn own_data_is_read_back() {
+    let text = printed("own_data");
+    for (line, pixels) in [("the red disc: 697", 3), ("a box around the blue: 900", 3)] {
+        let line = format!("  {line} pixels");
+        assert_eq!(text.lines().filter(|found| *found == line).count(), pixels, "{text}");
+    }
+    assert_lines(&text, &["the green disc: no target", "pictures/2.png (64 x 64)"]);
+}
+
+/// The paper's Table 4 (D = 4096) less 2 x 3200 x 1024 weights at the width of the 1B model, 896;
+/// `vit` has only one of the two layers that read it.
+#[test]
+fn the_decoder_has_the_shapes_of_figure_3() {
+    let text = printed("decoder_shapes");
+    assert_lines(
+        &text,
+        &[
+            "Variant vit (14279270 parameters)",
+            "Variant dsff (27831942 parameters)",
+            "T_img1, details [1, 1024, 1024]",
+            "T_img2, semantics [1, 256, 896]",
+            "T_seg0 [2, 1, 896]",
+            "T_img3, Eq. 5 [1, 256, 1024]",
+            "T_vl, Eq. 9 [1, 1024, 1024]",
+            "T_img4, Eq. 12 [1, 1024, 1024]",
+            "T_ds0, Eq. 13 [1, 1024, 1024]",
+            "T_seg1, Eq. 5 [2, 1, 1024]",
+            "T_ds1, Eq. 7 [2, 1024, 1024]",
+            "convolution 3x3, Eq. 8 [2, 196, 32, 32]",
+            "pixel shuffle, Eq. 8 [2, 1, 448, 448]",
+            "masks, Eq. 8 [2, 448, 448]",
+        ],
+    );
+}
+
+/// x W = [3, 1, 5]; x A = 3 + 2 = 5; twice 5 B = [100, 0, -100].
+#[test]
+fn lora_is_what_the_hand_computes() {
+    let text = printed("lora_by_hand");
+    let lines = [
+        "x W = [3.0, 1.0, 5.0]",
+        "by hand = [103.0, 1.0, -95.0]",
+        "the layer = [103.0, 1.0, -95.0]",
+        "merged = [103.0, 1.0, -95.0]",
+        "merged W = [21.0, 0.0, -18.0, 40.0, 1.0, -41.0]",
+        "11 numbers, 5 of them trained; merged 6",
+        "4096 x 4096 of rank 64: 16777216 frozen, 524288 trained",
+    ];
+    assert_lines(&text, &lines);
+}
+
+/// String, area and box are those of pycocotools 2.0.11.
+#[test]
+fn a_mask_goes_to_coco_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = example("coco_rle", &[], folder.path());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["segmentation"]["counts"], "632NO010O0124");
+    assert_eq!(json["segmentation"]["size"], serde_json::json!([5, 6]));
+    assert_eq!(json["area"], 10);
+    assert_eq!(json["bbox"], serde_json::json!([1, 1, 4, 3]));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_lines(&text, &["runs: [6, 3, 2, 1, 1, 1, 2, 1, 1, 1, 2, 3, 6]"]);
+    assert_lines(&text, &["the same mask: true and true"]);
+}

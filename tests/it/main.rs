@@ -1,0 +1,20 @@
+//! What people use, from the outside: the library's sessions, the command, training runs, and the
+//! published implementation's numbers. All of it in one program, so that it is linked once.
+
+mod architecture;
+mod bad_checkpoints;
+mod checkpoints;
+mod cli;
+mod download;
+mod evaluate;
+mod examples;
+mod explain;
+mod hub_server;
+mod many_devices;
+mod merge_lora;
+mod parity;
+mod session;
+mod support;
+mod tiny_model;
+mod train;
+mod train_own;
