@@ -2,7 +2,6 @@
 //! published implementation's numbers. All of it in one program, so that it is linked once.
 
 mod architecture;
-mod architecture;
 mod bad_checkpoints;
 mod checkpoints;
 mod cli;
