@@ -2,39 +2,25 @@
 //!
 //! `cargo test` builds the examples before the tests and leaves them beside this one's folder.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-use super::support::{errors, root};
+use super::support::{self, assert_says, errors, failure, root};
 
-/// A built example.
-fn binary(name: &str) -> PathBuf {
-    let mut folder = std::env::current_exe().unwrap(); // PROFILE/deps/it-HASH
-    folder.pop();
-    folder.pop();
-    let path = folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+/// A built example, to be run in a folder.
+fn example(name: &str, folder: &Path) -> Command {
+    let program = std::env::current_exe().unwrap(); // PROFILE/deps/it-HASH
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let path = program.ancestors().nth(2).unwrap().join("examples").join(name);
     assert!(path.exists(), "{}: not built; `cargo test --release` builds it", path.display());
-    path
-}
-
-fn example(name: &str, arguments: &[&str], folder: &Path) -> Output {
-    let output = Command::new(binary(name))
-        .args(arguments)
-        .current_dir(folder)
-        .env("XDG_CACHE_HOME", folder) // where the tiny model is unpacked
-        .output()
-        .unwrap();
-    let text = errors(&output);
-    assert!(!text.contains("panicked"), "{name}: {text}");
-    output
+    let mut command = Command::new(path);
+    command.current_dir(folder).env("XDG_CACHE_HOME", folder); // where the tiny model is unpacked
+    command
 }
 
 /// What an example prints when nothing is asked of it.
 fn printed(name: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let output = example(name, &[], folder.path());
-    assert!(output.status.success(), "{name}: {}", errors(&output));
-    String::from_utf8(output.stdout).unwrap()
+    support::printed(&mut example(name, tempfile::tempdir().unwrap().path()))
 }
 
 fn assert_lines(text: &str, lines: &[&str]) {
@@ -60,22 +46,18 @@ fn every_example_is_tested() {
 #[test]
 fn one_picture_gives_an_overlay() {
     let folder = tempfile::tempdir().unwrap();
-    let output = example("segment_image", &[], folder.path());
-    assert!(output.status.success(), "{}", errors(&output));
+    support::printed(&mut example("segment_image", folder.path()));
     let overlay = folder.path().join("overlay.png");
     assert!(image::open(&overlay).unwrap().width() >= 320);
     std::fs::remove_file(&overlay).unwrap();
 
-    let (cat, dir) = (root().join("examples/cat.jpg"), root().join("assets/tiny"));
-    let (cat, dir) = (cat.to_str().unwrap(), dir.to_str().unwrap());
-    let output = example("segment_image", &[dir, cat, "the cat"], folder.path());
-    assert!(output.status.success(), "{}", errors(&output));
+    let files = ["assets/tiny", "examples/cat.jpg"].map(|file| root().join(file));
+    support::printed(example("segment_image", folder.path()).args(files).arg("the cat"));
     let picture = image::open(&overlay).unwrap();
     assert!(picture.width() == 451 && picture.height() > 300, "the cat is 451 x 300");
 
-    let output = example("segment_image", &["no-such-model"], folder.path());
-    assert!(!output.status.success());
-    assert!(errors(&output).contains("no-such-model"));
+    let mut command = example("segment_image", folder.path());
+    assert_says(failure(command.arg("no-such-model")), &["no-such-model"]);
 }
 
 #[test]
@@ -147,13 +129,13 @@ fn lora_is_what_the_hand_computes() {
 #[test]
 fn a_mask_goes_to_coco_and_back() {
     let folder = tempfile::tempdir().unwrap();
-    let output = example("coco_rle", &[], folder.path());
+    let output = example("coco_rle", folder.path()).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["segmentation"]["counts"], "632NO010O0124");
     assert_eq!(json["segmentation"]["size"], serde_json::json!([5, 6]));
     assert_eq!(json["area"], 10);
     assert_eq!(json["bbox"], serde_json::json!([1, 1, 4, 3]));
-    let text = String::from_utf8(output.stderr).unwrap();
+    let text = errors(&output);
     assert_lines(&text, &["runs: [6, 3, 2, 1, 1, 1, 2, 1, 1, 1, 2, 3, 6]"]);
     assert_lines(&text, &["the same mask: true and true"]);
 }

@@ -49,6 +49,11 @@ impl Place {
         self.0.path().join("recipe.toml")
     }
 
+    fn without_dropout(&self) {
+        let recipe = fs::read_to_string(self.recipe()).unwrap();
+        fs::write(self.recipe(), recipe + "dropout = false\n").unwrap();
+    }
+
     fn run(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -226,8 +231,7 @@ fn a_full_disk_leaves_the_earlier_snapshot() {
 fn two_devices_learn_as_one() {
     let recipe = SHORT.replace("steps = 24", "steps = 6").replace("every = 8", "every = 6");
     let place = Place::new(4, &recipe);
-    let text = fs::read_to_string(place.recipe()).unwrap();
-    fs::write(place.recipe(), text + "dropout = false\n").unwrap();
+    place.without_dropout();
     let (one, two) = (place.run("one"), place.run("two"));
     succeeds(place.start(&one));
     // `--devices` takes the place of `--device`.
@@ -257,8 +261,7 @@ optimizer = { learning_rate = 1.5e-3, beta_2 = 0.99, weight_decay = 0.0, matrice
 validation = { dataset = "grefcoco", split = "train", every = 500, expressions = 8 }
 "#;
     let place = Place::new(1, recipe);
-    let recipe = fs::read_to_string(place.recipe()).unwrap();
-    fs::write(place.recipe(), recipe + "dropout = false\n").unwrap();
+    place.without_dropout();
     let run = place.run("run");
     succeeds(place.start(&run));
     let validation = fs::read_to_string(run.join("validation.csv")).unwrap();
