@@ -24,6 +24,7 @@ use crate::recipe::{PromptStyle, Prompting, Recipe};
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum MixError {
     /// A data set cannot be opened or contradicts itself.
     #[error(transparent)]
@@ -33,14 +34,7 @@ pub enum MixError {
     Image(#[from] ImageError),
     /// An expression cannot be put into a prompt.
     #[error("{image}: expression {text:?}: {source}")]
-    Prompt {
-        /// File of the image.
-        image: String,
-        /// The expression.
-        text: String,
-        /// Why not.
-        source: Box<PromptError>,
-    },
+    Prompt { image: String, text: String, source: Box<PromptError> },
 }
 
 /// How a model's conversations are built.

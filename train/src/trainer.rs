@@ -64,15 +64,11 @@ pub struct Trained {
 
 /// Why a training stopped.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum TrainError {
     /// A step that cannot be taken.
     #[error("step {step}: {source}")]
-    Step {
-        /// Its number, from 0.
-        step: usize,
-        /// Why.
-        source: ReplicaError,
-    },
+    Step { step: usize, source: ReplicaError },
     /// An image or an expression that cannot be read.
     #[error(transparent)]
     Data(#[from] MixError),
@@ -81,23 +77,13 @@ pub enum TrainError {
     Preparation(#[from] RecvError),
     /// A snapshot that cannot be written.
     #[error("after step {step}: {source}")]
-    Snapshot {
-        /// Steps done.
-        step: usize,
-        /// Why.
-        source: SnapshotError,
-    },
+    Snapshot { step: usize, source: SnapshotError },
     /// Numbers that cannot be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A validation that fails.
     #[error("validation after step {step}: {message}")]
-    Validation {
-        /// Steps done.
-        step: usize,
-        /// Why.
-        message: String,
-    },
+    Validation { step: usize, message: String },
 }
 
 impl Trainer {

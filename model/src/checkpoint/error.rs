@@ -6,51 +6,27 @@ use thiserror::Error;
 
 /// Why weights cannot be loaded or saved.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum CheckpointError {
     /// The system refused.
     #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// A folder without weights, a file that is not what its name says, or an index and shards that
     /// disagree.
     #[error("{path}: {message}; the download may be incomplete: fetch the file again")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What was expected and what was found.
-        message: String,
-    },
+    Malformed { path: PathBuf, message: String },
     /// Shapes and names that do not fit the configuration, all of them.
     #[error("{dir}: the weights do not fit config.json\n{problems}", problems = .problems.join("\n"))]
-    Mismatch {
-        /// The folder.
-        dir: PathBuf,
-        /// One line per tensor: name, expected, found.
-        problems: Vec<String>,
-    },
+    Mismatch { dir: PathBuf, problems: Vec<String> },
     /// There is no LoRA to merge.
     #[error(
         "{dir}: no LoRA to merge: the weights have no lora_A and lora_B; they are merged already, or \
          never had any"
     )]
-    NoLora {
-        /// The folder.
-        dir: PathBuf,
-    },
+    NoLora { dir: PathBuf },
     /// The token table has fewer rows than there are tokens.
     #[error("{dir}: the token table has {found} rows, but the tokenizer knows {expected} tokens")]
-    Vocabulary {
-        /// The folder.
-        dir: PathBuf,
-        /// Tokens of the tokenizer.
-        expected: usize,
-        /// Rows on disk.
-        found: usize,
-    },
+    Vocabulary { dir: PathBuf, expected: usize, found: usize },
 }
 
 impl CheckpointError {

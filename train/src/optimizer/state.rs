@@ -26,6 +26,7 @@ pub struct SavedState {
 
 /// Why a state does not fit a model.
 #[derive(Debug, Error, PartialEq)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum StateError {
     /// A name, or a path without a name, that the checkpoint of this configuration does not have.
     #[error("the optimizer state has {0}, which is not a weight of this model")]
@@ -35,14 +36,7 @@ pub enum StateError {
     Missing(String),
     /// An array of another size than the weight.
     #[error("the optimizer state should have {expected} values of {name}, found {found}")]
-    Size {
-        /// Name of the array.
-        name: String,
-        /// Elements of the weight.
-        expected: usize,
-        /// Elements of the array.
-        found: usize,
-    },
+    Size { name: String, expected: usize, found: usize },
 }
 
 impl AdamW {

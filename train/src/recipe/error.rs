@@ -6,35 +6,15 @@ use thiserror::Error;
 
 /// Why there is no recipe.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum RecipeError {
     /// The file cannot be read.
     #[error("{path}: {source}; expected a TOML file, or one of the names {names}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The recipes that are built in.
-        names: String,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, names: String, source: std::io::Error },
     /// The text is not a recipe.
     #[error("{path}: {message}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        message: String,
-    },
+    Parse { path: PathBuf, message: String },
     /// A value that is not allowed.
     #[error("recipe {name:?}: `{field}` is {found}; expected {expected}")]
-    Value {
-        /// Name of the recipe.
-        name: String,
-        /// Which number.
-        field: &'static str,
-        /// What it is.
-        found: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+    Value { name: String, field: &'static str, found: String, expected: &'static str },
 }

@@ -7,25 +7,14 @@ use thiserror::Error;
 
 /// Why a snapshot cannot be written or read.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each message says what its fields hold")]
 pub enum SnapshotError {
     /// A folder or file that cannot be written, read or removed.
     #[error("{path}: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// A snapshot that is not there.
     #[error("{dir} has no snapshot after step {step}; there are those after {there:?}")]
-    Missing {
-        /// The folder of the snapshots.
-        dir: PathBuf,
-        /// The step.
-        step: usize,
-        /// Steps with a snapshot.
-        there: Vec<usize>,
-    },
+    Missing { dir: PathBuf, step: usize, there: Vec<usize> },
     /// A file of the snapshot that cannot be written.
     #[error("{0}; the earlier snapshots are as they were")]
     Write(#[from] CheckpointError),
@@ -34,20 +23,10 @@ pub enum SnapshotError {
     Read(CheckpointError),
     /// A file of the snapshot that is damaged.
     #[error("{path}: {message}; remove the folder to resume from the snapshot before it")]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What was expected and what was found.
-        message: String,
-    },
+    Damaged { path: PathBuf, message: String },
     /// A snapshot of another model.
     #[error("{path}: {message}; resume with the base and the recipe that the run was started with")]
-    Mismatch {
-        /// Which file.
-        path: PathBuf,
-        /// What was expected and what was found.
-        message: String,
-    },
+    Mismatch { path: PathBuf, message: String },
 }
 
 /// The error of a folder or file.
