@@ -1,6 +1,6 @@
 //! `mllmseg eval`: a checkpoint's numbers on a benchmark.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
@@ -46,8 +46,14 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
         }
     }
     let report_dir = arguments.benchmark.report.as_deref();
-    // The report's galleries are made from the predictions file; without one it keeps its own.
-    let predictions = arguments.predictions.or_else(|| Some(report_dir?.join("predictions.jsonl")));
+    // The report's galleries are made from the predictions file; without one it keeps its own, which
+    // a run of version 0.1.0 called `predictions.json`.
+    let of_report = |dir: &Path| {
+        let there = |name: &str| arguments.resume && dir.join(name).exists();
+        let is_old = there("predictions.json") || there("predictions.json.part");
+        dir.join(if is_old { "predictions.json" } else { "predictions.jsonl" })
+    };
+    let predictions = arguments.predictions.or_else(|| report_dir.map(of_report));
     if arguments.resume && predictions.is_none() {
         return Err("--resume continues a predictions file; name it by --predictions".into());
     }
