@@ -20,7 +20,7 @@ fn a_gpu_learns_together_with_the_cpu() {
     for gpu in gpus {
         let main = SET.prepare(model.valid().fork(&gpu.device), TrainingMode::AS_EVALUATION);
         let list = format!("{},cpu,{0}", gpu.id);
-        let mut replicas = start(&main, &devices(&list));
+        let mut replicas = replicas_of(&main, &devices(&list));
         let start = Instant::now();
         let found = losses(main, Some(&mut replicas));
         let difference = largest_difference(&found, &expected);

@@ -16,7 +16,7 @@ fn two_replicas_learn_as_one_device_does() {
     assert!(expected[STEPS - 1] < expected[0], "{expected:?}");
     let devices = devices("cpu,cpu");
     let run = || {
-        let mut replicas = start(&model, &devices);
+        let mut replicas = replicas_of(&model, &devices);
         let losses = losses(model.clone(), Some(&mut replicas));
         assert_eq!(replicas.traffic().sent, 0, "weights of the same device are shared");
         losses
@@ -32,7 +32,7 @@ fn two_replicas_learn_as_one_device_does() {
 fn mistakes_in_a_step_leave_the_replicas_working() {
     let model = model();
     let step = TrainStep::new(SEG);
-    let mut replicas = start(&model, &devices("cpu,cpu"));
+    let mut replicas = replicas_of(&model, &devices("cpu,cpu"));
     let mut broken = halves(0);
     broken[1].examples[0].masks.clear();
     let error = replicas.gradients(&step, &model, broken, 0).unwrap_err();

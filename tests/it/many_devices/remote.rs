@@ -70,7 +70,7 @@ fn devices_of_other_processes_learn_as_one_device_does() {
     let expected = losses(model.clone(), None);
     let local = start.elapsed();
     let (_servers, devices) = two_servers();
-    let mut replicas = start(&model, &devices);
+    let mut replicas = replicas_of(&model, &devices);
     let at_start = replicas.traffic();
     let all = 2 * 4 * parameter_count(&model) as u64;
     assert!(at_start.sent >= all && at_start.sent < all + all / 100, "{at_start:?} {all}");
@@ -115,7 +115,7 @@ fn every_kind_of_step_runs_on_a_remote_device() {
         let mut shared = batch_of(&config, 0, 0..1);
         shared.examples.push(shared.examples[0].clone());
         shared.image_of.push(0);
-        let expected = step.gradients(&model, &[shared.to_device(&cpu)]).unwrap();
+        let expected = step.gradients(&model, &[shared.to_device(&cpu)], 0).unwrap();
         let mut replicas =
             Replicas::start(&model, set, TrainingMode::AS_EVALUATION, &devices).unwrap();
         let found = replicas.gradients(&step, &model, vec![shared.clone()], 0).unwrap();
@@ -144,7 +144,7 @@ fn a_killed_device_ends_the_step_with_its_name() {
     let model = model();
     let step = TrainStep::new(SEG);
     let (mut servers, devices) = two_servers();
-    let mut replicas = start(&model, &devices);
+    let mut replicas = replicas_of(&model, &devices);
     let start = Instant::now();
     replicas.gradients(&step, &model, halves(0), 0).unwrap();
     let usual = start.elapsed();
@@ -178,7 +178,7 @@ fn a_killed_device_ends_the_step_with_its_name() {
 fn a_device_that_does_not_answer_is_given_up() {
     let model = model();
     let (_servers, devices) = two_servers();
-    let replicas = start(&model, &devices);
+    let replicas = replicas_of(&model, &devices);
     let mut replicas = replicas.with_timeout(Duration::from_millis(1));
     let error = replicas.gradients(&TrainStep::new(SEG), &model, halves(0), 0).unwrap_err();
     assert_says(error, &["no answer within 0.001 s"]);

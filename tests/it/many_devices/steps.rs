@@ -66,7 +66,7 @@ pub fn devices(list: &str) -> Vec<NamedDevice> {
 }
 
 /// A model on devices, and trained as [`model`] is.
-pub fn start(model: &Mllmseg, devices: &[NamedDevice]) -> Replicas {
+pub fn replicas_of(model: &Mllmseg, devices: &[NamedDevice]) -> Replicas {
     Replicas::start(model, SET, TrainingMode::AS_EVALUATION, devices).unwrap()
 }
 
