@@ -34,7 +34,7 @@ impl Folder {
     fn fails(&self, words: &[&str]) {
         match Segmenter::load(self.0.path(), &device::cpu()) {
             Ok(_) => panic!("a broken checkpoint was loaded"),
-            Err(error) => assert_says(&error.to_string(), words),
+            Err(error) => assert_says(error, words),
         }
     }
 }

@@ -26,7 +26,7 @@ fn one_picture_gives_masks_an_overlay_scores_and_json() {
         segment(&[&picture(), "man in the red shirt on the left", "small brown dog", "--json"]);
     let output = command.arg("--out").arg(&folder).arg("--scores").arg(&scores).output().unwrap();
     assert!(output.status.success(), "{}", errors(&output));
-    assert_says(&errors(&output), &["on cpu in f32"]);
+    assert_says(errors(&output), &["on cpu in f32"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let image = &json["images"][0];
     assert_eq!((image["width"].as_u64(), image["height"].as_u64()), (Some(640), Some(427)));
@@ -71,9 +71,9 @@ fn folders_are_answered_and_bad_pictures_named() {
     let out = tempfile::tempdir().unwrap();
     let mut command = segment(&[pictures.path().to_str().unwrap(), "dog", "--out"]);
     let output = command.arg(out.path()).output().unwrap();
-    assert_says(&String::from_utf8_lossy(&output.stdout), &["good.png", "dog: "]);
+    assert_says(String::from_utf8_lossy(&output.stdout), &["good.png", "dog: "]);
     assert!(out.path().join("good_overlay.png").exists());
-    assert_says(&failure_of(&output), &["bad.jpg", "1 of 2 pictures failed"]);
+    assert_says(failure_of(&output), &["bad.jpg", "1 of 2 pictures failed"]);
 
     let empty = tempfile::tempdir().unwrap();
     let message = failure(&mut segment(&[empty.path().to_str().unwrap(), "dog"]));
@@ -95,7 +95,7 @@ fn an_impossible_request_names_its_fault() {
     image::GrayImage::new(30_000, 2).save(&wide).unwrap();
     fs::write(&text, "hello").unwrap();
     let fails = |arguments: &[&str], words: &[&str]| {
-        assert_says(&failure(&mut segment(arguments)), words);
+        assert_says(failure(&mut segment(arguments)), words);
     };
     fails(&[picture, "dog", "--out", &path("text.png/out")], &["cannot write here", "--out"]);
     fails(&["nowhere.png", "dog"], &["nowhere.png", "no such picture"]);
@@ -106,7 +106,7 @@ fn an_impossible_request_names_its_fault() {
     fails(&[&wide, "dog"], &["wide.png", "30000"]);
     fails(&[&text, "dog"], &["text.png"]);
     let no_device = ["segment", picture, "dog", "--checkpoint", ".", "--device", "wgpu:77"];
-    assert_says(&failure(&mut mllmseg(no_device)), &["wgpu", "cpu"]);
+    assert_says(failure(&mut mllmseg(no_device)), &["wgpu", "cpu"]);
 }
 
 /// The paper's Table 4, as a program reads it.
@@ -133,5 +133,5 @@ fn info_counts_parameters() {
     let output = printed(mllmseg(["info"]).arg(checkpoint("qwen2")));
     assert_says(&output, &["weights: 122 tensors"]);
     let unknown = mllmseg(["info", "--preset", "huge"]).output().unwrap();
-    assert_says(&errors(&unknown), &["huge", "internvl2_5-1b"]);
+    assert_says(errors(&unknown), &["huge", "internvl2_5-1b"]);
 }

@@ -224,11 +224,11 @@ fn a_list_of_files_cannot_lead_elsewhere() {
     let hub = hub("localhost", home.path(), 1);
     let error = |repo, revision| hub.download(repo, revision, None, &mut |_, _, _| {}).unwrap_err();
     for repo in ["../x", "a/b/c", "", "a/", "a b/c", "owner/model?x"] {
-        assert_says(&error(repo, None), &["expected OWNER/NAME"]);
+        assert_says(error(repo, None), &["expected OWNER/NAME"]);
         assert!(hub.checkpoint(repo, None, &mut |_, _, _| {}).is_err());
     }
-    assert_says(&error(REPO, Some("../../x")), &["revision \"../../x\"", "branch, tag or commit"]);
-    assert_says(&error(REPO, None), &["HF_ENDPOINT \"localhost\""]);
+    assert_says(error(REPO, Some("../../x")), &["revision \"../../x\"", "branch, tag or commit"]);
+    assert_says(error(REPO, None), &["HF_ENDPOINT \"localhost\""]);
 }
 
 /// A link to `/dev/full` stands in for the partial file: each write there finds the disk full.

@@ -91,7 +91,7 @@ fn the_maps_are_the_published_features_and_the_figure_shows_them() {
 fn an_impossible_request_names_its_fault() {
     let out = tempfile::tempdir().unwrap();
     let fails = |image: &Path, expression: &str, checkpoint: &Path, out: &Path, says: &[&str]| {
-        assert_says(&failure(&mut explain(image, expression, checkpoint, out)), says);
+        assert_says(failure(&mut explain(image, expression, checkpoint, out)), says);
     };
     let (picture, folder) = (case("qwen2").join("image.png"), out.path().join("made"));
     let checkpoint = &*checkpoint("qwen2");

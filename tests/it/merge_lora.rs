@@ -204,5 +204,5 @@ fn the_command_merges_and_says_so() {
     let said = printed(mllmseg(["merge-lora"]).args([&input, &output]));
     assert_says(&said, &["10 adapters of rank 4 folded in"]);
     let again = input.with_file_name("again");
-    assert_says(&failure(mllmseg(["merge-lora"]).args([&output, &again])), &["error: ", "no LoRA"]);
+    assert_says(failure(mllmseg(["merge-lora"]).args([&output, &again])), &["error: ", "no LoRA"]);
 }

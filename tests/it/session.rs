@@ -119,7 +119,7 @@ fn words_that_cannot_be_asked_are_named() {
         (&"very ".repeat(2000), &["512", "shorten"]),
     ] {
         match session.segment(expression) {
-            Err(error @ SegmentError::Prompt(_)) => assert_says(&error.to_string(), words),
+            Err(error @ SegmentError::Prompt(_)) => assert_says(error, words),
             other => panic!("{other:?}"),
         }
     }

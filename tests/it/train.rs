@@ -148,7 +148,7 @@ fn a_run_killed_at_random_moments_ends_as_one_that_never_stopped() {
     assert!((2..=3).contains(&names.len()), "{names:?}");
     assert!(names.contains(&"step-00000024".to_string()), "{names:?}");
     assert!(whole.join("curves.png").exists());
-    assert_says(&failure(&mut place.start(&whole)), &["--resume"]);
+    assert_says(failure(&mut place.start(&whole)), &["--resume"]);
 }
 
 fn finished_within(child: &mut Child, time: Duration) -> bool {
@@ -220,7 +220,7 @@ fn a_full_disk_leaves_the_earlier_snapshot() {
     );
     let mut limited = Command::new("bash");
     limited.args(["-c", &script]).stdout(Stdio::null());
-    assert_says(&failure(&mut limited), &["safetensors", "earlier snapshots"]);
+    assert_says(failure(&mut limited), &["safetensors", "earlier snapshots"]);
     assert_eq!(steps_of_snapshots(&run), before);
     succeeds(resume(&run));
     assert_eq!(losses(&run).len(), 10);

@@ -56,7 +56,7 @@ fn a_model_is_trained_validated_and_evaluated() {
     };
     let output = train(&run);
     assert!(output.status.success(), "{output:?}");
-    assert_says(&errors(&output), &["own: 6 expressions of 2 images"]);
+    assert_says(errors(&output), &["own: 6 expressions of 2 images"]);
 
     let what = ["--dataset", "own", "--split", "val", "--json", "--checkpoint"];
     let numbers = printed_json(on_data("eval").args(what).arg(run.join("model")));
