@@ -169,7 +169,6 @@ fn configurations_that_mean_nothing() {
             &["rope_scaling", "yarn"],
         ),
         ("/vision_config/hidden_act", json!("relu"), &["hidden_act", "gelu", "relu"]),
-        ("/llm_config/tie_word_embeddings", json!(true), &["tie_word_embeddings", "found true"]),
         ("/llm_config/use_sliding_window", json!(true), &["use_sliding_window", "found true"]),
         ("/vision_config/qk_normalization", json!(true), &["qk_normalization", "InternViT-6B"]),
         ("/downsample_ratio", json!(0.0), &["downsample_ratio", "found 0"]),

@@ -79,7 +79,7 @@ fn fixed_values() -> Value {
             "qk_normalization": false,
             "hidden_act": "gelu",
         },
-        "llm_config": { "hidden_act": "silu", "tie_word_embeddings": false },
+        "llm_config": { "hidden_act": "silu" },
     })
 }
 
@@ -155,7 +155,10 @@ impl MllmsegConfig {
         let mut whole = base.cloned().unwrap_or_else(|| json!({ "model_type": "internvl_chat" }));
         merge(&mut whole, fixed_values());
         merge(&mut whole, json!(self));
-        whole["llm_config"]["model_type"] = self.language.architecture.model_type().into();
+        let language = &mut whole["llm_config"];
+        language["model_type"] = self.language.architecture.model_type().into();
+        // Published models have two tables whatever their file says, so `true` is read and not kept.
+        language["tie_word_embeddings"] = false.into();
         whole
     }
 
@@ -257,7 +260,6 @@ mod tests {
             }
         }
         let refused = [
-            ("/llm_config/tie_word_embeddings", json!(true)),
             ("/llm_config/hidden_act", json!("gelu")),
             ("/vision_config/architectures", json!(["SiglipVisionModel"])),
             ("/force_image_size", json!(0)),
