@@ -259,6 +259,10 @@ mod tests {
                 }
             }
         }
+        // Some published files say so of models that have two tables.
+        let mut tied = whole.clone();
+        tied["llm_config"]["tie_word_embeddings"] = json!(true);
+        assert_eq!(read(&tied).unwrap().to_json(Some(&tied)), whole);
         let refused = [
             ("/llm_config/hidden_act", json!("gelu")),
             ("/vision_config/architectures", json!(["SiglipVisionModel"])),
