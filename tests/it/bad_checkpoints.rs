@@ -152,7 +152,7 @@ fn tensors_of_the_wrong_shape_or_name_are_all_named() {
 
 #[test]
 fn configurations_that_mean_nothing() {
-    let cases: [(&str, Value, &[&str]); 14] = [
+    let cases: [(&str, Value, &[&str]); 13] = [
         (
             "/llm_config/architectures",
             json!(["LlamaForCausalLM"]),
