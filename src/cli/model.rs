@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use mllmseg::Segmenter;
-use mllmseg::device::{DeviceChoice, DtypeChoice};
+use mllmseg::device::{DeviceChoice, DtypeChoice, idle_gpu};
 use mllmseg::tiny;
 
 use super::CliError;
@@ -34,6 +34,11 @@ impl ModelArgs {
     /// Loads the model, and warns if it is untrained.
     pub fn load(&self) -> Result<Segmenter, CliError> {
         let device = self.device.select()?;
+        if self.device == DeviceChoice::Auto
+            && let Some(line) = idle_gpu()
+        {
+            eprintln!("{line}");
+        }
         let folder = match &self.checkpoint {
             Some(folder) => folder.clone(),
             None => {

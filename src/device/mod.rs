@@ -7,10 +7,12 @@
 //! | `list` | several devices, of this machine and of others |
 //! | `remote` | devices of other hosts |
 //! | `dtype` | the dtype of the large parts of a model |
+//! | `idle` | GPUs that this build cannot use |
 
 mod choice;
 mod dtype;
 mod error;
+mod idle;
 mod kind;
 mod list;
 mod remote;
@@ -18,6 +20,7 @@ mod remote;
 pub use choice::{DeviceChoice, SelectedDevice, available, cpu};
 pub use dtype::DtypeChoice;
 pub use error::DeviceError;
+pub use idle::idle_gpu;
 pub use kind::GpuKind;
 pub use list::DeviceList;
 pub use remote::serve;

@@ -20,7 +20,7 @@ impl Tokenizer {
     /// would lack the tokens added since, and the published code does not read it.
     ///
     /// # Errors
-    /// [`TokenizerError::Write`] naming the file.
+    /// [`TokenizerError::File`] naming the file.
     pub fn save(&self, dir: &Path) -> Result<(), TokenizerError> {
         files::create_dir(dir)?;
         for (name, bytes) in &self.sources {
