@@ -198,6 +198,21 @@ impl Mllmseg {
         self.language_model.forward(self.language_model.embed(ids), cache, total)
     }
 
+    /// The masks of continuations of one image's prefix; the prefix stays as it is.
+    ///
+    /// # Shapes
+    /// - `ids`: `[n, t]`, what follows `</img>`, padded on the right
+    pub fn segment_continuations(
+        &self,
+        prefix: &PrefixState,
+        ids: Tensor<2, Int>,
+        segs: &[SegToken],
+    ) -> Segmented {
+        let [n, _] = ids.dims();
+        let hidden = self.forward_cached(ids, &mut prefix.cache.expand(n)); // [n, t, d]
+        self.segment(&prefix.decoder, &hidden, prefix.cache.len(), segs)
+    }
+
     /// Eq. 2: token embeddings with the image's tokens in place of `<IMG_CONTEXT>`.
     ///
     /// # Shapes

@@ -120,13 +120,12 @@ impl<'a> ImageSession<'a> {
         let (mut continuations, mut segs) = (Vec::new(), Vec::new());
         for (row, prompt) in prompts.iter().enumerate() {
             let positions = prompt.answer_positions(special.seg);
+            let end = positions.clone().last().unwrap_or(prompt.input_ids.len());
             segs.extend(positions.map(|position| SegToken { row, position, image: 0 }));
-            let end = segs.last().map_or(prompt.input_ids.len(), |seg| seg.position);
             continuations.push(&prompt.input_ids[start..end]);
         }
         let ids = token_tensor(&continuations, 0, &device.device); // [n, t]
-        let hidden = model.forward_cached(ids, &mut self.state.cache.expand(prompts.len())); // [n, t, d]
-        model.segment(&self.state.decoder, &hidden, start, &segs)
+        model.segment_continuations(&self.state, ids, &segs)
     }
 
     /// Reads masks back from the device, one for each of `rejected`; the first of `expressions` name them.

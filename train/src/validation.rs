@@ -155,9 +155,8 @@ impl ValidationItem {
             positions.map(move |position| SegToken { row, position, image: 0 })
         });
         let ids = token_tensor(&continuations, 0, device); // [n, t]
-        let hidden = model.forward_cached(ids, &mut image.cache.expand(continuations.len())); // [n, t, d]
         let Segmented { seg_tokens, masks, .. } =
-            model.segment(&image.decoder, &hidden, prefix.len(), &segs.collect::<Vec<_>>());
+            model.segment_continuations(&image, ids, &segs.collect::<Vec<_>>());
         let [_, height, width] = masks.dims();
 
         let unread = |error| format!("results cannot be read back from the device: {error:?}");

@@ -35,7 +35,7 @@ impl TokenizedPrompt {
     }
 
     /// Positions of a token in the answer.
-    pub fn answer_positions(&self, token: u32) -> impl Iterator<Item = usize> {
+    pub fn answer_positions(&self, token: u32) -> impl Iterator<Item = usize> + Clone {
         let answer = self.input_ids.iter().enumerate().skip(self.answer_start);
         answer.filter(move |&(_, &id)| id == token).map(|(position, _)| position)
     }
