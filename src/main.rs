@@ -56,6 +56,7 @@ fn main() -> ExitCode {
 
 /// Looking for GPUs loads libwayland, which prints an error on machines without a session; no
 /// window is ever opened.
+#[expect(unsafe_code, reason = "setting a variable is unsafe")]
 fn give_wayland_a_folder() {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         // SAFETY: this is the first thing that the program does, before there is another thread.

@@ -34,7 +34,7 @@ impl GpuKind {
             GpuKind::Metal => Some(DeviceType::Metal),
             #[cfg(feature = "rocm")]
             GpuKind::Rocm => Some(DeviceType::Rocm),
-            #[allow(unreachable_patterns)] // unreachable only when every feature is on
+            #[allow(unreachable_patterns, reason = "reachable unless every feature is on")]
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use mllmseg_data::files::FileError;
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 
 /// Blocks read of each file, evenly spread, and their length in bytes.
 const BLOCKS: u64 = 64;
@@ -17,12 +17,12 @@ const BLOCK_BYTES: u64 = 16 << 10;
 /// # Errors
 /// If the folder or a file in it cannot be read.
 pub(super) fn of_checkpoint(dir: &Path) -> Result<String, FileError> {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     for path in files_in(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut file = File::open(&path).map_err(FileError::at(&path))?;
         let length = file.metadata().map_err(FileError::at(&path))?.len();
-        hash.update(format!("{}:{name}:{length}\n", name.len()));
+        hash.update(format!("{}:{name}:{length}\n", name.len()).as_bytes());
         for block in 0..BLOCKS.min(length.div_ceil(BLOCK_BYTES)) {
             let start = match length.checked_sub(BLOCKS * BLOCK_BYTES) {
                 None => block * BLOCK_BYTES,
@@ -34,8 +34,7 @@ pub(super) fn of_checkpoint(dir: &Path) -> Result<String, FileError> {
             hash.update(&bytes);
         }
     }
-    let digest = hash.finalize();
-    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Weights, configuration and tokenizer, by name.

@@ -3,11 +3,11 @@
 
 use std::error::Error;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 use ureq::Body;
 use ureq::http::Response;
 
@@ -73,10 +73,19 @@ fn wrong_sha256(
     path: &Path,
 ) -> Result<Option<String>, HubError> {
     let Some(expected) = remote.sha256() else { return Ok(None) };
-    let mut hasher = Sha256::new();
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| io::copy(file, &mut hasher));
-    read.map_err(HubError::io(path))?;
-    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    file.seek(SeekFrom::Start(0)).map_err(HubError::io(path))?;
+    let (mut hash, mut reader) =
+        (Context::new(&SHA256), BufReader::with_capacity(BUFFER_BYTES, file));
+    loop {
+        let bytes = reader.fill_buf().map_err(HubError::io(path))?;
+        if bytes.is_empty() {
+            break;
+        }
+        hash.update(bytes);
+        let count = bytes.len();
+        reader.consume(count);
+    }
+    let found: String = hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok((!found.eq_ignore_ascii_case(expected)).then_some(found))
 }
 

@@ -35,6 +35,8 @@ fn counted(place: *mut u8, size: usize) -> *mut u8 {
 }
 
 // SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
+#[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
+#[expect(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         counted(unsafe { System.alloc(layout) }, layout.size())

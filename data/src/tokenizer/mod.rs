@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod files;
 mod load;
+mod model_proto;
 mod normalizer;
 mod piece_merge;
 mod prefix_map;

@@ -5,8 +5,8 @@
 //! write spaces as U+2581.
 
 use super::chars_map::CharsMap;
+use super::model_proto::NormalizerSpec;
 use super::prefix_map::PrefixMap;
-use sentencepiece_model::NormalizerSpec;
 
 /// The character that stands for a space inside pieces.
 pub(super) const SPACE: char = '\u{2581}';
@@ -25,10 +25,10 @@ impl Normalizer {
     /// Takes the flags from the model file (whose absent ones default to true, as the format says).
     pub(super) fn new(spec: &NormalizerSpec) -> Result<Self, String> {
         Ok(Self {
-            chars_map: CharsMap::parse(spec.precompiled_charsmap())?,
-            add_dummy_prefix: spec.add_dummy_prefix(),
-            remove_extra_whitespaces: spec.remove_extra_whitespaces(),
-            space: if spec.escape_whitespaces() { SPACE } else { ' ' },
+            chars_map: CharsMap::parse(&spec.precompiled_charsmap)?,
+            add_dummy_prefix: spec.add_dummy_prefix,
+            remove_extra_whitespaces: spec.remove_extra_whitespaces,
+            space: if spec.escape_whitespaces { SPACE } else { ' ' },
         })
     }
 

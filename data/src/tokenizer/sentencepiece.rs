@@ -7,20 +7,17 @@
 use super::added::AddedTokens;
 use super::engine::Engine;
 use super::error::{Result, TokenizerError};
+use super::model_proto::{MAX_PIECES, ModelProto, Piece, PieceKind, TrainerSpec};
 use super::normalizer::{Normalizer, SPACE};
 use super::piece_merge::Merger;
 use super::prefix_map::PrefixMap;
-use sentencepiece_model::{ModelType, SentencePieceModel, Type};
 use std::collections::HashMap;
 use std::path::Path;
-
-/// The most pieces a model may have: ids stay far from overflow and memory stays bounded.
-const MAX_PIECES: usize = 1 << 22;
 
 /// A SentencePiece byte-pair model.
 #[derive(Debug)]
 pub(super) struct SentencePiece {
-    model: SentencePieceModel,
+    pieces: Vec<Piece>,
     ids: HashMap<String, u32>,
     user_defined: PrefixMap,
     /// The ids of `<0x00>` to `<0xFF>`, when unknown characters fall back to bytes.
@@ -39,36 +36,34 @@ impl SentencePiece {
             found,
             advice: "the file may be truncated or a Git LFS pointer: download it again",
         };
-        let model = SentencePieceModel::from_slice(bytes)
-            .map_err(|error| content("a SentencePiece model", error.to_string()))?;
-        if model.pieces().is_empty() || model.pieces().len() > MAX_PIECES {
-            let found = format!("{} pieces", model.pieces().len());
-            return Err(content(&format!("1 to {MAX_PIECES} pieces"), found));
+        let ModelProto { pieces, trainer, normalizer } =
+            ModelProto::parse(bytes).map_err(|found| content("a SentencePiece model", found))?;
+        if pieces.is_empty() {
+            return Err(content(&format!("1 to {MAX_PIECES} pieces"), "0 pieces".into()));
         }
-        let trainer = model.trainer().cloned().unwrap_or_default();
-        if trainer.model_type() != ModelType::Bpe {
-            let found = format!("model type {}", trainer.model_type().as_str_name());
+        if trainer.model_type != TrainerSpec::BPE {
+            let found = format!("model type {}", trainer.model_type_name());
             return Err(content("a SentencePiece model of type BPE", found));
         }
-        if trainer.treat_whitespace_as_suffix() {
+        if trainer.treat_whitespace_as_suffix {
             let found = "`treat_whitespace_as_suffix`".into();
             return Err(content("a model with the space before a word", found));
         }
-        let normalizer = Normalizer::new(&model.normalizer().cloned().unwrap_or_default())
+        let normalizer = Normalizer::new(&normalizer)
             .map_err(|found| content("a readable normaliser", found))?;
         let mut this = Self {
-            ids: HashMap::with_capacity(model.pieces().len()),
-            model,
+            ids: HashMap::with_capacity(pieces.len()),
+            pieces,
             user_defined: PrefixMap::default(),
             bytes: None,
             unk: 0,
-            unk_surface: trainer.unk_surface().to_owned(),
+            unk_surface: trainer.unk_surface,
             normalizer,
         };
         this.index().map_err(|found| {
             content("pieces with text and a finite score, each once, one of type UNKNOWN", found)
         })?;
-        if trainer.byte_fallback() {
+        if trainer.byte_fallback {
             let names = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
             let ids = names.map(|name| this.ids.get(&name).copied().ok_or(name)).collect();
             let bytes: Result<_, String> = ids;
@@ -82,17 +77,16 @@ impl SentencePiece {
     /// Fills the maps from the pieces.
     fn index(&mut self) -> Result<(), String> {
         let mut unknown = None;
-        for (piece, id) in self.model.pieces().iter().zip(0u32..) {
-            let (text, score) = (piece.piece(), piece.score());
+        for (Piece { text, score, kind }, id) in self.pieces.iter().zip(0u32..) {
             if text.is_empty() || !score.is_finite() {
                 return Err(format!("piece {id} `{text}` with score {score}"));
             }
             if let Some(first) = self.ids.insert(text.to_owned(), id) {
                 return Err(format!("piece `{text}` at both {first} and {id}"));
             }
-            match piece.r#type() {
-                Type::UserDefined => self.user_defined.insert(text, id),
-                Type::Unknown => {
+            match kind {
+                PieceKind::UserDefined => self.user_defined.insert(text, id),
+                PieceKind::Unknown => {
                     if let Some(first) = unknown.replace(id) {
                         return Err(format!("two UNKNOWN pieces, {first} and {id}"));
                     }
@@ -104,17 +98,17 @@ impl SentencePiece {
         Ok(())
     }
 
-    fn piece(&self, id: u32) -> Option<(&str, f32, Type)> {
-        let piece = self.model.pieces().get(id as usize)?;
-        Some((piece.piece(), piece.score(), piece.r#type()))
+    fn piece(&self, id: u32) -> Option<(&str, f32, PieceKind)> {
+        let Piece { text, score, kind } = self.pieces.get(id as usize)?;
+        Some((text, *score, *kind))
     }
 
     /// Encodes a stretch without added tokens.
     fn encode_part(&self, text: &str, ids: &mut Vec<u32>) {
         let text = self.normalizer.normalize(text, &self.user_defined);
         let lookup = |piece: &str| match self.piece(*self.ids.get(piece)?)? {
-            (_, score, Type::Normal | Type::UserDefined) => Some((score, false)),
-            (_, score, Type::Unused) => Some((score, true)),
+            (_, score, PieceKind::Normal | PieceKind::UserDefined) => Some((score, false)),
+            (_, score, PieceKind::Unused) => Some((score, true)),
             _ => None,
         };
         let mut after_unknown = false;
@@ -156,15 +150,15 @@ impl SentencePiece {
         let mut bytes = Vec::new();
         let mut at_start = true;
         for (text, _, kind) in ids.iter().filter_map(|&id| self.piece(id)) {
-            if kind == Type::Byte {
+            if kind == PieceKind::Byte {
                 bytes.extend(byte_value(text));
                 continue;
             }
             flush(&mut bytes, &mut out);
             at_start &= out.is_empty();
             match kind {
-                Type::Control => continue,
-                Type::Unknown => out.push_str(&self.unk_surface),
+                PieceKind::Control => continue,
+                PieceKind::Unknown => out.push_str(&self.unk_surface),
                 _ => {
                     let stripped = text.strip_prefix(SPACE).filter(|_| at_start && strip);
                     // Only one leading space is the dummy prefix, unless the model folds spaces
@@ -181,7 +175,7 @@ impl SentencePiece {
 
 impl Engine for SentencePiece {
     fn len(&self) -> usize {
-        self.model.pieces().len()
+        self.pieces.len()
     }
 
     fn id(&self, token: &str) -> Option<u32> {
@@ -194,7 +188,7 @@ impl Engine for SentencePiece {
 
     fn is_placeholder(&self, id: u32) -> bool {
         let kind = self.piece(id).map(|(.., kind)| kind);
-        matches!(kind, Some(Type::UserDefined | Type::Unused | Type::Control))
+        matches!(kind, Some(PieceKind::UserDefined | PieceKind::Unused | PieceKind::Control))
     }
 
     fn encode(&self, text: &str, added: &AddedTokens) -> Result<Vec<u32>> {

@@ -1,5 +1,5 @@
 //! The random shapes of `tests/oracle/mask_shapes.py`, number for number.
-#![allow(dead_code)] // Each test program uses its own share of this module.
+#![allow(dead_code, reason = "each test program uses its own share of this module")]
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};

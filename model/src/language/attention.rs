@@ -33,7 +33,7 @@ pub struct Attention {
 
 /// How a family of models packs its projections.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // there are a few dozen of these in a model of gigabytes
+#[expect(clippy::large_enum_variant, reason = "a few dozen of these in a model of gigabytes")]
 pub enum QkvProjection {
     /// InternLM2's `wqkv`: one matrix, grouped by key/value head. A group holds its query heads,
     /// then its key head, then its value head.
