@@ -1,10 +1,11 @@
 //! The chores behind `cargo xtask`: reference weights, parity with the published implementation,
-//! benchmarks, the memory of a step, the tiny model and its ablation.
+//! benchmarks, the memory of a step, the tiny model and its ablation, and all checks.
 
 pub mod ablation;
 pub mod allocator;
 pub mod bench;
 mod case;
+pub mod ci;
 pub mod memory;
 pub mod parity;
 pub mod tiny_model;

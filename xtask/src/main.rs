@@ -88,6 +88,8 @@ enum Chore {
     TinyModel(TinyModel),
     /// Measure the memory of one training step, with and without gradient checkpointing
     Memory(memory::Workload),
+    /// Run every check that must hold before a change lands
+    Ci,
 }
 
 fn main() -> ExitCode {
@@ -116,6 +118,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         Chore::Ablation(ablation) => ablation.make()?,
         Chore::TinyModel(tiny) => tiny.make()?,
         Chore::Memory(workload) => memory::run(&workload)?,
+        Chore::Ci => xtask::ci::run()?,
     }
     Ok(ExitCode::SUCCESS)
 }
