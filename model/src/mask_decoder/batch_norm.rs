@@ -88,13 +88,14 @@ impl BatchNorm {
     fn by_batch(&self, x: Tensor<4>) -> (Tensor<4>, BatchStatistics) {
         let [n, channels, height, width] = x.dims();
         let count = n * height * width;
+        let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
         let x = x.swap_dims(0, 1).reshape([channels, count]); // [channels, n h w]
         let mean = x.clone().mean_dim(1); // [channels, 1]
         let centred = x - mean.clone();
         let variance = centred.clone().square().mean_dim(1); // [channels, 1], biased
         let statistics = BatchStatistics {
             mean: mean.inner().squeeze_dim(1),
-            variance: variance.clone().inner().squeeze_dim(1) * unbiased(count),
+            variance: variance.clone().inner().squeeze_dim(1) * unbiased,
         };
         let y = centred / (variance + EPSILON).sqrt() * self.gamma.val().unsqueeze_dim(1)
             + self.beta.val().unsqueeze_dim(1);
@@ -113,11 +114,6 @@ impl BatchNorm {
         }
         self
     }
-}
-
-/// The factor from the biased to the unbiased variance of `count` values.
-fn unbiased(count: usize) -> f64 {
-    count as f64 / count.saturating_sub(1).max(1) as f64
 }
 
 #[cfg(test)]
