@@ -9,7 +9,6 @@ use mllmseg_data::tokenizer::Tokenizer;
 use mllmseg_model::checkpoint::{SaveOptions, save_model};
 use mllmseg_model::init::{mask_prior, sinusoidal_positions};
 use mllmseg_model::{Mllmseg, Preset};
-use mllmseg_train::Recipe;
 use mllmseg_train::mix::MixError;
 
 use super::error::TrainingError;
@@ -23,13 +22,14 @@ const VOCABULARY: usize = 768;
 const TEXTS: usize = 20_000;
 
 /// Writes the checkpoint that the run starts from; the same recipe and data give the same bytes.
-pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingError> {
+pub(super) fn create(files: &RunFiles) -> Result<(), TrainingError> {
+    let recipe = &files.recipe;
     let new = recipe.new_model.as_ref().ok_or(TrainingError::NoStart)?;
     let preset = new.preset.parse::<Preset>();
     let preset = preset.map_err(|message| TrainingError::Name("new_model.preset", message))?;
     let mut config = preset.config();
     config.mask_decoder.variant = new.decoder;
-    let texts = texts(files, recipe, &config.template)?;
+    let texts = texts(files, &config.template)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokenizer = Tokenizer::train(&texts, VOCABULARY, &files.base())?;
     config.language.vocab_size = tokenizer.vocab_size();
@@ -45,7 +45,8 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
 }
 
 /// Whole conversations with the expressions of the data, each once.
-fn texts(files: &RunFiles, recipe: &Recipe, template: &str) -> Result<Vec<String>, TrainingError> {
+fn texts(files: &RunFiles, template: &str) -> Result<Vec<String>, TrainingError> {
+    let recipe = &files.recipe;
     let split: Split = recipe.data.split.parse().map_err(MixError::Refer)?;
     let template = Template::from_name(template).map_err(crate::segmenter::SegmentError::Prompt)?;
     let mut expressions = BTreeSet::new();

@@ -24,15 +24,12 @@ use crate::recipe::{PromptStyle, Prompting, Recipe};
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
-#[expect(missing_docs, reason = "each message says what its fields hold")]
+#[expect(missing_docs, reason = "each message says what is wrong and what its fields hold")]
 pub enum MixError {
-    /// A data set cannot be opened or contradicts itself.
     #[error(transparent)]
     Refer(#[from] ReferError),
-    /// An image cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// An expression cannot be put into a prompt.
     #[error("{image}: expression {text:?}: {source}")]
     Prompt { image: String, text: String, source: Box<PromptError> },
 }

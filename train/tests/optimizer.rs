@@ -8,7 +8,7 @@ use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::gradients::GradientNorms;
 use mllmseg_train::optimizer::MatrixOptimizer;
 use mllmseg_train::optimizer::state::{SavedState, StateError};
-use mllmseg_train::{AdamW, AdamWConfig, TrainableSet, TrainingMode};
+use mllmseg_train::{AdamW, OptimizerConfig, TrainableSet, TrainingMode};
 use serde::Deserialize;
 
 /// The CPU, whichever other devices are built in.
@@ -76,7 +76,7 @@ fn six_clipped_steps_are_pytorchs() {
     let case = include_str!("../../tests/oracle/adamw.json");
     let case: Case = serde_json::from_str(case).unwrap();
     let mut weights = case.start.weights();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     for (index, step) in case.steps.iter().enumerate() {
         let mut gradients = GradientsParams::new();
         gradients.register(weights.matrix.id, step.gradients.matrix(&cpu()));
@@ -98,7 +98,7 @@ fn a_weight_without_gradient_does_not_even_decay() {
     let weights = values.weights();
     let mut gradients = GradientsParams::new();
     gradients.register(weights.matrix.id, values.matrix(&cpu()));
-    let weights = AdamW::new(AdamWConfig::default()).step(0.1, weights, gradients, 1.0);
+    let weights = AdamW::new(OptimizerConfig::default()).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &values.vector, 0);
     // 1 - 0.1 · 0.05 - 0.1 · 1 / (1 + 1e-8) for the first.
     let first: Vec<f32> = weights.matrix.val().into_data().iter().collect();
@@ -116,7 +116,7 @@ fn half_precision_weights_have_an_f32_master() {
         matrix: Param::from_tensor(Tensor::ones([2, 2], (&device, DType::BF16))),
         vector: Param::from_tensor(ones(&device)),
     };
-    let config = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
+    let config = OptimizerConfig { weight_decay: 0.0, ..OptimizerConfig::default() };
     let mut optimizer = AdamW::new(config);
     for _ in 0..100 {
         let mut gradients = GradientsParams::new();
@@ -130,8 +130,8 @@ fn half_precision_weights_have_an_f32_master() {
     assert!(found.iter().all(|x| (x - 0.99).abs() <= 2f32.powi(-9)), "{found:?}");
 }
 
-fn muon() -> AdamWConfig {
-    AdamWConfig { matrix_optimizer: MatrixOptimizer::Muon, ..AdamWConfig::default() }
+fn muon() -> OptimizerConfig {
+    OptimizerConfig { matrix_optimizer: MatrixOptimizer::Muon, ..OptimizerConfig::default() }
 }
 
 /// One step from zero at rate 0.1: both singular values of the matrix, 3 and 0.3, move it by about
@@ -144,7 +144,7 @@ fn muon_updates_matrices_and_adamw_the_rest() {
     let mut gradients = GradientsParams::new();
     gradients.register(weights.matrix.id, gradient.matrix(&cpu()));
     gradients.register(weights.vector.id, gradient.vector(&cpu()));
-    let config = AdamWConfig { weight_decay: 0.0, ..muon() };
+    let config = OptimizerConfig { weight_decay: 0.0, ..muon() };
     let weights = AdamW::new(config).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &[-0.1; 3], 0);
     let moved: Vec<f32> = weights.matrix.val().into_data().iter().collect();
@@ -185,14 +185,14 @@ fn weights(model: &Mllmseg) -> [TensorData; 2] {
 #[test]
 fn a_restored_optimizer_continues_as_the_saved_one() {
     let (model, table) = tiny();
-    for constants in [AdamWConfig::default(), muon()] {
+    for constants in [OptimizerConfig::default(), muon()] {
         let mut first = AdamW::new(constants);
         let once = first.step(1e-2, model.clone(), gradients_of(&model, 30.0), 1.0);
         let saved = first.save(&table).unwrap();
         let names: Vec<_> = saved.updates.keys().map(String::as_str).collect();
         let trained = ["conv1.1.weight", "conv2.weight", "text_down.weight"];
         assert_eq!(names, trained.map(|name| format!("res_decoder.{name}")));
-        let mut second = AdamW::restore(constants, saved, &once, &table).unwrap();
+        let mut second = AdamW::new(constants).restore(saved, &once, &table).unwrap();
         let step = |optimizer: &mut AdamW| {
             weights(&optimizer.step(1e-2, once.clone(), gradients_of(&once, 70.0), 1.0))
         };
@@ -207,7 +207,7 @@ fn a_restored_optimizer_continues_as_the_saved_one() {
 #[test]
 fn a_state_of_0_1_0_is_read() {
     let (model, table) = tiny();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     let model = optimizer.step(1e-2, model.clone(), gradients_of(&model, 1.0), 1.0);
     let saved = optimizer.save(&table).unwrap();
     let renamed = |(name, data): (&String, &TensorData)| {
@@ -216,18 +216,18 @@ fn a_state_of_0_1_0_is_read() {
     };
     let old = SavedState { arrays: saved.arrays.iter().map(renamed).collect(), ..saved.clone() };
     assert_ne!(old, saved);
-    let restored = AdamW::restore(AdamWConfig::default(), old, &model, &table).unwrap();
+    let restored = AdamW::new(OptimizerConfig::default()).restore(old, &model, &table).unwrap();
     assert_eq!(restored.save(&table).unwrap(), saved);
 }
 
 #[test]
 fn a_state_of_another_model_is_refused() {
     let (model, table) = tiny();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     let model = optimizer.step(1e-2, model.clone(), gradients_of(&model, 1.0), 1.0);
     let saved = optimizer.save(&table).unwrap();
     let restore = |saved: SavedState| {
-        AdamW::restore(AdamWConfig::default(), saved, &model, &table).err().unwrap()
+        AdamW::new(OptimizerConfig::default()).restore(saved, &model, &table).err().unwrap()
     };
     // The state of one weight under the name of another.
     let renamed = |name: &str| {

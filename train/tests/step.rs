@@ -47,7 +47,7 @@ fn losses_equal_those_of_the_plain_pass() {
     let (example, pixels) = (example(&config), pixels(&config, 1));
     let step = TrainStep::new(SEG);
     let batch = TrainBatch::new(pixels.clone(), vec![example.clone()]);
-    let found = step.losses(&model, &batch, 0).unwrap().values(step.weights);
+    let found = step.losses(&model, &batch, 0).unwrap().values(step.loss);
 
     let plain = model.valid();
     let device = cpu();
@@ -147,7 +147,7 @@ fn padding_changes_nothing() {
     let batch = |examples: Vec<TrainExample>| {
         TrainBatch::new(pixels.clone().repeat_dim(0, examples.len()), examples)
     };
-    let losses = |batch| step.losses(&model, &batch, 0).unwrap().values(step.weights);
+    let losses = |batch| step.losses(&model, &batch, 0).unwrap().values(step.loss);
     let alone = losses(batch(vec![example(&config)]));
     let padded = losses(batch(vec![example(&config), long]));
     assert!(close(alone.total, padded.total), "{alone:?} {padded:?}");
@@ -171,7 +171,7 @@ fn dropout_is_a_choice() {
     let config = Preset::Tiny.config();
     let step = TrainStep::new(SEG);
     let batch = TrainBatch::new(pixels(&config, 1), vec![example(&config)]);
-    let total = |model: &Mllmseg| step.losses(model, &batch, 0).unwrap().values(step.weights).total;
+    let total = |model: &Mllmseg| step.losses(model, &batch, 0).unwrap().values(step.loss).total;
     let with = model(&config, true);
     assert_ne!(total(&with), total(&with));
     let without = TrainableSet::LoraAndDecoder.prepare(with, TrainingMode::AS_EVALUATION);
