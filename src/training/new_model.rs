@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use mllmseg_data::prompt::{Template, evaluation_answer, evaluation_question};
-use mllmseg_data::refer::{Dataset, OpenOptions, ReferDataset, Split};
+use mllmseg_data::refer::{Dataset, Split};
 use mllmseg_data::tokenizer::Tokenizer;
 use mllmseg_model::checkpoint::{SaveOptions, save_model};
 use mllmseg_model::init::{mask_prior, sinusoidal_positions};
 use mllmseg_model::{Mllmseg, Preset};
-use mllmseg_train::mix::MixError;
+use mllmseg_train::mix::{MixError, open_split};
 
 use super::error::TrainingError;
 use super::run_files::RunFiles;
@@ -52,8 +52,7 @@ fn texts(files: &RunFiles, template: &str) -> Result<Vec<String>, TrainingError>
     let mut expressions = BTreeSet::new();
     for name in BTreeSet::from_iter(&recipe.data.mix) {
         let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
-        let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
-        let data = ReferDataset::open_with(&files.data, dataset, only).map_err(MixError::Refer)?;
+        let data = open_split(&files.data, dataset, split).map_err(MixError::Refer)?;
         let items = data.items(split).map_err(MixError::Refer)?;
         let all = items.iter().flat_map(|item| &item.expressions);
         let room = TEXTS.saturating_sub(expressions.len());

@@ -168,8 +168,7 @@ impl Trainer {
         let prepared = prepare_ahead(0..passes, move |pass| set.item(pass));
         for pass in 0..passes {
             let item = prepared.recv()??;
-            let predictions = item.predict(&model, &self.special, &device).map_err(failed)?;
-            let scores = item.score(&predictions).map_err(failed)?;
+            let scores = item.score(&model, &self.special, &device).map_err(failed)?;
             metrics.merge(&scores).map_err(|error| failed(error.to_string()))?;
             display.validation_pass(pass, &metrics.report());
         }

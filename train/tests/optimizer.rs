@@ -45,21 +45,25 @@ struct Values {
 }
 
 impl Values {
-    fn matrix(&self, device: &Device) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(self.matrix.clone(), [2, 2]), device)
-    }
-
-    fn vector(&self, device: &Device) -> Tensor<1> {
-        Tensor::from_data(TensorData::new(self.vector.clone(), [3]), device)
+    fn tensors(&self, device: &Device) -> (Tensor<2>, Tensor<1>) {
+        let matrix = TensorData::new(self.matrix.clone(), [2, 2]);
+        let vector = TensorData::new(self.vector.clone(), [3]);
+        (Tensor::from_data(matrix, device), Tensor::from_data(vector, device))
     }
 
     /// As weights on a device that differentiates.
     fn weights(&self) -> Weights {
-        let device = cpu().autodiff();
-        Weights {
-            matrix: Param::from_tensor(self.matrix(&device)),
-            vector: Param::from_tensor(self.vector(&device)),
-        }
+        let (matrix, vector) = self.tensors(&cpu().autodiff());
+        Weights { matrix: Param::from_tensor(matrix), vector: Param::from_tensor(vector) }
+    }
+
+    /// As gradients of weights.
+    fn gradients(&self, weights: &Weights) -> GradientsParams {
+        let (matrix, vector) = self.tensors(&cpu());
+        let mut gradients = GradientsParams::new();
+        gradients.register(weights.matrix.id, matrix);
+        gradients.register(weights.vector.id, vector);
+        gradients
     }
 }
 
@@ -78,9 +82,7 @@ fn six_clipped_steps_are_pytorchs() {
     let mut weights = case.start.weights();
     let mut optimizer = AdamW::new(OptimizerConfig::default());
     for (index, step) in case.steps.iter().enumerate() {
-        let mut gradients = GradientsParams::new();
-        gradients.register(weights.matrix.id, step.gradients.matrix(&cpu()));
-        gradients.register(weights.vector.id, step.gradients.vector(&cpu()));
+        let gradients = step.gradients.gradients(&weights);
         let norms = GradientNorms::of(&weights, &gradients);
         assert!((norms.total - step.norm).abs() <= 1e-6 * step.norm);
         let factor = norms.clip_factor(case.max_norm);
@@ -97,7 +99,7 @@ fn a_weight_without_gradient_does_not_even_decay() {
     let values = Values { matrix: vec![1.0, 2.0, 3.0, 4.0], vector: vec![5.0, 6.0, 7.0] };
     let weights = values.weights();
     let mut gradients = GradientsParams::new();
-    gradients.register(weights.matrix.id, values.matrix(&cpu()));
+    gradients.register(weights.matrix.id, values.tensors(&cpu()).0);
     let weights = AdamW::new(OptimizerConfig::default()).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &values.vector, 0);
     // 1 - 0.1 · 0.05 - 0.1 · 1 / (1 + 1e-8) for the first.
@@ -141,9 +143,7 @@ fn muon_updates_matrices_and_adamw_the_rest() {
     let zeros = Values { matrix: vec![0.0; 4], vector: vec![0.0; 3] };
     let weights = zeros.weights();
     let gradient = Values { matrix: vec![3.0, 0.0, 0.0, 0.3], vector: vec![1.0, 2.0, 3.0] };
-    let mut gradients = GradientsParams::new();
-    gradients.register(weights.matrix.id, gradient.matrix(&cpu()));
-    gradients.register(weights.vector.id, gradient.vector(&cpu()));
+    let gradients = gradient.gradients(&weights);
     let config = OptimizerConfig { weight_decay: 0.0, ..muon() };
     let weights = AdamW::new(config).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &[-0.1; 3], 0);
