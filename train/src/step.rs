@@ -25,7 +25,7 @@ pub use crate::step_error::StepError;
 pub struct TrainStep {
     /// Id of `[SEG]`.
     pub seg_token: u32,
-    /// Its terms and their factors.
+    /// The terms of the loss and their factors.
     pub loss: LossConfig,
     /// Whether the layers of the language model are computed a second time in the backward pass,
     /// instead of being held: less memory, more time, the same gradients.
