@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Command::Score(arguments) => cli::score::run(arguments),
         Command::Info(arguments) => cli::info::run(arguments),
         Command::MergeLora(arguments) => cli::merge_lora::run(arguments),
-        Command::Download(arguments) => Ok(cli::download::run(arguments)?),
+        Command::Download(arguments) => cli::download::run(arguments),
         Command::Train(arguments) => cli::train::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Synth(arguments) => cli::synth::run(arguments),

@@ -7,9 +7,10 @@ use clap::{Args, ValueHint};
 use indicatif::ProgressFinish;
 use mllmseg::evaluate::{Progress, RunOptions, evaluate, write_list};
 
+use super::CliError;
 use super::model::ModelArgs;
 use super::score::{BenchmarkArgs, finish};
-use super::{CliError, progress_bar};
+use super::terminal::progress_bar;
 
 /// Evaluate a checkpoint on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 #[derive(Debug, Args)]

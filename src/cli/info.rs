@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use indicatif::HumanCount;
 use mllmseg::device;
 use mllmseg::model::checkpoint::WeightFiles;
@@ -13,12 +13,15 @@ use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
 
 /// Show sizes and parameter counts of a checkpoint or of a published base
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Folder of a checkpoint; only its config.json and the headers of its weights are read
-    #[arg(required_unless_present = "preset", conflicts_with = "preset")]
+    /// A checkpoint: a folder, or OWNER/NAME on the hub
+    ///
+    /// Only its config.json and the headers of its weights are read.
+    #[arg(value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, required_unless_present = "preset", conflicts_with = "preset")]
     checkpoint: Option<PathBuf>,
     /// internvl2-2b, internvl2-8b, internvl2_5-1b, internvl2_5-2b, internvl2_5-4b, internvl2_5-8b or tiny
     #[arg(long, value_name = "NAME")]
@@ -32,9 +35,10 @@ pub struct InfoArgs {
 pub fn run(arguments: InfoArgs) -> Result<(), CliError> {
     let (name, config, weights) = match (&arguments.checkpoint, arguments.preset) {
         (_, Some(preset)) => (preset.name().to_string(), preset.config(), Value::Null),
-        (Some(dir), None) => {
-            let config = MllmsegConfig::from_dir(dir)?;
-            (dir.display().to_string(), config, weights_json(&WeightFiles::open(dir)?))
+        (Some(name), None) => {
+            let dir = checkpoint_folder(name)?;
+            let config = MllmsegConfig::from_dir(&dir)?;
+            (name.display().to_string(), config, weights_json(&WeightFiles::open(&dir)?))
         }
         (None, None) => return Err("name a checkpoint folder or a --preset".into()),
     };

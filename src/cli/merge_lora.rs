@@ -6,6 +6,7 @@ use clap::{Args, ValueHint};
 use mllmseg::merge::merge_lora;
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
 
 /// Fold the LoRA of a checkpoint into its base
 ///
@@ -13,7 +14,7 @@ use super::CliError;
 /// tokenizer's files. It appears whole or not at all.
 #[derive(Debug, Args)]
 pub struct MergeLoraArgs {
-    /// Folder of a checkpoint with separate LoRA
+    /// A checkpoint with separate LoRA: a folder, or OWNER/NAME on the hub
     #[arg(value_name = "IN", value_hint = ValueHint::DirPath)]
     input: PathBuf,
     /// A new or empty folder
@@ -24,7 +25,7 @@ pub struct MergeLoraArgs {
 /// Merges, and prints what was merged.
 pub fn run(arguments: MergeLoraArgs) -> Result<(), CliError> {
     let MergeLoraArgs { input, output } = arguments;
-    let report = merge_lora(&input, &output)?;
+    let report = merge_lora(&checkpoint_folder(&input)?, &output)?;
     println!(
         "{}: {} adapters of rank {} folded in, {} tensors, {:.2} GB",
         output.display(),

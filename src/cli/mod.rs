@@ -1,6 +1,7 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
 mod answers;
+mod checkpoint;
 pub mod download;
 pub mod eval;
 pub mod explain;
@@ -12,12 +13,11 @@ pub mod score;
 pub mod segment;
 pub mod serve_device;
 pub mod synth;
+pub mod terminal;
 pub mod train;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// What a command fails with: one line or more that say what is wrong and what to do.
 pub type CliError = Box<dyn std::error::Error>;
@@ -53,10 +53,4 @@ pub fn make_output_folder(folder: &Path) -> Result<(), CliError> {
     std::fs::create_dir_all(folder).map_err(unusable)?;
     tempfile::tempfile_in(folder).map_err(unusable)?;
     Ok(())
-}
-
-/// A progress bar with one of indicatif's templates.
-pub fn progress_bar(template: &str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

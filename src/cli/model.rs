@@ -8,15 +8,16 @@ use mllmseg::device::{DeviceChoice, DtypeChoice, idle_gpu};
 use mllmseg::tiny;
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
 
 /// Which model, on which device and in which dtype.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Folder of the model: config.json, tokenizer files and weights
+    /// The model: a folder with config.json, tokenizer files and weights, or OWNER/NAME on the hub
     ///
-    /// Without one, the tiny model that travels with the program: it knows images that `mllmseg
+    /// A model of the hub is fetched once into the hub's cache (HF_HOME). Without --checkpoint, the tiny model that travels with the program: it knows images that `mllmseg
     /// synth` draws, and nothing of photographs.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath)]
     checkpoint: Option<PathBuf>,
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
     ///
@@ -40,7 +41,7 @@ impl ModelArgs {
             eprintln!("{line}");
         }
         let folder = match &self.checkpoint {
-            Some(folder) => folder.clone(),
+            Some(name) => checkpoint_folder(name)?,
             None => {
                 eprintln!("{}", tiny::NOTICE);
                 tiny::folder().map_err(|error| {

@@ -6,7 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 
-use super::{CliError, progress_bar};
+use super::CliError;
+use super::terminal::progress_bar;
 
 /// Draw images of coloured shapes with expressions, in the layout of RefCOCO and gRefCOCO
 ///

@@ -14,6 +14,7 @@ use mllmseg::train::snapshot::Best;
 use mllmseg::training::{Lines, Start, Training};
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///
@@ -21,11 +22,12 @@ use super::CliError;
 /// step with a snapshot; --resume continues as if the run had never stopped.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Base checkpoint to start from; without a mask decoder it gets a fresh one
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["init", "resume"])]
+    /// Base checkpoint to start from, a folder or OWNER/NAME on the hub; without a mask decoder it
+    /// gets a fresh one
+    #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, conflicts_with_all = ["init", "resume"])]
     base: Option<PathBuf>,
-    /// Trained model to continue from, such as the first stage's
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
+    /// Trained model to continue from, such as the first stage's: a folder or OWNER/NAME on the hub
+    #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     init: Option<PathBuf>,
     /// Root folder of the data sets; for `own`, the folder of train.jsonl
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath, required_unless_present = "resume")]
@@ -159,8 +161,8 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     } else {
         let recipe = arguments.numbers.over(Recipe::open(&arguments.recipe)?);
         let start = match (arguments.base, arguments.init) {
-            (Some(base), _) => Start::Base(base),
-            (None, Some(init)) => Start::Init(init),
+            (Some(base), _) => Start::Base(checkpoint_folder(&base)?),
+            (None, Some(init)) => Start::Init(checkpoint_folder(&init)?),
             (None, None) => Start::Nothing,
         };
         // Clap requires it for a new run.

@@ -12,7 +12,8 @@ use mllmseg::data::image::read_image;
 use mllmseg::{ImageSession, MaskPrediction, Segmenter};
 
 use super::model::ModelArgs;
-use super::{CliError, make_output_folder, progress_bar};
+use super::terminal::progress_bar;
+use super::{CliError, make_output_folder};
 use inputs::{Input, collect_inputs};
 use output::{Answered, Report, Scores};
 
