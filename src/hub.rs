@@ -45,11 +45,20 @@ impl Hub {
         revision: Option<&str>,
         progress: Progress,
     ) -> Result<PathBuf, HubError> {
-        listing::check_names(repo, revision.unwrap_or("main"))?;
-        match CachedRepo::new(&self.cache, repo).checkpoint(revision.unwrap_or("main")) {
+        match self.cached(repo, revision)? {
             Some(folder) => Ok(folder),
             None => self.download(repo, revision, None, progress),
         }
+    }
+
+    /// The folder of a checkpoint in the cache, if it is there.
+    ///
+    /// # Errors
+    /// For names that no model or revision can have.
+    pub fn cached(&self, repo: &str, revision: Option<&str>) -> Result<Option<PathBuf>, HubError> {
+        let revision = revision.unwrap_or("main");
+        listing::check_names(repo, revision)?;
+        Ok(CachedRepo::new(&self.cache, repo).checkpoint(revision))
     }
 
     /// Downloads what a checkpoint needs of `repo`: the configuration, the tokenizer's files, and
@@ -72,9 +81,8 @@ impl Hub {
     ) -> Result<PathBuf, HubError> {
         let revision = revision.unwrap_or("main");
         listing::check_names(repo, revision)?;
-        let cached = CachedRepo::new(&self.cache, repo);
         if self.offline {
-            let there = cached.checkpoint(revision).filter(|_| out.is_none());
+            let there = self.cached(repo, Some(revision))?.filter(|_| out.is_none());
             let (repo, cache) = (repo.to_owned(), self.cache.clone());
             return there.ok_or(HubError::Offline { repo, cache });
         }
@@ -82,7 +90,7 @@ impl Hub {
         let listing = listing::fetch(&client, revision)?;
         let files = listing::checkpoint_files(repo, &listing)?;
 
-        let commit = &listing.sha;
+        let (cached, commit) = (CachedRepo::new(&self.cache, repo), &listing.sha);
         let folder = out.map_or_else(|| cached.snapshot(commit), Path::to_owned);
         fs::create_dir_all(&folder).map_err(HubError::io(&folder))?;
         for (number, file) in files.iter().enumerate() {

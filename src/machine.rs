@@ -1,6 +1,52 @@
-//! Memory and disk of this machine, where they can be known.
+//! Processor, memory and disk of this machine, where they can be known.
 
 use std::path::Path;
+
+use serde::Serialize;
+
+/// The processor.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cpu {
+    /// What it calls itself, or its architecture.
+    pub name: String,
+    /// Cores that this program may use.
+    pub cores: usize,
+    /// Instruction sets for many numbers at once that it has.
+    pub simd: Vec<&'static str>,
+}
+
+/// The processor of this machine.
+pub fn cpu() -> Cpu {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name"));
+    let name =
+        name.map_or(std::env::consts::ARCH, |rest| rest.trim_start_matches(['\t', ' ', ':']));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Cpu { name: name.to_owned(), cores, simd: simd() }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn simd() -> Vec<&'static str> {
+    let sets = [
+        ("SSE4.2", is_x86_feature_detected!("sse4.2")),
+        ("AVX", is_x86_feature_detected!("avx")),
+        ("AVX2", is_x86_feature_detected!("avx2")),
+        ("FMA", is_x86_feature_detected!("fma")),
+        ("AVX-512F", is_x86_feature_detected!("avx512f")),
+    ];
+    sets.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
+}
+
+/// Every processor of this architecture has it.
+#[cfg(target_arch = "aarch64")]
+fn simd() -> Vec<&'static str> {
+    vec!["NEON"]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn simd() -> Vec<&'static str> {
+    Vec::new()
+}
 
 /// Bytes of memory that programs can still take.
 ///
@@ -51,8 +97,9 @@ mod tests {
     #[test]
     fn the_disk_has_as_much_room_as_df_says() {
         let folder = tempfile::tempdir().unwrap();
-        let df = std::process::Command::new("df").args(["--output=avail", "-k"]).arg(folder.path());
-        let output = String::from_utf8({ df }.output().unwrap().stdout).unwrap();
+        let mut df = std::process::Command::new("df");
+        let df = df.args(["--output=avail", "-k"]).arg(folder.path());
+        let output = String::from_utf8(df.output().unwrap().stdout).unwrap();
         let expected: f64 = output.lines().nth(1).unwrap().trim().parse().unwrap();
         let found = free_disk(folder.path()).unwrap() as f64 / 1024.0;
         assert!((found - expected).abs() < 0.05 * expected + 1e5, "{found} and {expected} KiB");

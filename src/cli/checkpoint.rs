@@ -20,6 +20,17 @@ pub fn checkpoint_folder(name: &Path) -> Result<PathBuf, CliError> {
     })
 }
 
+/// The folder of a checkpoint that is on this machine already.
+pub fn checkpoint_in_cache(name: &Path) -> Result<PathBuf, CliError> {
+    let (false, Some((repo, revision))) = (name.exists(), hub_name(name)) else {
+        return Ok(name.to_path_buf());
+    };
+    Hub::from_env()?.cached(repo, revision)?.ok_or_else(|| {
+        let name = name.display();
+        format!("{name}: not on this machine; `mllmseg download {name}` fetches it").into()
+    })
+}
+
 fn hub_name(name: &Path) -> Option<(&str, Option<&str>)> {
     let text = name.to_str()?;
     let (repo, revision) = match text.split_once('@') {

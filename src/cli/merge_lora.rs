@@ -7,6 +7,7 @@ use mllmseg::merge::merge_lora;
 
 use super::CliError;
 use super::checkpoint::checkpoint_folder;
+use super::terminal::print_result;
 
 /// Fold the LoRA of a checkpoint into its base
 ///
@@ -26,13 +27,13 @@ pub struct MergeLoraArgs {
 pub fn run(arguments: MergeLoraArgs) -> Result<(), CliError> {
     let MergeLoraArgs { input, output } = arguments;
     let report = merge_lora(&checkpoint_folder(&input)?, &output)?;
-    println!(
+    print_result(format!(
         "{}: {} adapters of rank {} folded in, {} tensors, {:.2} GB",
         output.display(),
         report.adapters,
         report.rank,
         report.tensors,
         report.bytes as f64 / 1e9
-    );
+    ))?;
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 mod answers;
 mod checkpoint;
+pub mod completions;
+pub mod doctor;
 pub mod download;
 pub mod eval;
 pub mod explain;
@@ -9,6 +11,7 @@ pub mod export;
 pub mod info;
 pub mod merge_lora;
 mod model;
+mod picture;
 pub mod score;
 pub mod segment;
 pub mod serve_device;

@@ -15,6 +15,7 @@ use mllmseg::training::{Lines, Start, Training};
 
 use super::CliError;
 use super::checkpoint::checkpoint_folder;
+use super::terminal::{is_quiet, note, print_result, warn};
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///
@@ -75,7 +76,7 @@ impl Renderer {
                     .into())
             }
             Self::Plain => Ok(false),
-            Self::Auto | Self::Tui => Ok(built_in && on_terminal && !plain),
+            Self::Auto | Self::Tui => Ok(built_in && on_terminal && !plain && !is_quiet()),
         }
     }
 }
@@ -171,26 +172,26 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     };
     let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
-    eprintln!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end);
+    note(format!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end));
     for (dataset, images, expressions) in training.mix().sizes() {
-        eprintln!("  {dataset}: {expressions} expressions of {images} images");
+        note(format!("  {dataset}: {expressions} expressions of {images} images"));
     }
     stop_on_ctrl_c(interrupter.clone())?;
     let renderer: Box<dyn MetricsRenderer> = match full_screen {
         true => default_renderer(interrupter.clone(), None),
-        false => Box::new(Lines::new(steps)),
+        false => Box::new(Lines::new(steps, is_quiet())),
     };
     let finished = training.go(interrupter, renderer)?;
     if let Some(Best { ciou, step }) = finished.best {
-        eprintln!("The best of the validations: {ciou:.2} % cIoU after step {step}");
+        note(format!("The best of the validations: {ciou:.2} % cIoU after step {step}"));
     }
     match finished.model {
-        Some(model) => eprintln!("The trained model is {}", model.display()),
-        None => eprintln!(
+        Some(model) => print_result(format!("The trained model is {}", model.display()))?,
+        None => note(format!(
             "Stopped after step {}; resume with: mllmseg train --resume --out {}",
             finished.steps,
             out.display()
-        ),
+        )),
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ fn stop_on_ctrl_c(interrupter: Interrupter) -> Result<(), CliError> {
         if asked.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("Stopping after this step, with a snapshot; Ctrl-C again to stop at once");
+        warn(format!("Stopping after this step, with a snapshot; Ctrl-C again to stop at once"));
         interrupter.stop(Some("Ctrl-C"));
     })?;
     Ok(())

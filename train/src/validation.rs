@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::Bitmap;
-use mllmseg_data::mask::probability::mask_from_probabilities;
+use mllmseg_data::mask::probability::{THRESHOLD, mask_from_probabilities};
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
 use mllmseg_data::prompt::{
     TokenizedPrompt, evaluation_answer, evaluation_question, tokenize_conversation,
@@ -169,7 +169,8 @@ impl ValidationItem {
         let maps = probabilities.chunks(height * width);
         maps.zip(rejected)
             .map(|(map, rejected)| {
-                let mask = mask_from_probabilities(map, (height, width), self.image_size);
+                let mask =
+                    mask_from_probabilities(map, (height, width), self.image_size, THRESHOLD);
                 Ok(Prediction { mask: mask.map_err(|error| error.to_string())?, rejected })
             })
             .collect()

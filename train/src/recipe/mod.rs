@@ -24,6 +24,19 @@ use crate::schedule::WarmupCosine;
 use crate::trainable::BatchNormStatistics;
 
 /// A training run's numbers.
+///
+/// ```
+/// use mllmseg_train::Recipe;
+///
+/// # fn main() -> Result<(), mllmseg_train::RecipeError> {
+/// let mut recipe = Recipe::open("res-paper")?; // or a TOML file
+/// assert_eq!(recipe.loss.mask.to_string(), "focal_dice");
+/// recipe.steps = 100;
+/// recipe.check()?;
+/// assert!(recipe.to_toml().contains("steps = 100"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
