@@ -13,7 +13,7 @@ use mllmseg::device;
 use mllmseg::scenes::{Part, World, generate, single_expressions};
 use mllmseg::train::gradients::GradientNorms;
 use mllmseg::train::{
-    AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
+    AdamW, OptimizerConfig, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
 };
 use mllmseg::{Segmenter, tiny};
 
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mode = TrainingMode::AS_EVALUATION; // no dropout, and the stored batch statistics
     let mut model = TrainableSet::LoraAndDecoder.prepare(segmenter.model.clone(), mode);
     let step = TrainStep::new(segmenter.special.seg);
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     for number in 0..12 {
         let losses = step.losses(&model, &batch, number)?; // a graph, Eq. 14
         let own = log_cosh(losses.mask.dice.clone());

@@ -12,6 +12,7 @@ pub mod info;
 pub mod merge_lora;
 mod model;
 mod picture;
+mod recipe_flags;
 pub mod score;
 pub mod segment;
 pub mod serve_device;
