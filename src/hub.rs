@@ -61,6 +61,15 @@ impl Hub {
         Ok(CachedRepo::new(&self.cache, repo).checkpoint(revision))
     }
 
+    /// Whether the settings can be right: address, token and root certificates. Nothing is asked of
+    /// the hub.
+    ///
+    /// # Errors
+    /// For the first that cannot.
+    pub fn check(&self) -> Result<(), HubError> {
+        Client::new(self, "").map(drop)
+    }
+
     /// Downloads what a checkpoint needs of `repo`: the configuration, the tokenizer's files, and
     /// the weights, as safetensors where there are any and else as PyTorch files. Files that are
     /// there already are not fetched again.

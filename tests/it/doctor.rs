@@ -13,7 +13,7 @@ fn doctor(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// 1.05 x 4 bytes for each of the 938 million parameters of InternVL2.5-1B with a mask decoder.
+/// A load in f32 takes 1.05 x 4 bytes for each parameter.
 #[test]
 fn devices_memory_and_models_are_named() {
     let home = tempfile::tempdir().unwrap();
@@ -37,8 +37,11 @@ fn devices_memory_and_models_are_named() {
 
     let text = printed(&mut doctor(home.path(), &[]));
     assert_says(&text, &["--device cpu takes cpu", "free memory: ", "models of the hub", "f32 "]);
+    for kind in ["cuda", "metal", "rocm", "vulkan", "wgpu"] {
+        assert!(text.contains(kind), "{text}"); // built in or not
+    }
     let text =
-        printed(&mut doctor(home.path(), &["--checkpoint", case("qwen2").to_str().unwrap()]));
+        printed(&mut doctor(home.path(), &["--checkpoint", checkpoint("qwen2").to_str().unwrap()]));
     assert_says(&text, &["qwen2"]);
 }
 
@@ -54,6 +57,7 @@ fn what_is_broken_is_named_and_fails() {
     let none = ("MLLMSEG_NOTHING", "");
     fails(&["--checkpoint", "owner/model"], none, &["owner/model", "mllmseg download"]);
     fails(&["--checkpoint", "nowhere"], none, &["nowhere/config.json"]);
+    fails(&[], ("SSL_CERT_FILE", "/no/such.pem"), &["problem: ", "/no/such.pem"]);
     fails(&[], ("HTTPS_PROXY", "ftp://x"), &["problem: ", "HTTPS_PROXY"]);
     fs::write(home.path().join("config.json"), "{").unwrap();
     fails(&["--checkpoint", "."], none, &["config.json"]);

@@ -13,6 +13,7 @@ use mllmseg::machine::{cpu, free_disk, free_memory};
 use mllmseg::model::Preset;
 use mllmseg::scenes::{Part, World, expressions, generate, single_expressions};
 use mllmseg::{Segmenter, tiny};
+use strum::VariantArray;
 
 use super::CliError;
 use super::checkpoint::checkpoint_in_cache;
@@ -55,11 +56,13 @@ pub fn run(arguments: DoctorArgs) -> Result<(), CliError> {
             }
         },
     };
+    let not_built_in = GpuKind::VARIANTS.iter().filter(|kind| !kind.is_built_in());
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         cpu: cpu(),
         free_memory_bytes: free_memory(),
         devices,
+        not_built_in: not_built_in.map(ToString::to_string).collect(),
         idle_gpu: idle_gpu(),
         selected: selected.id,
         asked: arguments.device.to_string(),
@@ -113,7 +116,8 @@ fn folders(problems: &mut Vec<String>) -> Vec<Folder> {
         }
         Err(error) => problems.push(format!("{what}: {error}")),
     };
-    add("models of the hub", Hub::from_env().map(|hub| hub.cache).map_err(|e| e.to_string()));
+    let hub = Hub::from_env().and_then(|hub| hub.check().map(|()| hub.cache));
+    add("models of the hub", hub.map_err(|error| error.to_string()));
     add("tiny model", tiny::folder().map_err(|error| error.to_string()));
     add("working folder", std::env::current_dir().map_err(|error| error.to_string()));
     folders

@@ -16,6 +16,8 @@ pub struct Report {
     pub cpu: Cpu,
     pub free_memory_bytes: Option<u64>,
     pub devices: Vec<Device>,
+    /// Cargo features of the kinds of devices that this build lacks.
+    pub not_built_in: Vec<String>,
     /// A GPU that this build cannot use.
     pub idle_gpu: Option<String>,
     /// The device that was asked for, and the one that this means.
@@ -77,6 +79,9 @@ impl Report {
                 (Some(feature), false) => format!("feature {feature}, computed by the CPU"),
             };
             writeln!(text, "  {:<10} {} ({what})", device.id, device.name)?;
+        }
+        if !self.not_built_in.is_empty() {
+            writeln!(text, "  not in this build: features {}", self.not_built_in.join(", "))?;
         }
         if let Some(line) = &self.idle_gpu {
             writeln!(text, "  {line}")?;
