@@ -17,6 +17,7 @@
 pub mod device;
 pub mod evaluate;
 pub mod hub;
+pub mod machine;
 pub mod merge;
 pub mod overlay;
 pub mod segmenter;

@@ -4,7 +4,7 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Say "the man in the red shirt" and get his mask.
 #[derive(Parser)]
@@ -12,6 +12,9 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Say nothing but results, warnings and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Subcommand)]
@@ -27,11 +30,16 @@ enum Command {
     Export(cli::export::ExportArgs),
     Synth(cli::synth::SynthArgs),
     ServeDevice(cli::serve_device::ServeDeviceArgs),
+    Doctor(cli::doctor::DoctorArgs),
+    Completions(cli::completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
     give_wayland_a_folder();
     let arguments = Arguments::parse();
+    if arguments.quiet {
+        cli::terminal::be_quiet();
+    }
     let outcome = cli::guarded(move || match arguments.command {
         Command::Segment(arguments) => cli::segment::run(arguments),
         Command::Explain(arguments) => cli::explain::run(arguments),
@@ -39,16 +47,18 @@ fn main() -> ExitCode {
         Command::Score(arguments) => cli::score::run(arguments),
         Command::Info(arguments) => cli::info::run(arguments),
         Command::MergeLora(arguments) => cli::merge_lora::run(arguments),
-        Command::Download(arguments) => Ok(cli::download::run(arguments)?),
+        Command::Download(arguments) => cli::download::run(arguments),
         Command::Train(arguments) => cli::train::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Synth(arguments) => cli::synth::run(arguments),
         Command::ServeDevice(arguments) => cli::serve_device::run(arguments),
+        Command::Doctor(arguments) => cli::doctor::run(arguments),
+        Command::Completions(arguments) => cli::completions::run(arguments, Arguments::command()),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            cli::terminal::warn(format!("error: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -7,7 +7,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use mllmseg_data::files::{FileError, write_file};
+use mllmseg_scenes::{World, may_be_drawn};
 
 /// Name and content of every file.
 const FILES: [(&str, &[u8]); 7] = [
@@ -34,6 +36,38 @@ pub fn folder() -> Result<PathBuf, FileError> {
     Ok(folder)
 }
 
+/// Whether a checkpoint folder holds the tiny model.
+pub fn is_in(folder: &Path) -> bool {
+    FILES.iter().all(|(name, content)| {
+        let path = folder.join(name);
+        let length = fs::metadata(&path).map_or(0, |there| there.len());
+        length == content.len() as u64 && fs::read(path).is_ok_and(|there| there == *content)
+    })
+}
+
+/// Why the tiny model's answers may mean nothing: the image is no drawn scene, or it has never met
+/// some of the words. Empty where nothing speaks against them.
+pub fn cautions(image: &RgbImage, expressions: &[&str]) -> Vec<String> {
+    let mut cautions = Vec::new();
+    if !may_be_drawn(image) {
+        cautions.push(
+            "this is no drawn scene; the tiny model knows nothing else, so its masks mean nothing"
+                .into(),
+        );
+    }
+    let known = World::small().vocabulary();
+    let words = expressions.iter().flat_map(|text| text.split_whitespace());
+    let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+    let mut unknown: Vec<_> =
+        words.filter(|word| !word.is_empty() && !known.contains(word)).collect();
+    unknown.sort();
+    unknown.dedup();
+    if !unknown.is_empty() {
+        cautions.push(format!("the tiny model has never met the words: {}", unknown.join(", ")));
+    }
+    cautions
+}
+
 /// Writes the files that are missing or damaged.
 fn unpack(folder: &Path) -> Result<(), FileError> {
     fs::create_dir_all(folder).map_err(FileError::at(folder))?;
@@ -57,6 +91,24 @@ fn cache() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn photographs_and_unknown_words_are_met_with_caution() {
+        let read = |name| mllmseg_data::image::read_image(name).unwrap();
+        let scene = read("examples/scene.png");
+        let known = ["all the yellow triangles", "The blue circle.", "the star left of the ring"];
+        assert_eq!(cautions(&scene, &known), [""; 0]);
+        let found = cautions(&scene, &["the red dog", "a dog"]);
+        assert_eq!(found, ["the tiny model has never met the words: a, dog"]);
+        let found = cautions(&read("examples/cat.jpg"), &["the red star"]);
+        assert!(found.len() == 1 && found[0].contains("no drawn scene"), "{found:?}");
+    }
+
+    #[test]
+    fn a_folder_holds_the_tiny_model_or_another() {
+        assert!(is_in(Path::new("assets/tiny")));
+        assert!(!is_in(Path::new("examples")));
+    }
 
     #[test]
     fn damaged_files_are_written_again() {

@@ -18,6 +18,15 @@ use crate::projector::Projector;
 use crate::vision::VisionEncoder;
 
 /// MLLMSeg.
+///
+/// ```
+/// use mllmseg_model::parameters::parameter_count;
+/// use mllmseg_model::{Mllmseg, Preset};
+///
+/// // Weights are drawn when they are first used: counting draws none.
+/// let model = Mllmseg::new(&Preset::InternVl2_5_8b.config(), None, &burn::tensor::Device::flex());
+/// assert_eq!(parameter_count(&model.mask_decoder), 34_385_542); // the paper's 34 million
+/// ```
 #[derive(Module, Debug)]
 pub struct Mllmseg {
     /// F_en of Eq. 1.

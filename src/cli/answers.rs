@@ -19,6 +19,11 @@ pub fn line_of(prediction: &MaskPrediction, mask: Option<&Path>) -> String {
     format!("  {}: {found}{mask}", prediction.expression)
 }
 
+/// Why the answers may mean nothing, on one line.
+pub fn caution_line(caution: &str) -> String {
+    format!("  caution: {caution}")
+}
+
 /// The answer for programs, with the file of its mask.
 pub fn json_of(prediction: &MaskPrediction, mask: Option<&Path>) -> Value {
     json!({

@@ -7,9 +7,10 @@ use clap::{Args, ValueHint};
 use indicatif::ProgressFinish;
 use mllmseg::evaluate::{Progress, RunOptions, evaluate, write_list};
 
+use super::CliError;
 use super::model::ModelArgs;
 use super::score::{BenchmarkArgs, finish};
-use super::{CliError, progress_bar};
+use super::terminal::{note, progress_bar, warn};
 
 /// Evaluate a checkpoint on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     if arguments.skip_missing {
         selection.skip_missing_images();
         for path in &selection.missing_images {
-            eprintln!("missing: {}", path.display());
+            warn(format!("missing: {}", path.display()));
         }
     }
     let report_dir = arguments.benchmark.report.as_deref();
@@ -82,7 +83,7 @@ fn watch() -> impl FnMut(Progress) + Send {
             begun = true;
         }
         if bar.is_hidden() && last_line.elapsed() >= LINE_EVERY {
-            eprintln!("{done}/{total} expressions, {ciou}, {} s left", bar.eta().as_secs());
+            note(format!("{done}/{total} expressions, {ciou}, {} s left", bar.eta().as_secs()));
             last_line = Instant::now();
         }
     }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use mllmseg::ActivationMap;
-use mllmseg::data::image::read_image;
 use mllmseg::overlay::{HeatMap, draw_figure, mask_image, write_png};
+use mllmseg::{ActivationMap, tiny};
 use serde_json::json;
 
-use super::answers::{json_of, line_of, overlay_item};
+use super::answers::{caution_line, json_of, line_of, overlay_item};
 use super::model::ModelArgs;
+use super::picture::{read_picture, stem};
+use super::terminal::print_result;
 use super::{CliError, make_output_folder};
 
 /// Show the activations inside the model: the paper's Figure 4 for your picture
@@ -25,7 +26,7 @@ use super::{CliError, make_output_folder};
     after_help = "Example: mllmseg explain --checkpoint DIR photo.jpg \"the man in the red shirt\""
 )]
 pub struct ExplainArgs {
-    /// A picture (JPEG, PNG, WebP, BMP)
+    /// A picture (JPEG, PNG, WebP, BMP); - reads it from standard input
     #[arg(value_hint = ValueHint::FilePath)]
     image: PathBuf,
     /// The expression, a few words in quotes
@@ -42,18 +43,23 @@ pub struct ExplainArgs {
 
 /// Asks the model, writes the images, and says where they are.
 pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
-    let image = read_image(&arguments.image)?;
+    let image = read_picture(&arguments.image)?;
     make_output_folder(&arguments.out)?;
     let segmenter = arguments.model.load()?;
     let session = segmenter.encode(&image)?;
     let prediction = session.segment(&arguments.expression)?;
     let maps = session.activation_maps()?;
 
-    let stem = arguments.image.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = stem(&arguments.image);
     let path = |what: &str| arguments.out.join(format!("{stem}_explain{what}.png"));
     let (mask_file, figure_file) = (path("_mask"), path(""));
     let mut lines = vec![arguments.image.display().to_string()];
     lines.push(line_of(&prediction, Some(&mask_file)));
+    let cautions = match tiny::is_in(&segmenter.dir) {
+        true => tiny::cautions(&image, &[&arguments.expression]),
+        false => Vec::new(),
+    };
+    lines.extend(cautions.iter().map(|caution| caution_line(caution)));
     let (mut maps_json, mut heat) = (Vec::new(), Vec::new());
     for map in &maps {
         let file = path(&format!("_{}", map.name));
@@ -78,14 +84,14 @@ pub fn run(arguments: ExplainArgs) -> Result<(), CliError> {
         "height": image.height(),
         "checkpoint": segmenter.dir.display().to_string(),
         "result": json_of(&prediction, Some(&mask_file)),
+        "cautions": cautions,
         "maps": maps_json,
         "figure": figure_file.display().to_string(),
     });
-    match arguments.json {
-        true => println!("{json:#}"),
-        false => println!("{}", lines.join("\n")),
-    }
-    Ok(())
+    print_result(match arguments.json {
+        true => format!("{json:#}"),
+        false => lines.join("\n"),
+    })
 }
 
 /// What a map is, and its size and range.

@@ -6,6 +6,7 @@ use clap::{Args, ValueHint};
 use mllmseg::{device, training};
 
 use super::CliError;
+use super::terminal::print_result;
 
 /// Write the model of a training run, as it is so far, as a checkpoint
 #[derive(Debug, Args)]
@@ -25,6 +26,5 @@ pub struct ExportArgs {
 pub fn run(arguments: ExportArgs) -> Result<(), CliError> {
     let ExportArgs { run, out, step } = arguments;
     let step = training::export(&run, step, &out, &device::cpu())?;
-    eprintln!("The model after step {step} is {}", out.display());
-    Ok(())
+    print_result(format!("The model after step {step} is {}", out.display()))
 }

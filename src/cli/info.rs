@@ -1,8 +1,9 @@
 //! `mllmseg info`: what a checkpoint or a published base is made of.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use indicatif::HumanCount;
 use mllmseg::device;
 use mllmseg::model::checkpoint::WeightFiles;
@@ -13,12 +14,16 @@ use mllmseg::model::{Mllmseg, MllmsegConfig, Preset, Variant};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
+use super::terminal::print_result;
 
 /// Show sizes and parameter counts of a checkpoint or of a published base
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Folder of a checkpoint; only its config.json and the headers of its weights are read
-    #[arg(required_unless_present = "preset", conflicts_with = "preset")]
+    /// A checkpoint: a folder, or OWNER/NAME on the hub
+    ///
+    /// Only its config.json and the headers of its weights are read.
+    #[arg(value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, required_unless_present = "preset", conflicts_with = "preset")]
     checkpoint: Option<PathBuf>,
     /// internvl2-2b, internvl2-8b, internvl2_5-1b, internvl2_5-2b, internvl2_5-4b, internvl2_5-8b or tiny
     #[arg(long, value_name = "NAME")]
@@ -32,19 +37,19 @@ pub struct InfoArgs {
 pub fn run(arguments: InfoArgs) -> Result<(), CliError> {
     let (name, config, weights) = match (&arguments.checkpoint, arguments.preset) {
         (_, Some(preset)) => (preset.name().to_string(), preset.config(), Value::Null),
-        (Some(dir), None) => {
-            let config = MllmsegConfig::from_dir(dir)?;
-            (dir.display().to_string(), config, weights_json(&WeightFiles::open(dir)?))
+        (Some(name), None) => {
+            let dir = checkpoint_folder(name)?;
+            let config = MllmsegConfig::from_dir(&dir)?;
+            (name.display().to_string(), config, weights_json(&WeightFiles::open(&dir)?))
         }
         (None, None) => return Err("name a checkpoint folder or a --preset".into()),
     };
     let info = info_json(&name, &config, weights);
     if arguments.json {
-        println!("{info:#}");
+        print_result(format!("{info:#}"))
     } else {
-        print_tables(&info);
+        print_result(tables(&info)?.trim_end())
     }
-    Ok(())
 }
 
 fn info_json(name: &str, config: &MllmsegConfig, weights: Value) -> Value {
@@ -86,44 +91,55 @@ fn weights_json(files: &WeightFiles) -> Value {
     })
 }
 
-fn print_tables(info: &Value) {
+fn tables(info: &Value) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     let count = |value: &Value| HumanCount(value.as_u64().unwrap_or_default()).to_string();
-    println!("{}", info["name"].as_str().unwrap_or_default());
-    println!("\nsizes");
+    writeln!(text, "{}", info["name"].as_str().unwrap_or_default())?;
+    writeln!(text, "\nsizes")?;
     let (vision, language) = (&info["config"]["vision_config"], &info["config"]["llm_config"]);
     for (part, sizes) in [("vision", vision), ("language", language)] {
         let kind = sizes["architectures"][0].as_str().unwrap_or_default();
         let [layers, width, heads, mlp] =
             ["num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"]
                 .map(|key| sizes[key].to_string());
-        println!("  {part:<10} {kind}: {layers} layers, {width} wide, {heads} heads, MLP {mlp}");
+        writeln!(
+            text,
+            "  {part:<10} {kind}: {layers} layers, {width} wide, {heads} heads, MLP {mlp}"
+        )?;
     }
-    println!(
+    writeln!(
+        text,
         "  {:<10} {} key/value heads, {} tokens",
         "", language["num_key_value_heads"], language["vocab_size"]
-    );
-    println!(
+    )?;
+    writeln!(
+        text,
         "  {:<10} {} pixels a side, {} image tokens, {} pixels of mask a side",
         "image", info["image_size"], info["image_tokens"], info["mask_size"]
-    );
-    println!("\nparameters");
+    )?;
+    writeln!(text, "\nparameters")?;
     for part in ["vision", "projector", "language_model", "mask_decoder", "total"] {
-        println!("  {part:<16} {:>16}", count(&info["parameters"][part]));
+        writeln!(text, "  {part:<16} {:>16}", count(&info["parameters"][part]))?;
     }
-    println!("\nmask decoder, by variant (the paper's Table 4)");
+    writeln!(text, "\nmask decoder, by variant (the paper's Table 4)")?;
     for variant in ["vit", "llm", "concat", "dsff"] {
         let mark = if info["mask_decoder_variant"] == variant { "  <- this model" } else { "" };
-        println!("  {variant:<16} {:>16}{mark}", count(&info["mask_decoder_parameters"][variant]));
+        writeln!(
+            text,
+            "  {variant:<16} {:>16}{mark}",
+            count(&info["mask_decoder_parameters"][variant])
+        )?;
     }
     let weights = &info["weights"];
     if weights.is_object() {
         let tensors = count(&weights["tensors"]);
-        println!("\nweights: {tensors} tensors, {} bytes", count(&weights["bytes"]));
+        writeln!(text, "\nweights: {tensors} tensors, {} bytes", count(&weights["bytes"]))?;
         if weights["has_mask_decoder"] == false {
-            println!("  a base model: it has no mask decoder and must be trained first");
+            writeln!(text, "  a base model: it has no mask decoder and must be trained first")?;
         }
         if let Some(rank) = weights["lora_rank"].as_u64() {
-            println!("  LoRA of rank {rank}, separate");
+            writeln!(text, "  LoRA of rank {rank}, separate")?;
         }
     }
+    Ok(text)
 }

@@ -6,6 +6,8 @@ use clap::{Args, ValueHint};
 use mllmseg::merge::merge_lora;
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
+use super::terminal::print_result;
 
 /// Fold the LoRA of a checkpoint into its base
 ///
@@ -13,7 +15,7 @@ use super::CliError;
 /// tokenizer's files. It appears whole or not at all.
 #[derive(Debug, Args)]
 pub struct MergeLoraArgs {
-    /// Folder of a checkpoint with separate LoRA
+    /// A checkpoint with separate LoRA: a folder, or OWNER/NAME on the hub
     #[arg(value_name = "IN", value_hint = ValueHint::DirPath)]
     input: PathBuf,
     /// A new or empty folder
@@ -24,14 +26,14 @@ pub struct MergeLoraArgs {
 /// Merges, and prints what was merged.
 pub fn run(arguments: MergeLoraArgs) -> Result<(), CliError> {
     let MergeLoraArgs { input, output } = arguments;
-    let report = merge_lora(&input, &output)?;
-    println!(
+    let report = merge_lora(&checkpoint_folder(&input)?, &output)?;
+    print_result(format!(
         "{}: {} adapters of rank {} folded in, {} tensors, {:.2} GB",
         output.display(),
         report.adapters,
         report.rank,
         report.tensors,
         report.bytes as f64 / 1e9
-    );
+    ))?;
     Ok(())
 }

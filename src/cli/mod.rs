@@ -1,6 +1,9 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
 mod answers;
+mod checkpoint;
+pub mod completions;
+pub mod doctor;
 pub mod download;
 pub mod eval;
 pub mod explain;
@@ -8,17 +11,17 @@ pub mod export;
 pub mod info;
 pub mod merge_lora;
 mod model;
+mod picture;
 mod recipe_flags;
 pub mod score;
 pub mod segment;
 pub mod serve_device;
 pub mod synth;
+pub mod terminal;
 pub mod train;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// What a command fails with: one line or more that say what is wrong and what to do.
 pub type CliError = Box<dyn std::error::Error>;
@@ -54,10 +57,4 @@ pub fn make_output_folder(folder: &Path) -> Result<(), CliError> {
     std::fs::create_dir_all(folder).map_err(unusable)?;
     tempfile::tempfile_in(folder).map_err(unusable)?;
     Ok(())
-}
-
-/// A progress bar with one of indicatif's templates.
-pub fn progress_bar(template: &str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

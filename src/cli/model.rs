@@ -4,19 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use mllmseg::Segmenter;
+use mllmseg::data::mask::probability::THRESHOLD;
 use mllmseg::device::{DeviceChoice, DtypeChoice, idle_gpu};
 use mllmseg::tiny;
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
+use super::terminal::{note, warn};
 
 /// Which model, on which device and in which dtype.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Folder of the model: config.json, tokenizer files and weights
+    /// The model: a folder with config.json, tokenizer files and weights, or OWNER/NAME on the hub
     ///
-    /// Without one, the tiny model that travels with the program: it knows images that `mllmseg
+    /// A model of the hub is fetched once into the hub's cache (HF_HOME). Without --checkpoint, the tiny model that travels with the program: it knows images that `mllmseg
     /// synth` draws, and nothing of photographs.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath)]
     checkpoint: Option<PathBuf>,
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
     ///
@@ -28,6 +31,14 @@ pub struct ModelArgs {
     /// auto is bf16 on a GPU that computes it, else f32.
     #[arg(long, default_value = "auto")]
     dtype: DtypeChoice,
+    /// Probability, 0 to 1, from which on a pixel belongs to a mask
+    #[arg(long, value_name = "P", default_value_t = THRESHOLD, value_parser = threshold)]
+    threshold: f32,
+}
+
+fn threshold(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
 impl ModelArgs {
@@ -37,23 +48,24 @@ impl ModelArgs {
         if self.device == DeviceChoice::Auto
             && let Some(line) = idle_gpu()
         {
-            eprintln!("{line}");
+            note(line);
         }
         let folder = match &self.checkpoint {
-            Some(folder) => folder.clone(),
+            Some(name) => checkpoint_folder(name)?,
             None => {
-                eprintln!("{}", tiny::NOTICE);
+                note(tiny::NOTICE);
                 tiny::folder().map_err(|error| {
                     format!("the tiny model cannot be unpacked: {error}; name one by --checkpoint")
                 })?
             }
         };
-        let segmenter = Segmenter::load_as(&folder, &device, self.dtype)?;
+        let mut segmenter = Segmenter::load_as(&folder, &device, self.dtype)?;
+        segmenter.threshold = self.threshold;
         if segmenter.report.fresh_mask_decoder {
-            eprintln!(
+            warn(format!(
                 "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",
                 folder.display()
-            );
+            ));
         }
         Ok(segmenter)
     }

@@ -1,5 +1,6 @@
 //! `mllmseg score`: a benchmark's numbers for predictions from anywhere.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -9,6 +10,7 @@ use mllmseg::evaluate::{
 };
 
 use super::CliError;
+use super::terminal::{note, print_result, warn};
 
 /// Which benchmark, and what to print.
 #[derive(Debug, Args)]
@@ -42,7 +44,7 @@ impl BenchmarkArgs {
                 error => CliError::from(error),
             })?;
         for example in &benchmark.data.skipped().examples {
-            eprintln!("contradiction: {example}");
+            warn(format!("contradiction: {example}"));
         }
         Ok(benchmark)
     }
@@ -81,14 +83,15 @@ pub fn finish(
 ) -> Result<(), CliError> {
     if let (Some(dir), Some(predictions)) = (&arguments.report, predictions) {
         let page = report::write(dir, selection, evaluation, predictions)?;
-        eprintln!("The report is {}", page.display());
+        note(format!("The report is {}", page.display()));
     }
     let summary = &evaluation.summary;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(summary)?);
-        return Ok(());
+        return print_result(serde_json::to_string_pretty(summary)?);
     }
-    println!(
+    let mut text = String::new();
+    writeln!(
+        text,
         "{} {} (split by {}){}, protocol {}: {} expressions",
         summary.dataset,
         summary.split,
@@ -96,15 +99,16 @@ pub fn finish(
         report::scored_as(summary, ", "),
         arguments.options.protocol,
         summary.numbers.n()
-    );
+    )?;
     let paper = selection.benchmark.published();
     if !paper.is_empty() {
-        println!(
+        writeln!(
+            text,
             "{:14}{:>9}  {}",
             "",
             "this run",
             published::MODELS.map(|model| format!("{model:>24}")).join("")
-        );
+        )?;
     }
     for (key, value) in summary.numbers.all() {
         let ours = value.map_or("–".into(), |value| format!("{value:.2}"));
@@ -112,10 +116,14 @@ pub fn finish(
         let published = published.map_or(String::new(), |(_, values)| {
             values.map(|value| format!("{value:>24.1}")).join("")
         });
-        println!("{}", format!("{:14}{ours:>9}  {published}", report::label(key)).trim_end());
+        writeln!(
+            text,
+            "{}",
+            format!("{:14}{ours:>9}  {published}", report::label(key)).trim_end()
+        )?;
     }
     for (count, what) in report::remarks(summary) {
-        println!("{count} {what}");
+        writeln!(text, "{count} {what}")?;
     }
-    Ok(())
+    print_result(text.trim_end())
 }

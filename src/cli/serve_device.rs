@@ -1,12 +1,12 @@
 //! `mllmseg serve-device`: lets other hosts train on a device of this host.
 
-use std::io::Write;
 use std::net::TcpListener;
 
 use clap::Args;
 use mllmseg::device::{DeviceChoice, serve};
 
 use super::CliError;
+use super::terminal::{print_result, warn};
 
 /// Lend a device to a training run on another host
 ///
@@ -31,14 +31,13 @@ pub fn run(arguments: ServeDeviceArgs) -> Result<(), CliError> {
     let cannot_listen = |error| format!("cannot listen on {}: {error}", arguments.listen);
     let listener = TcpListener::bind(&arguments.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    println!("serving {} ({}) at ws://{address}", selected.id, selected.name);
-    std::io::stdout().flush()?;
+    print_result(format!("serving {} ({}) at ws://{address}", selected.id, selected.name))?;
     if !address.ip().is_loopback() {
-        eprintln!(
+        warn(format!(
             "warning: whoever can reach {address} can compute here and read what others have sent: \
              the protocol has neither passwords nor encryption. Keep it inside a network that you \
              trust, or listen on 127.0.0.1 and forward the port by SSH"
-        );
+        ));
     }
     Ok(serve(&selected, listener)?)
 }

@@ -6,7 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 
-use super::{CliError, progress_bar};
+use super::CliError;
+use super::terminal::{note, print_result, progress_bar};
 
 /// Draw images of coloured shapes with expressions, in the layout of RefCOCO and gRefCOCO
 ///
@@ -51,12 +52,14 @@ pub fn run(arguments: SynthArgs) -> Result<(), CliError> {
     })?;
     bar.finish_and_clear();
     let out = options.out.display();
-    println!("{} images with {} objects are in {out}", report.images, report.objects);
-    println!("refcoco:  {} expressions", report.refcoco);
-    println!(
+    print_result(format!("{} images with {} objects are in {out}", report.images, report.objects))?;
+    print_result(format!("refcoco:  {} expressions", report.refcoco))?;
+    print_result(format!(
         "grefcoco: {} expressions; {} have one target, {} several, {} none",
         report.grefcoco, report.single, report.plural, report.absent
-    );
-    println!("Next: mllmseg eval --data {out} --dataset grefcoco --split val --checkpoint DIR");
+    ))?;
+    note(format!(
+        "Next: mllmseg eval --data {out} --dataset grefcoco --split val --checkpoint DIR"
+    ));
     Ok(())
 }

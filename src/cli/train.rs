@@ -13,7 +13,9 @@ use mllmseg::train::snapshot::Best;
 use mllmseg::training::{Finished, Lines, Start, Training};
 
 use super::CliError;
+use super::checkpoint::checkpoint_folder;
 use super::recipe_flags::RecipeFlags;
+use super::terminal::{is_quiet, note, print_result, warn};
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///
@@ -21,11 +23,12 @@ use super::recipe_flags::RecipeFlags;
 /// step with a snapshot; --resume continues as if the run had never stopped.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Base checkpoint to start from; without a mask decoder it gets a fresh one
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["init", "resume"])]
+    /// Base checkpoint to start from, a folder or OWNER/NAME on the hub; without a mask decoder it
+    /// gets a fresh one
+    #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, conflicts_with_all = ["init", "resume"])]
     base: Option<PathBuf>,
-    /// Trained model to continue from, such as the first stage's
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
+    /// Trained model to continue from, such as the first stage's: a folder or OWNER/NAME on the hub
+    #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     init: Option<PathBuf>,
     /// Root folder of the data sets; for `own`, the folder of train.jsonl
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::DirPath, required_unless_present = "resume")]
@@ -71,7 +74,7 @@ impl TrainArgs {
                         build it with `cargo build --release --features tui`"
                 .into());
         }
-        let is_plain = self.renderer == Renderer::Plain || self.plain;
+        let is_plain = self.renderer == Renderer::Plain || self.plain || is_quiet();
         Ok(built_in && !is_plain && std::io::stdout().is_terminal())
     }
 }
@@ -84,32 +87,38 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     let training = if arguments.resume {
         Training::resume(&out, &devices)?
     } else {
-        let start = base.map(Start::Base).or(init.map(Start::Init)).unwrap_or(Start::Nothing);
+        let start = match (base, init) {
+            (Some(base), _) => Start::Base(checkpoint_folder(&base)?),
+            (None, Some(init)) => Start::Init(checkpoint_folder(&init)?),
+            (None, None) => Start::Nothing,
+        };
         let data = data.unwrap_or_default(); // Clap requires it for a new run.
         Training::start(&start, &data, &out, flags.over(Recipe::open(&recipe)?), &devices)?
     };
     let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
-    eprintln!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end);
+    note(format!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end));
     for (dataset, images, expressions) in training.mix().sizes() {
-        eprintln!("  {dataset}: {expressions} expressions of {images} images");
+        note(format!("  {dataset}: {expressions} expressions of {images} images"));
     }
     let interrupter = Interrupter::new();
     stop_on_ctrl_c(interrupter.clone())?;
     let renderer: Box<dyn MetricsRenderer> = match full_screen {
         true => default_renderer(interrupter.clone(), None),
-        false => Box::new(Lines::new(steps)),
+        false => Box::new(Lines::new(steps, is_quiet())),
     };
     let Finished { steps, model, best } = training.go(interrupter, renderer)?;
     if let Some(Best { ciou, step }) = best {
-        eprintln!("The best of the validations: {ciou:.2} % cIoU after step {step}");
+        note(format!("The best of the validations: {ciou:.2} % cIoU after step {step}"));
     }
     let resume = format!("mllmseg train --resume --out {}", out.display());
     match model {
-        Some(model) => eprintln!("The trained model is {}", model.display()),
-        None => eprintln!("Stopped after step {steps}; resume with: {resume}"),
+        Some(model) => print_result(format!("The trained model is {}", model.display())),
+        None => {
+            note(format!("Stopped after step {steps}; resume with: {resume}"));
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// The first Ctrl-C asks for a snapshot, the second ends the program at once.
@@ -119,7 +128,7 @@ fn stop_on_ctrl_c(interrupter: Interrupter) -> Result<(), CliError> {
         if asked.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("Stopping after this step, with a snapshot; Ctrl-C again to stop at once");
+        warn("Stopping after this step, with a snapshot; Ctrl-C again to stop at once");
         interrupter.stop(Some("Ctrl-C"));
     })?;
     Ok(())

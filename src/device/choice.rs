@@ -12,6 +12,16 @@ use super::error::DeviceError;
 use super::kind::GpuKind;
 
 /// What the user asked for, `auto|cpu|cuda[:N]|wgpu[:N]|vulkan[:N]|metal[:N]|rocm[:N]`.
+///
+/// ```
+/// use mllmseg::device::{DeviceChoice, GpuKind};
+///
+/// # fn main() -> Result<(), mllmseg::device::DeviceError> {
+/// assert_eq!("cuda:1".parse::<DeviceChoice>()?, DeviceChoice::Gpu(GpuKind::Cuda, 1));
+/// assert_eq!(DeviceChoice::Cpu.select()?.id, "cpu");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// A hardware GPU when there is one, else the CPU; never a software rasteriser.

@@ -21,6 +21,11 @@ pub enum GpuKind {
 }
 
 impl GpuKind {
+    /// Whether this build has it.
+    pub fn is_built_in(self) -> bool {
+        self.built_in().is_some()
+    }
+
     /// Burn's name for the kind, if it is built in.
     pub(super) fn built_in(self) -> Option<DeviceType> {
         match self {

@@ -7,6 +7,7 @@
 //! | `list` | several devices, of this machine and of others |
 //! | `remote` | devices of other hosts |
 //! | `dtype` | the dtype of the large parts of a model |
+//! | `memory` | the free memory of a GPU, where it can be known |
 //! | `idle` | GPUs that this build cannot use |
 
 mod choice;
@@ -15,6 +16,7 @@ mod error;
 mod idle;
 mod kind;
 mod list;
+mod memory;
 mod remote;
 
 pub use choice::{DeviceChoice, SelectedDevice, available, cpu};
@@ -23,4 +25,5 @@ pub use error::DeviceError;
 pub use idle::idle_gpu;
 pub use kind::GpuKind;
 pub use list::DeviceList;
+pub use memory::gpu_memory;
 pub use remote::serve;

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use mllmseg_data::files::{FileError, NewFile};
 use mllmseg_data::mask::EncodedRle;
+use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::for_each_record;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -49,7 +50,7 @@ pub struct Prediction {
 }
 
 /// What must be the same for predictions to belong together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MadeBy {
     /// A fingerprint of the checkpoint's files.
     pub checkpoint: String,
@@ -63,6 +64,17 @@ pub struct MadeBy {
     pub split_by: String,
     /// Whose rules.
     pub protocol: Protocol,
+    /// The probability from which on a pixel belongs to a mask.
+    #[serde(default = "published_threshold", skip_serializing_if = "is_published_threshold")]
+    pub threshold: f32,
+}
+
+fn published_threshold() -> f32 {
+    THRESHOLD
+}
+
+fn is_published_threshold(threshold: &f32) -> bool {
+    *threshold == THRESHOLD
 }
 
 impl MadeBy {
@@ -75,6 +87,7 @@ impl MadeBy {
                 ("split", label.split.clone()),
                 ("protocol", label.protocol.to_string()),
                 ("dtype", label.dtype.clone()),
+                ("threshold", label.threshold.to_string()),
                 ("checkpoint fingerprint", label.checkpoint.clone()),
             ]
         };

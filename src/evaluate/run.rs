@@ -104,6 +104,7 @@ fn open_journal(
         split: benchmark.split.to_string(),
         split_by: benchmark.split_by().to_owned(),
         protocol: benchmark.protocol,
+        threshold: segmenter.threshold,
     };
     let (journal, done) = match options.resume {
         true => Journal::resume(predictions, label, selection, results)?,
@@ -245,7 +246,7 @@ fn scored_mask(
         None => Bitmap::new(height, width)?,
         Some(answer) if answer.rejected && protocol == Protocol::Released => {
             let size = (answer.size, answer.size);
-            mask_from_probabilities(&answer.probabilities, size, (height, width))?
+            mask_from_probabilities(&answer.probabilities, size, (height, width), answer.threshold)?
         }
         Some(answer) => answer.mask.clone(),
     })

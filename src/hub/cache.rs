@@ -1,11 +1,18 @@
 //! Where the hub's tools keep a model: its files in `models--OWNER--NAME/snapshots/COMMIT`, and in
 //! `refs/REVISION` the commit that a revision means.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use super::HubError;
 use super::listing::{is_commit, is_pytorch, is_safetensors};
+
+/// A longer index of shards is not read.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
 
 /// The folder of one model.
 pub struct CachedRepo(PathBuf);
@@ -28,13 +35,32 @@ impl CachedRepo {
             .map_err(HubError::io(&path))
     }
 
-    /// The folder of `revision`, if it holds a configuration and weights.
+    /// The folder of `revision`, if it holds a configuration and whole weights. (Other tools write
+    /// what a revision means before its files have come.)
     pub fn checkpoint(&self, revision: &str) -> Option<PathBuf> {
-        let commit = fs::read_to_string(self.0.join("refs").join(revision)).ok()?;
+        let commit = fs::read_to_string(self.0.join("refs").join(revision));
+        let commit = commit.unwrap_or_else(|_| revision.to_owned());
         let folder = is_commit(commit.trim()).then(|| self.snapshot(commit.trim()))?;
-        let mut names = fs::read_dir(&folder).ok()?.flatten().map(|entry| entry.file_name());
-        let is_weights = |name: &str| is_safetensors(name) || is_pytorch(name);
-        let has_weights = names.any(|name| name.to_str().is_some_and(is_weights));
-        (has_weights && folder.join("config.json").is_file()).then_some(folder)
+        let entries = fs::read_dir(&folder).ok()?.flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let names: Vec<String> = names.collect();
+        let has_weights = names.iter().any(|name| is_safetensors(name) || is_pytorch(name));
+        let indices = names.iter().filter(|name| name.ends_with(".index.json"));
+        let has_shards = indices.into_iter().all(|name| has_all_shards(&folder, name));
+        let is_whole = has_weights && has_shards && folder.join("config.json").is_file();
+        is_whole.then_some(folder)
     }
+}
+
+/// Whether every file that an index of shards names is there.
+fn has_all_shards(folder: &Path, index: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let Ok(file) = File::open(folder.join(index)) else { return false };
+    let index = serde_json::from_reader::<_, Index>(BufReader::new(file.take(MAX_INDEX_BYTES)));
+    let Ok(index) = index else { return false };
+    let shards: BTreeSet<_> = index.weight_map.into_values().collect();
+    shards.iter().all(|shard| folder.join(shard).is_file())
 }

@@ -17,6 +17,29 @@ pub enum HubError {
         "cannot reach {0}: {1}; check the connection, try again later, or set HF_ENDPOINT to a mirror"
     )]
     Unreachable(String, #[source] Box<dyn Error + Send + Sync>),
+    /// An address shows a certificate that leads to no root certificate that is known here.
+    #[error(
+        "{0} shows a certificate that is not trusted ({1}); if this network replaces certificates, \
+         name its root certificate (a PEM file) by SSL_CERT_FILE"
+    )]
+    Certificate(String, #[source] Box<dyn Error + Send + Sync>),
+    /// The hub must not be asked.
+    #[error(
+        "{repo} is not in {}, and HF_HUB_OFFLINE forbids to fetch it; unset HF_HUB_OFFLINE, or copy \
+         the model's folder there from another machine",
+        cache.display()
+    )]
+    Offline { repo: String, cache: PathBuf },
+    /// The model's configuration is not one that this program can run.
+    #[error("{repo} ({kind}) cannot run here, and its weights were not fetched: {reason}")]
+    CannotRun { repo: String, kind: String, reason: String },
+    /// The disk has less room than the model needs: bytes to come, and bytes that are free.
+    #[error(
+        "{}: {} bytes are still to come, but the disk has {} left; make room, or choose another disk \
+         with --out or HF_HOME",
+        folder.display(), missing, free
+    )]
+    NoRoom { folder: PathBuf, missing: u64, free: u64 },
     /// An address gives an answer that is not a hub's.
     #[error("{0}: {1}; check HF_ENDPOINT and the proxy settings, or try again later")]
     Answer(String, String),

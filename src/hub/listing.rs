@@ -56,6 +56,11 @@ impl RemoteFile {
     }
 }
 
+/// Whether `name` has the form `OWNER/NAME` that the models of the hub have.
+pub fn is_repo_name(name: &str) -> bool {
+    name.split('/').count() == 2 && name.split('/').all(is_plain_name)
+}
+
 /// Refuses names that the hub cannot have: they become parts of addresses and of paths.
 pub fn check_names(repo: &str, revision: &str) -> Result<(), HubError> {
     let allowed = "of letters, digits, '.', '_' and '-'";
@@ -101,8 +106,8 @@ pub fn fetch(client: &Client, revision: &str) -> Result<Listing, HubError> {
     Err(HubError::Answer(url, format!("expected the hub's description of a model: {problem}")))
 }
 
-/// The files that make the checkpoint, the weights last, so that a wrong choice of model shows
-/// before the large files come.
+/// The files that make the checkpoint: the configuration first and the weights last, so that a
+/// wrong choice of model shows before the large files come.
 pub fn checkpoint_files<'a>(
     repo: &str,
     listing: &'a Listing,
@@ -117,8 +122,8 @@ pub fn checkpoint_files<'a>(
     let is_index = |name: &str| name.strip_suffix(".index.json").is_some_and(is_weights);
     let wanted = |name: &str| SIDE_FILES.contains(&name) || is_index(name) || is_weights(name);
     let mut files: Vec<_> = files.iter().filter(|file| wanted(&file.name)).collect();
-    files.sort_by_key(|file| is_weights(&file.name));
-    if !files.iter().any(|file| file.name == "config.json") {
+    files.sort_by_key(|file| (is_weights(&file.name), file.name != "config.json"));
+    if files.first().is_none_or(|file| file.name != "config.json") {
         return refuse("it has no config.json".to_owned());
     }
     match files.last().is_some_and(|file| is_weights(&file.name)) {

@@ -5,8 +5,10 @@
 //! addresses refuses a request that has a token too.)
 
 use ureq::http::{Response, Uri};
-use ureq::{Agent, Body};
+use ureq::tls::TlsConfig;
+use ureq::{Agent, Body, Proxy};
 
+use super::certificates::root_certs;
 use super::{Hub, HubError};
 
 /// The hub redirects once or twice.
@@ -37,6 +39,8 @@ impl<'a> Client<'a> {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(is_secure)
+            .tls_config(TlsConfig::builder().root_certs(root_certs()?).build())
+            .proxy(None) // each address has its own, see `follow`
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_resolve(Some(hub.timeout))
@@ -74,7 +78,9 @@ impl<'a> Client<'a> {
         let origin: Uri = url.parse().map_err(|_| wrong("this is not an address"))?;
         let mut address = origin.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.agent.get(&address);
+            let proxy = self.hub.proxies.for_address(&address);
+            let request = self.agent.get(&address).config().proxy(proxy.cloned());
+            let mut request = request.build();
             if first > 0 {
                 request = request.header("Range", format!("bytes={first}-"));
             }
@@ -84,8 +90,7 @@ impl<'a> Client<'a> {
             {
                 request = request.header("Authorization", format!("Bearer {token}"));
             }
-            let response =
-                request.call().map_err(|error| HubError::Unreachable(url.into(), error.into()))?;
+            let response = request.call().map_err(|error| failed(url, error, proxy))?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
@@ -95,6 +100,22 @@ impl<'a> Client<'a> {
                 .ok_or_else(|| wrong("it redirects to something that is not an address"))?;
         }
         Err(wrong("it redirects again and again"))
+    }
+}
+
+/// Why there is no answer from an address.
+fn failed(url: &str, error: ureq::Error, proxy: Option<&Proxy>) -> HubError {
+    // rustls' errors come inside those of reading and writing.
+    if error.to_string().contains("invalid peer certificate") {
+        return HubError::Certificate(url.to_owned(), error.into());
+    }
+    match proxy {
+        None => HubError::Unreachable(url.to_owned(), error.into()),
+        Some(proxy) => {
+            let protocol = proxy.protocol().to_string().to_lowercase();
+            let proxy = format!("{protocol}://{}:{}", proxy.host(), proxy.port());
+            HubError::Unreachable(format!("{url} through the proxy {proxy}"), error.into())
+        }
     }
 }
 

@@ -15,9 +15,18 @@ use super::HubError;
 use super::listing::RemoteFile;
 use super::request::Client;
 
-/// Called with a file's path in the repository, how many bytes of it are on disk, and its size in
-/// bytes. The second number falls when a transfer must start again.
-pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64);
+/// What a download tells while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The configuration is here and can be run; so many bytes are still to come, if the hub tells.
+    Begins(Option<u64>),
+    /// A file's path in the repository, how many bytes of it are on disk, and its size in bytes. The
+    /// second number falls when a transfer must start again.
+    Received(&'a str, u64, u64),
+}
+
+/// Called with each event.
+pub type Progress<'a> = &'a mut dyn FnMut(Event);
 
 /// An attempt that brings this much does not count as failed.
 const PROGRESS_BYTES: u64 = 1 << 20;
@@ -37,8 +46,7 @@ pub fn fetch(
     if is_present(remote, &target, one_commit)? {
         return Ok(());
     }
-    let tag = commit.get(..12).unwrap_or(commit);
-    let path = folder.join(format!("{}.{tag}.part", remote.name));
+    let path = part_path(commit, remote, folder);
     let url = client.url(&format!("{}/resolve/{commit}/{}", client.repo, remote.name));
     let part = open_locked(&path)?;
     let received = part.metadata().map_err(HubError::io(&path))?.len();
@@ -52,8 +60,24 @@ pub fn fetch(
     // On disk first and then under its name, so that a power cut leaves no half file there.
     transfer.part.sync_all().map_err(HubError::io(&transfer.path))?;
     fs::rename(&transfer.path, &target).map_err(HubError::io(&target))?;
-    (transfer.progress)(&remote.name, transfer.received, transfer.received);
+    (transfer.progress)(Event::Received(&remote.name, transfer.received, transfer.received));
     Ok(())
+}
+
+/// Where the file is as long as it is not whole.
+fn part_path(commit: &str, remote: &RemoteFile, folder: &Path) -> PathBuf {
+    let tag = commit.get(..12).unwrap_or(commit);
+    folder.join(format!("{}.{tag}.part", remote.name))
+}
+
+/// How many bytes of a file are still to come, by the lengths of what is there; none where the hub
+/// does not tell its size.
+pub fn missing_bytes(commit: &str, remote: &RemoteFile, folder: &Path) -> Option<u64> {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |there| there.len());
+    let size = remote.size?;
+    let is_there = length(&folder.join(&remote.name)) == size;
+    let received = if is_there { size } else { length(&part_path(commit, remote, folder)) };
+    Some(size.saturating_sub(received))
 }
 
 fn is_present(remote: &RemoteFile, target: &Path, one_commit: bool) -> Result<bool, HubError> {
@@ -181,7 +205,7 @@ impl Transfer<'_> {
         self.part.seek(SeekFrom::Start(self.received)).map_err(HubError::io(&self.path))?;
         loop {
             if self.received < size {
-                (self.progress)(&self.remote.name, self.received, size);
+                (self.progress)(Event::Received(&self.remote.name, self.received, size));
             }
             let count = match reader.read(&mut buffer) {
                 Ok(0) | Err(_) if self.received == size => return Ok(()),

@@ -62,7 +62,7 @@ pub fn draw_figure(
         paint(&mut image, &[(mask, colour(0))]);
     }
     panels.push(Panel { title: "mask", note: "the answer".into(), image });
-    Ok(legend::add_below(side_by_side(&panels), &[item]))
+    Ok(legend::add_below(side_by_side(&panels), &[item], &[]))
 }
 
 /// The image at a panel's size.

@@ -15,7 +15,7 @@ const MAX_LINES: usize = 3;
 
 /// One expression, broken into lines.
 struct Entry {
-    /// Of its chip; none for the line that counts what is left out.
+    /// Of its chip; none for remarks, and for the line that counts what is left out.
     colour: Option<Rgb<u8>>,
     lines: Vec<String>,
     /// Why there is no mask: after the last line, or below it where it does not fit.
@@ -97,7 +97,7 @@ impl Layout {
 }
 
 /// Puts `image` at the top of a canvas of at least [`MIN_CANVAS`] pixels' width, and the legend below.
-pub(super) fn add_below(image: RgbImage, items: &[OverlayItem]) -> RgbImage {
+pub(super) fn add_below(image: RgbImage, items: &[OverlayItem], remarks: &[String]) -> RgbImage {
     let width = image.width().max(MIN_CANVAS);
     let layout = Layout::new(width, image.height());
     let mut entries: Vec<Entry> = (items.iter().enumerate().take(MAX_ENTRIES))
@@ -105,6 +105,10 @@ pub(super) fn add_below(image: RgbImage, items: &[OverlayItem]) -> RgbImage {
         .collect();
     if let Some(more @ 1..) = items.len().checked_sub(MAX_ENTRIES) {
         entries.push(Entry { colour: None, lines: vec![format!("and {more} more")], note: None });
+    }
+    for remark in remarks {
+        let lines = layout.letters.wrap(remark, layout.text_width, MAX_LINES);
+        entries.push(Entry { colour: None, lines, note: None });
     }
     let mut band = 0;
     if !entries.is_empty() {

@@ -17,6 +17,18 @@ use super::scale::enlarge;
 /// # Errors
 /// [`OverlayError::NoPixels`] for an empty image, [`OverlayError::MaskSize`] for a mask of another size.
 pub fn draw_overlay(image: &RgbImage, items: &[OverlayItem]) -> Result<RgbImage, OverlayError> {
+    draw_overlay_with_remarks(image, items, &[])
+}
+
+/// As [`draw_overlay`], with remarks on the whole answer at the end of the legend.
+///
+/// # Errors
+/// As [`draw_overlay`].
+pub fn draw_overlay_with_remarks(
+    image: &RgbImage,
+    items: &[OverlayItem],
+    remarks: &[String],
+) -> Result<RgbImage, OverlayError> {
     check(image, items)?;
     let factor = (MIN_CANVAS / image.width().max(image.height())).max(1);
     let mut canvas = enlarge(image, factor);
@@ -24,7 +36,7 @@ pub fn draw_overlay(image: &RgbImage, items: &[OverlayItem]) -> Result<RgbImage,
     let masks: Vec<_> =
         shown.filter_map(|(index, item)| Some((item.mask?, colour(index)))).collect();
     paint(&mut canvas, &masks);
-    Ok(legend::add_below(canvas, items))
+    Ok(legend::add_below(canvas, items, remarks))
 }
 
 /// A mask as an 8-bit grey image: 0 outside, 255 inside.

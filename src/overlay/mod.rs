@@ -15,6 +15,6 @@ mod text;
 pub use figure::{HeatMap, draw_figure};
 pub use item::{OverlayError, OverlayItem};
 pub(crate) use masks::paint;
-pub use masks::{draw_overlay, mask_image};
+pub use masks::{draw_overlay, draw_overlay_with_remarks, mask_image};
 pub use png::write_png;
 pub(crate) use scale::shrink;

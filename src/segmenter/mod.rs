@@ -12,6 +12,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor, TensorData};
 use image::RgbImage;
 use mllmseg_data::image::preprocess;
+use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
 use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
@@ -29,6 +30,16 @@ pub use prediction::MaskPrediction;
 pub use session::ImageSession;
 
 /// A model with its tokenizer, on a device.
+///
+/// ```
+/// use mllmseg::{Segmenter, device, tiny};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let segmenter = Segmenter::load(tiny::folder()?, &device::cpu())?; // any checkpoint folder
+/// assert_eq!(segmenter.config.mask_size(), 96);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Segmenter {
     /// The network.
@@ -47,6 +58,8 @@ pub struct Segmenter {
     pub report: LoadReport,
     /// The folder that it was loaded from.
     pub dir: PathBuf,
+    /// A pixel belongs to a mask from this probability on: [`THRESHOLD`] unless it is changed.
+    pub threshold: f32,
 }
 
 impl Segmenter {
@@ -87,7 +100,17 @@ impl Segmenter {
         let (model, report) = load_files(files, &mut config, options, &device.device)?;
         let (device, dir) = (device.clone(), dir.to_path_buf());
         let tokenizer = Arc::new(tokenizer);
-        Ok(Self { model, config, tokenizer, template, special, device, report, dir })
+        Ok(Self {
+            model,
+            config,
+            tokenizer,
+            template,
+            special,
+            device,
+            report,
+            dir,
+            threshold: THRESHOLD,
+        })
     }
 
     /// Writes a checkpoint folder that [`Segmenter::load`] and the published Python code read.

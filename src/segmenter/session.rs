@@ -13,6 +13,20 @@ use super::{MaskPrediction, SegmentError, Segmenter};
 const BATCH: usize = 8;
 
 /// An image that has been encoded, ready for any number of expressions.
+///
+/// ```
+/// use mllmseg::{Segmenter, device, tiny};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let segmenter = Segmenter::load(tiny::folder()?, &device::cpu())?;
+/// let image = mllmseg::data::image::read_image("examples/scene.png")?;
+/// let session = segmenter.encode(&image)?; // once per image
+/// let found = session.segment_all(&["the red star", "the blue circle"])?;
+/// assert_eq!((found[0].rejected, found[1].rejected), (false, true)); // there is no blue circle
+/// assert_eq!(found[0].mask.size(), [image.height() as usize, image.width() as usize]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ImageSession<'a> {
     pub(super) segmenter: &'a Segmenter,
@@ -145,7 +159,8 @@ impl<'a> ImageSession<'a> {
         let predictions =
             asked.clone().zip(maps).zip(&rejected).map(|((expression, map), &rejected)| {
                 let expression = expression.to_string();
-                Ok(MaskPrediction::new(expression, map, width, rejected, self.image_size)?)
+                let (to, threshold) = (self.image_size, self.segmenter.threshold);
+                Ok(MaskPrediction::new(expression, map, width, rejected, to, threshold)?)
             });
         predictions.collect()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::{Write as _, stderr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -27,11 +28,12 @@ pub struct Lines {
     names: HashMap<MetricId, String>,
     /// Name and value, in the order in which they came.
     values: Vec<(String, f64)>,
+    quiet: bool,
 }
 
 impl Lines {
-    /// For the steps that are still to be taken.
-    pub fn new(steps: Range<usize>) -> Self {
+    /// For the steps that are still to be taken; `quiet` writes none.
+    pub fn new(steps: Range<usize>, quiet: bool) -> Self {
         Self {
             done: steps.start,
             steps,
@@ -40,6 +42,7 @@ impl Lines {
             last_line: None,
             names: HashMap::new(),
             values: Vec::new(),
+            quiet,
         }
     }
 
@@ -52,8 +55,8 @@ impl Lines {
         }
     }
 
-    fn print(&mut self) {
-        let mut line = format!("step {}/{}", self.done, self.steps.end);
+    fn print(&mut self, begin: &str) {
+        let mut line = format!("{begin}step {}/{}", self.done, self.steps.end);
         for (name, value) in self.values.drain(..) {
             // Writing to a string cannot fail.
             let _ = write!(line, "  {name} {}", short(value));
@@ -63,7 +66,10 @@ impl Lines {
             let left = self.steps.end.saturating_sub(self.done) as f64 / here as f64;
             let _ = write!(line, "  {} left", clock(self.started.elapsed().mul_f64(left)));
         }
-        eprintln!("{line}");
+        if !self.quiet {
+            // A training does not end because nobody reads its lines any more.
+            let _ = writeln!(stderr(), "{line}");
+        }
         self.last_line = Some(Instant::now());
     }
 }
@@ -110,14 +116,13 @@ impl TrainingProgressLogger for Lines {
         self.done = done;
         let quiet = self.last_line.is_some_and(|last| last.elapsed() < LINE_EVERY);
         if !quiet || self.done == self.steps.end {
-            self.print();
+            self.print("");
         }
     }
 
     fn end_split(&mut self) {
         if self.validating && !self.values.is_empty() {
-            eprint!("validation: ");
-            self.print();
+            self.print("validation: ");
         }
         self.validating = false;
     }

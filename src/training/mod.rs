@@ -42,6 +42,23 @@ use run_files::RunFiles;
 pub use run_files::Start;
 
 /// A run that is ready to train.
+///
+/// ```no_run
+/// use burn::train::Interrupter;
+/// use mllmseg::device;
+/// use mllmseg::train::Recipe;
+/// use mllmseg::training::{Lines, Start, Training};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (base, recipe) = (Start::Base("InternVL2_5-1B".into()), Recipe::open("res-paper")?);
+/// let training =
+///     Training::start(&base, "data".as_ref(), "run".as_ref(), recipe, &[device::cpu()])?;
+/// let lines = Lines::new(training.steps(), false);
+/// let finished = training.go(Interrupter::new(), Box::new(lines))?;
+/// println!("{:?}", finished.model);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Training {
     trainer: Trainer,
     base: Segmenter,

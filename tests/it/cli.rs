@@ -75,6 +75,18 @@ fn folders_are_answered_and_bad_pictures_named() {
     assert!(out.path().join("good_overlay.png").exists());
     assert_says(failure_of(&output), &["bad.jpg", "1 of 2 pictures failed"]);
 
+    // Hidden files are no pictures; others are named, and are no failure.
+    fs::remove_file(pictures.path().join("bad.jpg")).unwrap();
+    for hidden in ["._good.png", ".DS_Store", ".hidden.jpg"] {
+        fs::write(pictures.path().join(hidden), "Mac OS X").unwrap();
+    }
+    fs::write(pictures.path().join("clip.mov"), "").unwrap();
+    let mut command = segment(&[pictures.path().to_str().unwrap(), "dog", "--out"]);
+    let output = command.arg(out.path()).output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_says(errors(&output), &["2 files are no pictures and left out: clip.mov, notes.txt"]);
+    assert!(!errors(&output).contains("._good"));
+
     let empty = tempfile::tempdir().unwrap();
     let message = failure(&mut segment(&[empty.path().to_str().unwrap(), "dog"]));
     assert_says(&message, &["no pictures", "jpg"]);
@@ -107,6 +119,30 @@ fn an_impossible_request_names_its_fault() {
     fails(&[&text, "dog"], &["text.png"]);
     let no_device = ["segment", picture, "dog", "--checkpoint", ".", "--device", "wgpu:77"];
     assert_says(failure(&mut mllmseg(no_device)), &["wgpu", "cpu"]);
+}
+
+/// The tiny model knows drawn scenes; what else it is asked, it answers with a caution.
+#[test]
+fn the_tiny_model_warns_of_photographs() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |image: &str, expression: &str| {
+        let image = root().join(image);
+        let mut command = mllmseg(["segment", "--json", "--device", "cpu", "--out", "out"]);
+        command.arg(image).arg(expression).current_dir(&folder);
+        printed_json(command.env("XDG_CACHE_HOME", folder.path()))["images"][0].take()
+    };
+    let overlay = |name: &str| image::open(folder.path().join("out").join(name)).unwrap();
+    let cautions = |json: &serde_json::Value| json["cautions"].as_array().unwrap().len();
+    assert_eq!(cautions(&run("examples/scene.png", "the red star")), 0);
+    let photograph = run("examples/cat.jpg", "the cat");
+    assert_says(&photograph["cautions"][0], &["no drawn scene"]);
+    assert_says(&photograph["cautions"][1], &["words: cat"]);
+    let taller = overlay("cat_overlay.png").height();
+    // Another model has no such remarks, and a lower legend.
+    let mut command = segment(&[root().join("examples/cat.jpg").to_str().unwrap(), "the cat"]);
+    let lines = printed(command.args(["--out", "out"]).current_dir(&folder));
+    assert!(!lines.contains("caution"), "{lines}");
+    assert!(overlay("cat_overlay.png").height() < taller);
 }
 
 /// The paper's Table 4, as a program reads it.

@@ -6,6 +6,8 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
+use mllmseg::hub::Event;
+
 use super::hub_server::*;
 use super::support::{assert_says, names};
 
@@ -20,20 +22,24 @@ fn a_broken_transfer_is_resumed() {
 
     let home = tempfile::tempdir().unwrap();
     let mut events = Vec::new();
-    let mut log = |file: &str, received, size| events.push((file.to_owned(), received, size));
+    let mut log = |event: Event| match event {
+        Event::Begins(bytes) => events.push(("begins".to_owned(), bytes.unwrap(), 0)),
+        Event::Received(file, received, size) => events.push((file.to_owned(), received, size)),
+    };
     let hub = hub(&server.address, home.path(), 3);
     let folder = hub.download(REPO, None, None, &mut log).unwrap();
 
     assert_eq!(folder, snapshot(home.path()));
     assert_eq!(names(&folder), ["config.json", WEIGHTS]);
-    assert_eq!(fs::read(folder.join("config.json")).unwrap(), b"{}");
+    assert_eq!(fs::read_to_string(folder.join("config.json")).unwrap(), config());
     assert!(fs::read(folder.join(WEIGHTS)).unwrap() == weights(), "the contents differ");
     let stored = storage.requests_for("/signed");
     assert_eq!(stored.iter().map(|r| r.range).collect::<Vec<_>>(), [None, Some(1_000_000)]);
     let event = |file: &str, received, size| (file.to_owned(), received, size);
-    assert_eq!(events[..2], [event("config.json", 0, 2), event("config.json", 2, 2)]);
-    assert_eq!(events[2], event(WEIGHTS, 0, 3_000_000));
-    assert!(events[2..].is_sorted() && events.contains(&event(WEIGHTS, 1_000_000, 3_000_000)));
+    let size = config().len() as u64;
+    assert_eq!(events[..2], [event("config.json", 0, size), event("config.json", size, size)]);
+    assert_eq!(events[2..4], [event("begins", 3_000_000, 0), event(WEIGHTS, 0, 3_000_000)]);
+    assert!(events[3..].is_sorted() && events.contains(&event(WEIGHTS, 1_000_000, 3_000_000)));
     assert_eq!(events.iter().filter(|event| event.1 == event.2).count(), 2);
     assert_eq!(events.last(), Some(&event(WEIGHTS, 3_000_000, 3_000_000)));
     let branch = home.path().join("hub/models--owner--model/refs/main");
@@ -48,10 +54,10 @@ fn a_broken_transfer_is_resumed() {
     download(&server.address, home.path(), 1).unwrap();
     assert_eq!(server.requests_for(WEIGHTS).len(), asked.len());
     let requests = server.requests_for("").len();
-    assert_eq!(hub.checkpoint(REPO, None, &mut |_, _, _| {}).unwrap(), folder);
+    assert_eq!(hub.checkpoint(REPO, None, &mut |_| {}).unwrap(), folder);
     assert_eq!(server.requests_for("").len(), requests);
     fs::remove_file(folder.join(WEIGHTS)).unwrap();
-    assert_eq!(hub.checkpoint(REPO, Some("main"), &mut |_, _, _| {}).unwrap(), folder);
+    assert_eq!(hub.checkpoint(REPO, Some("main"), &mut |_| {}).unwrap(), folder);
     assert_eq!(names(&folder), ["config.json", WEIGHTS]);
 }
 
@@ -81,7 +87,7 @@ fn a_server_without_ranges_or_sizes_still_serves() {
             "main?blobs=true" => {
                 listing(json!([{"rfilename": "config.json"}, {"rfilename": WEIGHTS}]))
             }
-            "config.json" => Reply::file(&plain, b"{}"),
+            "config.json" => Reply::file(&plain, config().as_bytes()),
             _ if request.earlier == 0 => Reply::file(&plain, weights()).cut(1_500_000, false),
             _ => Reply::file(&plain, weights()),
         }
@@ -97,14 +103,14 @@ fn only_what_a_checkpoint_needs_is_fetched() {
     let serve = |files: &str| {
         let files = files.to_owned();
         Server::start(move |request| match is_listing(request) {
-            true => listing(files.split(' ').map(|n| json!({"rfilename": n, "size": 2})).collect()),
-            false => Reply::file(request, b"{}"),
+            true => listing(files.split(' ').map(|n| json!({"rfilename": n})).collect()),
+            false => Reply::file(request, config().as_bytes()),
         })
     };
     let fetched = |files: &str| {
         let (server, out) = (serve(files), tempfile::tempdir().unwrap());
         let hub = hub(&server.address, out.path(), 1);
-        let folder = hub.download(REPO, None, Some(out.path()), &mut |_, _, _| {}).unwrap();
+        let folder = hub.download(REPO, None, Some(out.path()), &mut |_| {}).unwrap();
         assert_eq!(folder, out.path());
         names(out.path()).join(" ")
     };
@@ -222,10 +228,10 @@ fn a_list_of_files_cannot_lead_elsewhere() {
 
     let home = tempfile::tempdir().unwrap();
     let hub = hub("localhost", home.path(), 1);
-    let error = |repo, revision| hub.download(repo, revision, None, &mut |_, _, _| {}).unwrap_err();
+    let error = |repo, revision| hub.download(repo, revision, None, &mut |_| {}).unwrap_err();
     for repo in ["../x", "a/b/c", "", "a/", "a b/c", "owner/model?x"] {
         assert_says(error(repo, None), &["expected OWNER/NAME"]);
-        assert!(hub.checkpoint(repo, None, &mut |_, _, _| {}).is_err());
+        assert!(hub.checkpoint(repo, None, &mut |_| {}).is_err());
     }
     assert_says(error(REPO, Some("../../x")), &["revision \"../../x\"", "branch, tag or commit"]);
     assert_says(error(REPO, None), &["HF_ENDPOINT \"localhost\""]);

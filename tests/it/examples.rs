@@ -109,6 +109,51 @@ fn the_decoder_has_the_shapes_of_figure_3() {
     );
 }
 
+/// Few steps cannot teach much: the loss must fall, and the model be a checkpoint.
+#[test]
+fn a_training_lowers_its_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = support::printed(example("train_tiny", folder.path()).arg("8"));
+    assert_lines(&text, &["8 steps; the model is a checkpoint folder:", "model.safetensors"]);
+    let table: Vec<_> = text.lines().skip(1).take(3).map(|line| line.split(',')).collect();
+    let [names, first, last] = table.try_into().ok().unwrap();
+    let column = names.clone().position(|name| name == "loss").unwrap();
+    let loss = |mut row: std::str::Split<char>| row.nth(column).unwrap().parse::<f64>().unwrap();
+    assert!(loss(last) < loss(first), "{text}");
+}
+
+/// The card of the tiny model promises more than this on scenes like these.
+#[test]
+fn a_data_set_is_evaluated() {
+    let text = printed("evaluate_dataset");
+    let number = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let ious = text.lines().filter_map(|line| line.rsplit_once(": IoU "));
+    let ious: Vec<f64> = ious.map(|(_, iou)| iou.parse().unwrap()).collect();
+    assert!(text.lines().any(|line| line == format!("{} expressions", ious.len())), "{text}");
+    let mean = 100.0 * ious.iter().sum::<f64>() / ious.len() as f64;
+    assert!((number("miou: ") - mean).abs() < 0.1, "{text}");
+    assert!(mean > 60.0, "{text}");
+}
+
+/// log(cosh(x)) by hand from the Dice that is printed beside it.
+#[test]
+fn a_loss_of_ones_own_is_minimised() {
+    let text = printed("own_loss");
+    let numbers = |line: &str| {
+        let parts = line.split(|c: char| c == ' ' || c == ',').filter_map(|part| part.parse().ok());
+        parts.collect::<Vec<f64>>()
+    };
+    let steps: Vec<_> = text.lines().map(numbers).collect();
+    for step in &steps {
+        assert!((step[0] - step[1].cosh().ln()).abs() < 2e-4, "{text}");
+    }
+    let (first, last) = (&steps[0], steps.last().unwrap());
+    assert!(last[0] < first[0] && last[2] > first[2], "{text}");
+}
+
 /// x W = [3, 1, 5]; x A = 3 + 2 = 5; twice 5 B = [100, 0, -100].
 #[test]
 fn lora_is_what_the_hand_computes() {

@@ -8,7 +8,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mllmseg::hub::{Hub, HubError};
+use mllmseg::hub::{Hub, HubError, Proxies};
+use mllmseg::model::Preset;
 use serde_json::{Value, json};
 
 use super::support::assert_says;
@@ -22,6 +23,8 @@ pub const WEIGHTS_SHA256: &str = "6ba4692bb1d46d4e96288fae575945dfcb6f2e019ef924
 #[derive(Clone, Debug)]
 pub struct Request {
     pub path: String,
+    /// The first word of the request: GET, or CONNECT to a proxy.
+    pub method: String,
     /// The value of `Authorization`.
     pub authorization: Option<String>,
     /// The first byte of `Range: bytes=FIRST-`.
@@ -98,7 +101,9 @@ impl Server {
 fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Reply) {
     let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let lines: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return };
+    let Some(first) = lines.first() else { return };
+    let mut first = first.split(' ');
+    let (Some(method), Some(path)) = (first.next(), first.next()) else { return };
     let header = |wanted: &str| {
         let headers = lines.iter().filter_map(|line| line.split_once(": "));
         headers.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, v)| v).next()
@@ -107,6 +112,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Requ
     let mut requests = log.lock().unwrap();
     let request = Request {
         path: path.to_owned(),
+        method: method.to_owned(),
         authorization: header("Authorization").map(str::to_owned),
         range: range.map(|first| first.parse().unwrap()),
         earlier: requests.iter().filter(|request| request.path == path).count(),
@@ -128,6 +134,13 @@ pub fn weights() -> &'static [u8] {
     &BYTES
 }
 
+/// A configuration that can run.
+pub fn config() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| Preset::Tiny.config().to_json(None).to_string());
+    &TEXT
+}
+
 /// The hub's list of files.
 pub fn listing(files: Value) -> Reply {
     Reply::sized("200 OK", json!({"sha": COMMIT, "siblings": files}).to_string())
@@ -141,11 +154,11 @@ pub fn is_listing(request: &Request) -> bool {
 pub fn checkpoint_server(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request| {
         match request.path.strip_prefix(&format!("/{REPO}/resolve/{COMMIT}/")) {
-            Some("config.json") => Reply::file(request, b"{}"),
+            Some("config.json") => Reply::file(request, config().as_bytes()),
             Some(WEIGHTS) => answer(request),
             _ if is_listing(request) => listing(json!([
                 {"rfilename": "README.md", "size": 10},
-                {"rfilename": "config.json", "size": 2},
+                {"rfilename": "config.json", "size": config().len()},
                 {"rfilename": WEIGHTS, "size": 3_000_000, "lfs": {"sha256": WEIGHTS_SHA256}},
             ])),
             _ => Reply::sized("404 Not Found", ""),
@@ -157,13 +170,14 @@ pub fn checkpoint_server(answer: impl Fn(&Request) -> Reply + Send + Sync + 'sta
 pub fn hub(endpoint: &str, home: &Path, attempts: u32) -> Hub {
     let (endpoint, token) = (endpoint.to_owned(), Some("hf_secret".to_owned()));
     let (timeout, pause) = (Duration::from_secs(1), Duration::from_millis(1));
-    Hub { endpoint, cache: home.join("hub"), token, timeout, attempts, pause }
+    let (proxies, offline) = (Proxies::default(), false);
+    Hub { endpoint, cache: home.join("hub"), token, timeout, attempts, pause, proxies, offline }
 }
 
 /// Downloads `owner/model`, which must end, well or badly, within ten seconds.
 pub fn download(endpoint: &str, home: &Path, attempts: u32) -> Result<PathBuf, HubError> {
     let begun = Instant::now();
-    let result = hub(endpoint, home, attempts).download(REPO, None, None, &mut |_, _, _| {});
+    let result = hub(endpoint, home, attempts).download(REPO, None, None, &mut |_| {});
     assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
     result
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::Bitmap;
-use mllmseg_data::mask::probability::mask_from_probabilities;
+use mllmseg_data::mask::probability::{THRESHOLD, mask_from_probabilities};
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
 use mllmseg_data::prompt::{TokenizedPrompt, evaluation_answer, evaluation_question};
 use mllmseg_data::refer::{AnnotationId, ReferDataset};
@@ -146,7 +146,7 @@ impl ValidationItem {
         let maps = probabilities.chunks(height * width);
         let mut sums = GeneralizedMetrics::new(Protocol::Standard);
         for ((map, rejected), truth) in maps.zip(rejected).zip(&self.truths) {
-            let mask = mask_from_probabilities(map, (height, width), self.image_size);
+            let mask = mask_from_probabilities(map, (height, width), self.image_size, THRESHOLD);
             let mask = mask.map_err(|error| error.to_string())?;
             let answer = Answer { mask: &mask, rejected: self.generalized && rejected };
             sums.add(self.image_id as u64, answer, truth.as_ref())

@@ -84,7 +84,7 @@ pub(crate) struct Surface {
 }
 
 /// The mean of a colour, in sRGB.
-fn rgb(colour: Colour) -> [i32; 3] {
+pub(crate) fn rgb(colour: Colour) -> [i32; 3] {
     match colour {
         Colour::Red => [208, 34, 38],
         Colour::Green => [36, 150, 58],

@@ -52,6 +52,25 @@ fn the_checker_agrees_with_every_expression() {
     }
 }
 
+/// As they are drawn, and as JPEG files of the lowest quality that training has.
+#[test]
+fn drawn_scenes_are_recognised_and_photographs_are_not() {
+    let alarms = World::all().map(|world| {
+        let is_missed = |&number: &u64| {
+            let image = generate(&world, 21, Part::Val.index(number)).draw();
+            let jpeg = mllmseg_data::image::jpeg_recompress(&image, 75).unwrap();
+            !may_be_drawn(&image) || !may_be_drawn(&jpeg)
+        };
+        (0..125).into_par_iter().filter(is_missed).count()
+    });
+    assert_eq!(alarms, [0; 4], "of 125 in each world");
+    let cat = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cat.jpg");
+    let cat = mllmseg_data::image::read_image(cat).unwrap();
+    assert!(!may_be_drawn(&cat));
+    let part = image::imageops::crop_imm(&cat, 100, 50, 200, 200).to_image();
+    assert!(!may_be_drawn(&part));
+}
+
 /// The checker does not agree with everything.
 #[test]
 fn the_checker_refuses_wrong_targets() {

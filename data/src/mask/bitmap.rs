@@ -21,6 +21,18 @@ impl Overlap {
 /// A mask with one bool per pixel, stored row by row.
 ///
 /// Its size never exceeds [`MAX_PIXELS`] and is never zero.
+///
+/// ```
+/// use mllmseg_data::mask::Bitmap;
+///
+/// # fn main() -> Result<(), mllmseg_data::mask::MaskError> {
+/// let left = Bitmap::from_bytes(2, 3, &[1, 1, 0, 1, 1, 0])?;
+/// let upper = Bitmap::from_bytes(2, 3, &[1, 1, 1, 0, 0, 0])?;
+/// assert_eq!((left.area(), left.bounding_box()), (4, Some([0, 0, 2, 2])));
+/// assert_eq!(left.overlap(&upper)?.iou(), 2.0 / 5.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bitmap {
     pub(super) height: usize,

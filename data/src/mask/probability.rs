@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::bitmap::{Bitmap, check_buffer, checked_pixel_count};
 use super::error::MaskError;
 
-/// A pixel is foreground from this probability on.
+/// A pixel is foreground from this probability on, as published.
 pub const THRESHOLD: f32 = 0.5;
 
 /// Output rows that one task makes at a time, sharing the source rows it has stretched.
@@ -20,7 +20,8 @@ const ROWS_PER_TASK: usize = 32;
 /// The mask of the original image's size `to` from the model's probabilities `[height, width]` of
 /// `from`.
 ///
-/// Resizes bilinearly and takes what is at least [`THRESHOLD`], in one pass; NaN is background.
+/// Resizes bilinearly and takes what is at least `threshold` (see [`THRESHOLD`]), in one pass; NaN is
+/// background.
 ///
 /// # Errors
 /// [`MaskError::ImageSize`] for a size no mask may have, [`MaskError::PixelCount`] for a buffer
@@ -29,8 +30,9 @@ pub fn mask_from_probabilities(
     probabilities: &[f32],
     from: (usize, usize),
     to: (usize, usize),
+    threshold: f32,
 ) -> Result<Bitmap, MaskError> {
-    let pixels = resize_map(probabilities, from, to, |probability| probability >= THRESHOLD)?;
+    let pixels = resize_map(probabilities, from, to, |probability| probability >= threshold)?;
     Bitmap::from_pixels(to.0, to.1, pixels)
 }
 
@@ -147,7 +149,7 @@ mod tests {
                 let expected = f32::from_le_bytes(*expected.next().unwrap());
                 assert_eq!(found, expected, "{from:?} -> {to:?}, value {place}");
             }
-            let mask = mask_from_probabilities(&source, from, to).unwrap();
+            let mask = mask_from_probabilities(&source, from, to, THRESHOLD).unwrap();
             let thresholded: Vec<_> = resized.iter().map(|&value| value >= 0.5).collect();
             assert_eq!(mask.pixels(), thresholded);
         }
@@ -163,18 +165,22 @@ mod tests {
 
     #[test]
     fn one_half_is_foreground_and_nan_is_not() {
-        let mask = mask_from_probabilities(&[0.5, 0.5f32.next_down()], (1, 2), (1, 2)).unwrap();
-        assert_eq!(mask.to_bytes(1), [1, 0]);
-        let nan = mask_from_probabilities(&[f32::NAN], (1, 1), (2, 2)).unwrap();
-        assert!(nan.is_empty());
+        let mask = |values: &[f32], threshold| {
+            mask_from_probabilities(values, (1, 2), (1, 2), threshold).unwrap().to_bytes(1)
+        };
+        let values = [0.5, 0.5f32.next_down()];
+        assert_eq!(mask(&values, THRESHOLD), [1, 0]);
+        assert_eq!(mask(&values, 0.6), [0, 0]);
+        assert_eq!(mask(&values, 0.0), [1, 1]);
+        assert_eq!(mask(&[f32::NAN, 1.0], 0.0), [0, 1]);
     }
 
     #[test]
     fn sizes_are_checked() {
-        let short = mask_from_probabilities(&[0.0; 3], (2, 2), (4, 4));
+        let short = mask_from_probabilities(&[0.0; 3], (2, 2), (4, 4), THRESHOLD);
         assert!(matches!(short, Err(MaskError::PixelCount { expected: 4, found: 3, .. })));
         for to in [(0, 4), (usize::MAX, usize::MAX), (20_000, 20_000)] {
-            let found = mask_from_probabilities(&[0.0; 4], (2, 2), to);
+            let found = mask_from_probabilities(&[0.0; 4], (2, 2), to, THRESHOLD);
             assert!(matches!(found, Err(MaskError::ImageSize { .. })));
         }
     }

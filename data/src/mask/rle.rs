@@ -11,6 +11,19 @@ use super::error::MaskError;
 ///
 /// The runs always sum to height x width. As JSON it is `{"size": [height, width], "counts":
 /// "..."}`; a list of run lengths is accepted for `counts` too.
+///
+/// ```
+/// use mllmseg_data::mask::{Bitmap, Rle};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mask = Bitmap::from_bytes(2, 3, &[0, 1, 1, 0, 0, 1])?;
+/// let rle = Rle::from_bitmap(&mask);
+/// assert_eq!(rle.counts(), [2, 1, 1, 2]); // column by column, background first
+/// let json = serde_json::to_string(&rle)?; // as pycocotools reads it
+/// assert_eq!(serde_json::from_str::<Rle>(&json)?.to_bitmap(), mask);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "EncodedRle", into = "EncodedRle")]
 pub struct Rle {

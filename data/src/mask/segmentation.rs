@@ -17,6 +17,17 @@ use super::rle::{EncodedRle, RleCounts};
 /// them, `{"size": [height, width], "counts": [...]}`, the same with `counts` as a compressed
 /// string, and a list of such objects. Reading checks the form; [`check`](Self::check) and
 /// [`to_bitmap`](Self::to_bitmap) check the content.
+///
+/// ```
+/// use mllmseg_data::mask::Segmentation;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let square: Segmentation = serde_json::from_str("[1, 1, 3, 1, 3, 3, 1, 3]")?;
+/// let runs: Segmentation = serde_json::from_str(r#"{"size": [4, 4], "counts": [5, 2, 2, 2, 5]}"#)?;
+/// assert_eq!(square.to_bitmap(4, 4)?, runs.to_bitmap(4, 4)?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Segmentation {
     /// Polygons, each `x0, y0, x1, y1, ...` in pixels; their union is the mask. There may be none,

@@ -43,6 +43,18 @@ use std::path::Path;
 pub const MAX_TEXT_BYTES: usize = 256 << 10;
 
 /// A tokenizer with its added tokens.
+///
+/// ```
+/// use mllmseg_data::tokenizer::{SEG, Tokenizer};
+///
+/// # fn main() -> Result<(), mllmseg_data::tokenizer::TokenizerError> {
+/// let tokenizer = Tokenizer::from_dir("../assets/tiny".as_ref())?; // any checkpoint folder
+/// let ids = tokenizer.encode("the red star [SEG]")?;
+/// assert_eq!(ids.last(), Some(&tokenizer.require(SEG)?));
+/// assert_eq!(tokenizer.decode(&ids, false)?, "the red star [SEG]");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Tokenizer {
     engine: Box<dyn Engine>,

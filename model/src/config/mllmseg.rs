@@ -15,6 +15,18 @@ use crate::checkpoint::read::read_text;
 /// Everything that decides the shapes of a model.
 ///
 /// Keys that decide numbers have no defaults: a file without them is refused.
+///
+/// ```
+/// use mllmseg_model::{MllmsegConfig, Preset};
+///
+/// # fn main() -> Result<(), mllmseg_model::config::ConfigError> {
+/// let config = Preset::InternVl2_5_1b.config();
+/// assert_eq!((config.num_image_tokens(), config.mask_size()), (256, 448));
+/// let text = config.to_json(None).to_string(); // a config.json
+/// assert_eq!(MllmsegConfig::from_json(&text, "config.json".as_ref())?, config);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MllmsegConfig {
     /// The vision encoder, InternViT.

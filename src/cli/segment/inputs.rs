@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
+use crate::cli::picture::{is_stdin, stem};
+use crate::cli::terminal::note;
 
 /// Endings of the images in a folder.
 const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
@@ -21,7 +23,12 @@ pub struct Input {
 pub fn collect_inputs(roots: &[&Path]) -> Result<Vec<Input>, CliError> {
     let mut paths = Vec::new();
     for root in roots {
-        if root.is_dir() {
+        if is_stdin(root) {
+            if paths.iter().any(|path: &PathBuf| is_stdin(path)) {
+                return Err("standard input (`-`) is one picture; name it once".into());
+            }
+            paths.push(root.to_path_buf());
+        } else if root.is_dir() {
             let before = paths.len();
             paths.extend(images_in(root)?);
             if paths.len() == before {
@@ -41,32 +48,51 @@ pub fn collect_inputs(roots: &[&Path]) -> Result<Vec<Input>, CliError> {
     Ok(named(paths))
 }
 
+/// The images of a folder. Hidden files, such as a Mac's `._a.png`, are none; other files are named.
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let unreadable = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let mut images = Vec::new();
+    let (mut images, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+        let entry = entry.map_err(unreadable)?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') || !path.is_file() {
+            continue;
+        }
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
-        if path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
-            images.push(path);
+        match ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+            true => images.push(path),
+            false => others.push(name),
         }
     }
     images.sort();
+    others.sort();
+    if !others.is_empty() {
+        note(left_out(folder, &others));
+    }
     Ok(images)
+}
+
+fn left_out(folder: &Path, others: &[String]) -> String {
+    const NAMED: usize = 5;
+    let (count, named) = (others.len(), &others[..others.len().min(NAMED)]);
+    let more = if count > NAMED { ", ..." } else { "" };
+    let files = if count == 1 { "file is no picture" } else { "files are no pictures" };
+    format!("{}: {count} {files} and left out: {}{more}", folder.display(), named.join(", "))
 }
 
 /// Outputs are named for the file without its ending, with the ending where two share the former, and
 /// with a number too where two share both.
 fn named(paths: Vec<PathBuf>) -> Vec<Input> {
-    let part = |of: Option<&std::ffi::OsStr>| of.unwrap_or_default().to_string_lossy().into_owned();
+    let file_name =
+        |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut stems: HashMap<String, usize> = HashMap::new();
     for path in &paths {
-        *stems.entry(part(path.file_stem())).or_default() += 1;
+        *stems.entry(stem(path)).or_default() += 1;
     }
     let mut taken: HashMap<String, usize> = HashMap::new();
     let inputs = paths.into_iter().map(|path| {
-        let stem = part(path.file_stem());
-        let name = if stems[&stem] == 1 { stem } else { part(path.file_name()) };
+        let stem = stem(&path);
+        let name = if stems[&stem] == 1 { stem } else { file_name(&path) };
         let uses = taken.entry(name.clone()).or_default();
         *uses += 1;
         let name = if *uses == 1 { name } else { format!("{name}-{uses}") };

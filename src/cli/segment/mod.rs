@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use mllmseg::data::image::read_image;
-use mllmseg::{ImageSession, MaskPrediction, Segmenter};
+use mllmseg::{ImageSession, MaskPrediction, Segmenter, tiny};
 
 use super::model::ModelArgs;
-use super::{CliError, make_output_folder, progress_bar};
+use super::picture::read_picture;
+use super::terminal::{print_result, progress_bar, warn};
+use super::{CliError, make_output_folder};
 use inputs::{Input, collect_inputs};
 use output::{Answered, Report, Scores};
 
@@ -24,7 +25,7 @@ use output::{Answered, Report, Scores};
     after_help = "Example: mllmseg segment --checkpoint DIR photo.jpg \"the man in the red shirt\" \"the dog\""
 )]
 pub struct SegmentArgs {
-    /// A picture (JPEG, PNG, WebP, BMP), or a folder of pictures
+    /// A picture (JPEG, PNG, WebP, BMP), a folder of pictures, or - for standard input
     image: PathBuf,
     /// The expressions, each a few words in quotes
     #[arg(required = true)]
@@ -53,6 +54,12 @@ pub struct SegmentArgs {
     together: bool,
 }
 
+impl SegmentArgs {
+    fn expressions(&self) -> Vec<&str> {
+        self.expression.iter().map(String::as_str).collect()
+    }
+}
+
 /// Loads the model once and answers for every image.
 pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let roots: Vec<&Path> = std::iter::once(&arguments.image)
@@ -65,6 +72,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let segmenter = arguments.model.load()?;
     let mut report = Report::new(&segmenter, start.elapsed());
+    let is_tiny = tiny::is_in(&segmenter.dir);
 
     let bar = match inputs.len() {
         0 | 1 => ProgressBar::hidden(),
@@ -74,7 +82,10 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let mut failures = 0;
     for input in &inputs {
         match answer(&segmenter, input, &arguments) {
-            Ok(answered) => {
+            Ok(mut answered) => {
+                if is_tiny {
+                    answered.cautions = tiny::cautions(&answered.image, &arguments.expressions());
+                }
                 if arguments.scores.is_some() {
                     scores.extend(&answered.predictions)?;
                 }
@@ -84,13 +95,13 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
                 };
                 let lines = report.add(&input.path, &answered, files);
                 if !arguments.json {
-                    bar.suspend(|| println!("{lines}"));
+                    bar.suspend(|| print_result(lines))?;
                 }
             }
             // One bad image among many is named, and the others are still answered.
             Err(error) if inputs.len() > 1 => {
                 failures += 1;
-                bar.suspend(|| eprintln!("error: {}: {error}", input.path.display()));
+                bar.suspend(|| warn(format!("error: {}: {error}", input.path.display())));
             }
             Err(error) => return Err(error),
         }
@@ -101,7 +112,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
         scores.write(path)?;
     }
     if arguments.json {
-        println!("{:#}", report.json());
+        print_result(format!("{:#}", report.json()))?;
     }
     match failures {
         0 => Ok(()),
@@ -129,7 +140,7 @@ fn answer(
     arguments: &SegmentArgs,
 ) -> Result<Answered, CliError> {
     let start = Instant::now();
-    let image = read_image(&input.path)?;
+    let image = read_picture(&input.path)?;
     let decode = start.elapsed();
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
@@ -139,18 +150,18 @@ fn answer(
     let start = Instant::now();
     let (predictions, generated) = ask(&session, arguments)?;
     let timings = [decode, encode, start.elapsed()];
-    Ok(Answered { image, predictions, generated, timings })
+    Ok(Answered { image, predictions, generated, cautions: Vec::new(), timings })
 }
 
 fn ask(
     session: &ImageSession<'_>,
     arguments: &SegmentArgs,
 ) -> Result<(Vec<MaskPrediction>, Option<String>), CliError> {
-    let expressions: Vec<&str> = arguments.expression.iter().map(String::as_str).collect();
+    let expressions = arguments.expressions();
     if arguments.generate {
         let generated = session.generate(&expressions)?;
         if generated.truncated {
-            eprintln!("warning: the answer was cut before the model ended it");
+            warn(format!("warning: the answer was cut before the model ended it"));
         }
         return Ok((generated.predictions, Some(generated.text)));
     }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use burn::tensor::{DType, TensorData};
 use image::RgbImage;
 use mllmseg::model::checkpoint::write::write_safetensors;
-use mllmseg::overlay::{draw_overlay, mask_image, write_png};
+use mllmseg::overlay::{draw_overlay_with_remarks, mask_image, write_png};
 use mllmseg::{MaskPrediction, Segmenter};
 use serde_json::{Value, json};
 
 use super::inputs::Input;
 use crate::cli::CliError;
-use crate::cli::answers::{json_of, line_of, overlay_item};
+use crate::cli::answers::{caution_line, json_of, line_of, overlay_item};
+use crate::cli::terminal::note;
 
 /// An image with its answers.
 pub struct Answered {
@@ -20,6 +21,8 @@ pub struct Answered {
     pub predictions: Vec<MaskPrediction>,
     /// The model's own words, with `--generate`.
     pub generated: Option<String>,
+    /// Why the answers may mean nothing.
+    pub cautions: Vec<String>,
     /// The time for decoding, encoding and segmenting.
     pub timings: [Duration; 3],
 }
@@ -41,7 +44,8 @@ pub fn write_images(answered: &Answered, input: &Input, folder: &Path) -> Result
     }
     let items: Vec<_> = answered.predictions.iter().map(overlay_item).collect();
     let path = folder.join(format!("{}_overlay.png", input.name));
-    write_png(&path, draw_overlay(&answered.image, &items)?)?;
+    let overlay = draw_overlay_with_remarks(&answered.image, &items, &answered.cautions)?;
+    write_png(&path, overlay)?;
     Ok(Files { overlay: Some(path), masks })
 }
 
@@ -93,7 +97,7 @@ impl Report {
         };
         let checkpoint = segmenter.dir.display().to_string();
         let (dtype, load) = (segmenter.model.dtype().name(), load.as_secs_f64());
-        eprintln!("{checkpoint} on {device} in {dtype}, loaded in {load:.1} s");
+        note(format!("{checkpoint} on {device} in {dtype}, loaded in {load:.1} s"));
         let json =
             json!({ "checkpoint": checkpoint, "device": device, "dtype": dtype, "load_s": load });
         Self { json, images: Vec::new() }
@@ -111,6 +115,7 @@ impl Report {
         if let Some(text) = &answered.generated {
             lines.push(format!("  the model said: {text}"));
         }
+        lines.extend(answered.cautions.iter().map(|caution| caution_line(caution)));
         let overlay = files.overlay.map(|path| path.display().to_string());
         if let Some(overlay) = &overlay {
             lines.push(format!("  overlay: {overlay}"));
@@ -122,6 +127,7 @@ impl Report {
             "height": answered.image.height(),
             "results": results,
             "answer": answered.generated,
+            "cautions": answered.cautions,
             "overlay": overlay,
             "timings": { "decode_s": decode, "encode_s": encode, "segment_s": segment },
         }));

@@ -97,6 +97,8 @@ fn answers_of_another_run_are_refused() {
     let fingerprint = read_lines(&file)[0]["mllmseg"]["checkpoint"].as_str().unwrap().to_owned();
     fs::write(&file, text.replace(&fingerprint, "0123456789abcdef")).unwrap();
     assert_says(resumed(), &["found 0123456789abcdef"]);
+    fs::write(&file, text.replacen("\"protocol\"", "\"threshold\":0.25,\"protocol\"", 1)).unwrap();
+    assert_says(resumed(), &["threshold", "found 0.25"]);
     fs::copy(predictions("refcoco_val"), &file).unwrap();
     assert_says(resumed(), &["written by `mllmseg eval`"]);
 

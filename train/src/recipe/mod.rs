@@ -23,6 +23,19 @@ use crate::trainable::BatchNormStatistics;
 
 recipe_section! {
     /// A training run's numbers.
+    ///
+    /// ```
+    /// use mllmseg_train::Recipe;
+    ///
+    /// # fn main() -> Result<(), mllmseg_train::RecipeError> {
+    /// let mut recipe = Recipe::open("res-paper")?; // or a TOML file
+    /// assert_eq!(recipe.loss.mask.to_string(), "focal_dice");
+    /// recipe.steps = 100;
+    /// recipe.check()?;
+    /// assert!(recipe.to_toml().contains("steps = 100"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub struct Recipe {
         /// Its name.
         pub name: String = "custom".into(),

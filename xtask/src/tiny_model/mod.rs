@@ -121,7 +121,7 @@ pub(crate) fn trained(
             true => Training::resume(run, devices)?,
             false => begin()?,
         };
-        let lines = Lines::new(training.steps());
+        let lines = Lines::new(training.steps(), false);
         training.go(Default::default(), Box::new(lines))?;
     }
     Ok(model)
