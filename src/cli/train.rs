@@ -167,6 +167,9 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
         let data = arguments.data.unwrap_or_default();
         Training::start(&start, &data, &out, recipe, &devices)?
     };
+    for note in &training.loaded().notes {
+        eprintln!("note: {note}");
+    }
     let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
     eprintln!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end);

@@ -9,6 +9,7 @@ mod download;
 mod evaluate;
 mod examples;
 mod explain;
+mod foreign_checkpoints;
 mod hub_server;
 mod many_devices;
 mod merge_lora;

@@ -1,9 +1,9 @@
 //! `llm_config`: the decoder-only language model.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
 
 use super::check::{multiple, positive, size};
+use super::rope::RopeScaling;
 
 /// Sizes of the language model (`llm_config`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct LanguageConfig {
     /// and v always have one.
     #[serde(default = "internlm2_bias")]
     pub bias: bool,
+    /// Whether a table that the files leave out is the other one. Published models have two tables
+    /// whatever their file says: so has every model here, and `true` is read and not written.
+    #[serde(default, skip_serializing)]
+    pub tie_word_embeddings: bool,
 }
 
 /// The default of the published `InternLM2Config`.
@@ -74,49 +78,6 @@ fn as_list_of_one<S: Serializer>(item: &Architecture, serializer: S) -> Result<S
 
 fn from_list_of_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Architecture, D::Error> {
     <[Architecture; 1]>::deserialize(deserializer).map(|[item]| item)
-}
-
-/// `rope_scaling` of the language model.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Value", into = "Value")]
-pub enum RopeScaling {
-    /// Positions as they are.
-    #[default]
-    None,
-    /// Positions divided by the factor.
-    Linear(f64),
-    /// NTK-aware: the base grows once a sequence is longer than `max_position_embeddings`.
-    Dynamic(f64),
-}
-
-impl TryFrom<Value> for RopeScaling {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        if value.is_null() {
-            return Ok(Self::None);
-        }
-        let kind = value.get("type").or_else(|| value.get("rope_type")).and_then(Value::as_str);
-        let factor = value.get("factor").and_then(Value::as_f64);
-        match (kind, factor) {
-            (Some("default"), _) => Ok(Self::None),
-            (Some("linear"), Some(factor)) if factor >= 1.0 => Ok(Self::Linear(factor)),
-            (Some("dynamic"), Some(factor)) if factor >= 1.0 => Ok(Self::Dynamic(factor)),
-            _ => Err(format!(
-                "expected type linear or dynamic with a factor of at least 1, found {value}"
-            )),
-        }
-    }
-}
-
-impl From<RopeScaling> for Value {
-    fn from(scaling: RopeScaling) -> Self {
-        match scaling {
-            RopeScaling::None => Value::Null,
-            RopeScaling::Linear(factor) => json!({ "type": "linear", "factor": factor }),
-            RopeScaling::Dynamic(factor) => json!({ "type": "dynamic", "factor": factor }),
-        }
-    }
 }
 
 impl LanguageConfig {
