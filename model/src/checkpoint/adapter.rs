@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::aliases::Tensors;
 use super::error::CheckpointError;
+use super::layout::Tensors;
 use super::read::read_text;
 use super::write::write_json;
 use crate::lora::LoraConfig;

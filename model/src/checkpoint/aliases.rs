@@ -1,13 +1,9 @@
 //! Names as other programs write them, taken back to those of published files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use burn_pack::Tensor as PackTensor;
-
+use super::layout::Tensors;
 use super::native;
-
-/// Tensors by name, unread.
-pub(super) type Tensors = BTreeMap<String, PackTensor>;
 
 /// Parts of a name that `torch.compile`, FSDP and activation checkpointing put anywhere into it.
 const WRAPPERS: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];

@@ -9,9 +9,10 @@ use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleStore, PytorchStore};
 
 use super::adapter::{Adapter, read_adapter};
-use super::aliases::{Tensors, to_published, with_factors};
+use super::aliases::{to_published, with_factors};
 use super::choice::{Index, Weights, choose};
 use super::error::CheckpointError;
+use super::layout::Tensors;
 use super::quantized::refuse_quantized;
 use super::safetensors;
 

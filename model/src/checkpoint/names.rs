@@ -25,7 +25,9 @@ impl NameTable {
         let holds = |condition: &str| match condition {
             "qkv_bias" => config.vision.qkv_bias,
             "internlm2" => language.architecture == Architecture::InternLm2,
+            "qwen" => language.architecture != Architecture::InternLm2,
             "qwen2" => language.architecture == Architecture::Qwen2,
+            "qwen3" => language.architecture == Architecture::Qwen3,
             "bias" => language.bias,
             "lora" => lora_is_separate,
             "tokens" => variant.uses_language_tokens(),

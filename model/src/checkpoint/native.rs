@@ -5,7 +5,7 @@
 use burn::tensor::{Shape, TensorData};
 use burn_store::bridge;
 
-use super::aliases::Tensors;
+use super::layout::Tensors;
 
 /// Parts of names in the vision encoder.
 const VISION: [(&str, &str); 12] = [

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::aliases::Tensors;
 use super::error::CheckpointError;
+use super::layout::Tensors;
 
 /// The end of a tensor's name, and which program writes it.
 const MARKS: [(&str, &str); 14] = [

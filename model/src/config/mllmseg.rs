@@ -210,19 +210,15 @@ pub fn published_json(file: Value) -> Result<Value, String> {
 
 fn check_fixed_values(file: &Value) -> Result<(), String> {
     let language = &file["llm_config"];
-    let sizes = ["hidden_size", "num_attention_heads"].map(|key| language[key].as_u64());
-    if let [Some(width), Some(heads @ 1..)] = sizes
-        && let Some(found) = language["head_dim"].as_u64()
-        && found != width / heads
-    {
-        let expected = width / heads;
-        return Err(format!(
-            "llm_config.head_dim: expected {expected}, hidden_size / num_attention_heads, found {found}"
-        ));
-    }
     let layers = language["layer_types"].as_array().into_iter().flatten();
     if let Some(found) = layers.into_iter().find(|kind| *kind != "full_attention") {
         return Err(format!("llm_config.layer_types: expected \"full_attention\", found {found}"));
+    }
+    let is_qwen3 = language["architectures"][0] == "Qwen3ForCausalLM";
+    if is_qwen3 && language["attention_bias"] == true {
+        return Err(
+            "llm_config.attention_bias: expected false, as published Qwen3 has, found true".into(),
+        );
     }
     // Refused, but not written: the network has no such attention.
     let refused = json!({ "llm_config": { "use_sliding_window": false } });
@@ -233,7 +229,7 @@ fn check_fixed_values(file: &Value) -> Result<(), String> {
                 if !found.is_null() && found != expected {
                     return Err(format!(
                         "{section}.{key}: expected {expected}, found {found}; supported are \
-                         InternViT-300M, not InternViT-6B, with InternLM2 or Qwen2"
+                         InternViT-300M, not InternViT-6B, with InternLM2, Qwen2 or Qwen3"
                     ));
                 }
             }

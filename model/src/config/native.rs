@@ -38,9 +38,9 @@ pub(super) fn to_published(
         }
     }
     let kind = file["text_config"]["model_type"].clone();
-    if kind != "qwen2" {
+    if kind != "qwen2" && kind != "qwen3" {
         return Err(format!(
-            "text_config.model_type: expected \"qwen2\" in transformers' own layout, found {kind}; take the \
+            "text_config.model_type: expected \"qwen2\" or \"qwen3\" in transformers' own layout, found {kind}; take the \
              model in OpenGVLab's layout, whose name has no -hf"
         ));
     }
@@ -55,7 +55,6 @@ pub(super) fn to_published(
                 .into(),
             );
         }
-        assumed.push("mask_decoder_config = the published one".into());
     }
     if file["template"].is_null() {
         assumed.push("template = internvl2_5, as in every MLLMSeg model".into());

@@ -81,6 +81,7 @@ impl Preset {
                 num_hidden_layers: layers,
                 num_attention_heads: heads,
                 num_key_value_heads: kv_heads,
+                head_dim: None,
                 rms_norm_eps: eps,
                 rope_theta: 1e6,
                 rope_scaling: RopeScaling::None,

@@ -25,17 +25,16 @@ const SIDES: [(&str, &str); 3] =
 const SAME_ACTIVATION: [(&str, &str, &str); 2] =
     [("llm_config", "swish", "silu"), ("vision_config", "gelu_python", "gelu")];
 
-/// The defaults that the published code has for a key that is absent or null.
-const DEFAULTS: [(&str, &str, fn() -> Value); 7] = [
-    ("llm_config", "hidden_act", || json!("silu")),
-    ("llm_config", "rope_scaling", || Value::Null),
-    ("llm_config", "tie_word_embeddings", || json!(false)),
-    ("vision_config", "hidden_act", || json!("gelu")),
-    // The published default is another, but every InternViT-300M has these: others have other tensors.
-    ("vision_config", "norm_type", || json!("layer_norm")),
-    ("vision_config", "qk_normalization", || json!(false)),
-    ("", "use_llm_lora", || json!(0)),
-];
+/// The defaults that the published code has for keys that are absent or null, by section.
+fn defaults() -> Value {
+    json!({
+        "llm_config": { "hidden_act": "silu", "rope_scaling": null, "tie_word_embeddings": false },
+        // The published default of norm and normalisation is another, but every InternViT-300M has
+        // these: others have other tensors.
+        "vision_config": { "hidden_act": "gelu", "norm_type": "layer_norm", "qk_normalization": false },
+        "": { "use_llm_lora": 0 },
+    })
+}
 
 /// The file in published keys, and a line for each value that it does not have.
 pub(super) fn to_published(file: Value) -> Result<(Value, Vec<String>), String> {
@@ -44,6 +43,13 @@ pub(super) fn to_published(file: Value) -> Result<(Value, Vec<String>), String> 
     };
     refuse_quantized(&file)?;
     let mut assumed = Vec::new();
+    if file.contains_key("text_config") && file.contains_key("llm_config") {
+        return Err(
+            "text_config: expected one language model, found llm_config as well; remove the one \
+                    that is not meant"
+                .into(),
+        );
+    }
     if native::is_native(&file) {
         file = native::to_published(file, &mut assumed)?;
     }
@@ -55,39 +61,26 @@ pub(super) fn to_published(file: Value) -> Result<(Value, Vec<String>), String> 
             ));
         }
     }
-    for (section, key, others) in ALIASES {
-        if let Some(section_keys) = keys_of(&mut file, section) {
-            one_name(section_keys, key, others).map_err(|error| format!("{section}.{error}"))?;
-        }
-    }
-    for (section, key) in SIDES {
-        let value = keys_of(&mut file, section).and_then(|keys| keys.get_mut(key));
-        if let Some(value) = value {
-            one_side(value).map_err(|found| {
-                let key = format!("{section}.{key}");
-                format!("{}: expected a square, found {found}", key.trim_start_matches('.'))
-            })?;
-        }
-    }
-    for (section, other, name) in SAME_ACTIVATION {
-        let value = keys_of(&mut file, section).and_then(|keys| keys.get_mut("hidden_act"));
-        if let Some(value) = value.filter(|value| *value == other) {
-            *value = name.into();
-        }
-    }
+    spell_as_published(&mut file)?;
     if let Some(language) = keys_of(&mut file, "llm_config") {
         one_rope(language).map_err(|error| format!("llm_config.{error}"))?;
         fill_language(language, &mut assumed);
     }
     tie(&mut file);
-    for (section, key, value) in DEFAULTS {
-        if let Some(keys) = keys_of(&mut file, section)
-            && keys.get(key).is_none_or(|found| found.is_null() && !value().is_null())
-        {
-            let dot = if section.is_empty() { "" } else { "." };
-            assumed.push(format!("{section}{dot}{key} = {}", value()));
-            keys.insert(key.into(), value());
+    for (section, keys) in defaults().as_object().into_iter().flatten() {
+        for (key, value) in keys.as_object().into_iter().flatten() {
+            if let Some(keys) = keys_of(&mut file, section)
+                && keys.get(key).is_none_or(|found| found.is_null() && !value.is_null())
+            {
+                let dot = if section.is_empty() { "" } else { "." };
+                assumed.push(format!("{section}{dot}{key} = {value}"));
+                keys.insert(key.clone(), value.clone());
+            }
         }
+    }
+    if file.get("mask_decoder_config").is_none_or(Value::is_null) {
+        file.remove("mask_decoder_config");
+        assumed.push("mask_decoder_config = the published one: dsff, 8 heads, 4 groups".into());
     }
     if file.get("force_image_size").is_none_or(Value::is_null)
         && let Some(size) = file.get("vision_config").and_then(|v| v.get("image_size")).cloned()
@@ -96,6 +89,31 @@ pub(super) fn to_published(file: Value) -> Result<(Value, Vec<String>), String> 
         file.insert("force_image_size".into(), size);
     }
     Ok((Value::Object(file), assumed))
+}
+
+/// Keys and values that have other names.
+fn spell_as_published(file: &mut Map<String, Value>) -> Result<(), String> {
+    for (section, key, others) in ALIASES {
+        if let Some(section_keys) = keys_of(file, section) {
+            one_name(section_keys, key, others).map_err(|error| format!("{section}.{error}"))?;
+        }
+    }
+    for (section, key) in SIDES {
+        let value = keys_of(file, section).and_then(|keys| keys.get_mut(key));
+        if let Some(value) = value {
+            one_side(value).map_err(|found| {
+                let key = format!("{section}.{key}");
+                format!("{}: expected a square, found {found}", key.trim_start_matches('.'))
+            })?;
+        }
+    }
+    for (section, other, name) in SAME_ACTIVATION {
+        let value = keys_of(file, section).and_then(|keys| keys.get_mut("hidden_act"));
+        if let Some(value) = value.filter(|value| *value == other) {
+            *value = name.into();
+        }
+    }
+    Ok(())
 }
 
 /// The keys of a section, or of the whole file.
@@ -143,6 +161,7 @@ fn fill_language(language: &mut Map<String, Value>, assumed: &mut Vec<String>) {
     if !is(language, "architectures") {
         let name = match language.get("model_type").and_then(Value::as_str) {
             Some("qwen2") => Some("Qwen2ForCausalLM"),
+            Some("qwen3") => Some("Qwen3ForCausalLM"),
             Some("internlm2") => Some("InternLM2ForCausalLM"),
             _ => None,
         };
@@ -180,6 +199,9 @@ mod tests {
     use super::*;
     use crate::Preset;
 
+    /// What published files leave to the published code.
+    const DECODER: &str = "mask_decoder_config = the published one: dsff, 8 heads, 4 groups";
+
     fn edited(edit: impl FnOnce(&mut Value)) -> Result<(Value, Vec<String>), String> {
         let mut file = Preset::InternVl2_5_1b.config().to_json(None);
         edit(&mut file);
@@ -189,7 +211,7 @@ mod tests {
     #[test]
     fn a_published_file_stays_as_it_is() {
         let file = Preset::InternVl2_5_1b.config().to_json(None);
-        assert_eq!(to_published(file.clone()), Ok((file, vec![])));
+        assert_eq!(to_published(file.clone()), Ok((file, vec![DECODER.into()])));
     }
 
     #[test]
@@ -204,12 +226,13 @@ mod tests {
             file["force_image_size"] = json!([448, 448]);
             file["llm_config"]["hidden_act"] = json!("swish");
         });
-        assert_eq!(spelled, Ok((file, vec![])));
+        assert_eq!(spelled, Ok((file, vec![DECODER.into()])));
     }
 
     #[test]
     fn two_values_for_one_thing_are_refused() {
-        let refused: [(fn(&mut Value), &str); 4] = [
+        type Edit = fn(&mut Value);
+        let refused: [(Edit, &str); 4] = [
             (|file| file["llm_config"]["norm_eps"] = json!(1e-5), "llm_config.rms_norm_eps"),
             (
                 |file| file["vision_config"]["patch_size"] = json!([14, 16]),
@@ -238,6 +261,6 @@ mod tests {
         assert_eq!(file["llm_config"]["num_key_value_heads"], 14);
         assert_eq!(file["llm_config"]["architectures"], json!(["Qwen2ForCausalLM"]));
         assert_eq!(file["force_image_size"], 448);
-        assert_eq!(assumed.len(), 3, "{assumed:?}");
+        assert_eq!(assumed.len(), 4, "{assumed:?}");
     }
 }

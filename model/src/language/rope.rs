@@ -31,7 +31,7 @@ impl Rope {
             RopeScaling::Dynamic(factor) => (1.0, Some(factor)),
         };
         Self {
-            head_dim: config.hidden_size / config.num_attention_heads,
+            head_dim: config.head_dim(),
             theta: config.rope_theta,
             max_position_embeddings: config.max_position_embeddings,
             linear_factor,
