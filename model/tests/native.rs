@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_model::checkpoint::{LoadOptions, SaveOptions, load_model, save_model};
-use mllmseg_model::mllmseg::Conversations;
 use mllmseg_model::{Mllmseg, MllmsegConfig};
 
 fn folder(name: &str) -> PathBuf {
@@ -25,13 +24,10 @@ fn load(dir: &Path) -> (Mllmseg, MllmsegConfig) {
 fn compare(name: &str, model: &Mllmseg) {
     let expected = read_safetensors(&folder(name).join("expected.safetensors")).unwrap();
     let device = Device::flex();
-    let output = model.forward(Conversations {
-        pixels: Tensor::from_data(expected["pixels"].clone(), &device),
-        input_ids: Tensor::<2, Int>::from_data(expected["input_ids"].clone(), &device),
-        image_start: 2,
-        seg_positions: vec![],
-    });
-    let logits = model.language_model.logits(output.last_hidden_state.clone());
+    let pixels = Tensor::from_data(expected["pixels"].clone(), &device);
+    let ids = Tensor::<2, Int>::from_data(expected["input_ids"].clone(), &device);
+    let (state, _) = model.forward(pixels, ids, 2, &[]);
+    let logits = model.language_model.lm_head.forward(state.hidden.clone());
     let argmax = |data: &TensorData| -> Vec<usize> {
         let values: Vec<f32> = data.iter().collect();
         let rows = values.chunks(48);
@@ -40,9 +36,9 @@ fn compare(name: &str, model: &Mllmseg) {
     let logits = logits.into_data();
     assert_eq!(argmax(&logits), argmax(&expected["logits"]));
     for (stage, found) in [
-        ("vision", output.image_tokens.into_data()),
-        ("projected", output.projected.into_data()),
-        ("hidden", output.last_hidden_state.into_data()),
+        ("vision", state.image_tokens.into_data()),
+        ("projected", state.projected.into_data()),
+        ("hidden", state.hidden.into_data()),
         ("logits", logits),
     ] {
         assert_eq!(found.shape(), expected[stage].shape(), "{stage}");
