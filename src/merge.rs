@@ -10,7 +10,7 @@ use mllmseg_model::MllmsegConfig;
 use mllmseg_model::checkpoint::merge::merge_weights;
 use mllmseg_model::checkpoint::write::write_json;
 use mllmseg_model::checkpoint::{CheckpointError, SaveOptions, WeightFiles};
-use mllmseg_model::config::ConfigError;
+use mllmseg_model::config::{ConfigError, published_json};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -54,7 +54,7 @@ pub enum MergeError {
 pub fn merge_lora(input: &Path, output: &Path) -> Result<MergeReport, MergeError> {
     let config = MllmsegConfig::from_dir(input)?;
     let files = WeightFiles::open(input)?;
-    if files.lora_rank().is_none() {
+    if files.adapter().is_none() {
         return Err(CheckpointError::NoLora { dir: input.to_owned() }.into());
     }
     let folder = NewFolder::create(output)?;
@@ -66,12 +66,13 @@ pub fn merge_lora(input: &Path, output: &Path) -> Result<MergeReport, MergeError
     Ok(report)
 }
 
-/// The `config.json` as it is, but for the rank.
-fn merged_config(input: &Path) -> Result<Value, FileError> {
+/// The `config.json` in published keys, without adapters.
+fn merged_config(input: &Path) -> Result<Value, MergeError> {
     let path = input.join("config.json");
     let text = fs::read(&path).map_err(FileError::at(&path))?;
     let config = serde_json::from_slice(&text).map_err(io::Error::from);
-    let mut config: Value = config.map_err(FileError::at(&path))?;
+    let config = published_json(config.map_err(FileError::at(&path))?);
+    let mut config = config.map_err(|message| ConfigError { path, message })?;
     if let Some(keys) = config.as_object_mut() {
         keys.insert("use_llm_lora".to_owned(), 0.into());
     }

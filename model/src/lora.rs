@@ -27,6 +27,11 @@ impl LoraConfig {
     pub fn published(rank: usize) -> Self {
         Self { rank, alpha: 2.0 * rank as f64, dropout: 0.05 }
     }
+
+    /// The factor of the update.
+    pub fn scale(&self) -> f64 {
+        self.alpha / self.rank as f64
+    }
 }
 
 /// `x W + b`, plus the low-rank update when there is one.
@@ -59,9 +64,16 @@ impl LoraFactors {
         Self {
             a: kaiming.init_with::<2, _>(shape_a, Some(d_input), Some(config.rank), device),
             b: Initializer::Zeros.init([config.rank, d_output], device),
-            scale: config.alpha / config.rank as f64,
+            scale: config.scale(),
             dropout: DropoutConfig::new(config.dropout).init(),
         }
+    }
+
+    /// Rank and scale.
+    pub fn config(&self) -> LoraConfig {
+        let [_, rank] = self.a.dims();
+        let dropout = self.dropout.prob;
+        LoraConfig { rank, alpha: self.scale * rank as f64, dropout }
     }
 
     /// `s · drop(x) A B`. The factors are kept in f32 whatever the base is in, as training needs;

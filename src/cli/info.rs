@@ -35,16 +35,22 @@ pub struct InfoArgs {
 
 /// Prints what there is to know.
 pub fn run(arguments: InfoArgs) -> Result<(), CliError> {
-    let (name, config, weights) = match (&arguments.checkpoint, arguments.preset) {
-        (_, Some(preset)) => (preset.name().to_string(), preset.config(), Value::Null),
+    let info = match (&arguments.checkpoint, arguments.preset) {
+        (_, Some(preset)) => info_json(preset.name(), &preset.config()),
         (Some(name), None) => {
             let dir = checkpoint_folder(name)?;
-            let config = MllmsegConfig::from_dir(&dir)?;
-            (name.display().to_string(), config, weights_json(&WeightFiles::open(&dir)?))
+            let (config, mut assumed) = MllmsegConfig::read(&dir)?;
+            let files = WeightFiles::open(&dir)?;
+            if files.adapter().is_some_and(|adapter| adapter.scale_is_assumed) {
+                assumed.push("lora_alpha = 2 r: there is no adapter_config.json".into());
+            }
+            let mut info = info_json(&name.display().to_string(), &config);
+            info["assumed"] = json!(assumed);
+            info["weights"] = weights_json(&files);
+            info
         }
         (None, None) => return Err("name a checkpoint folder or a --preset".into()),
     };
-    let info = info_json(&name, &config, weights);
     if arguments.json {
         print_result(format!("{info:#}"))
     } else {
@@ -52,7 +58,7 @@ pub fn run(arguments: InfoArgs) -> Result<(), CliError> {
     }
 }
 
-fn info_json(name: &str, config: &MllmsegConfig, weights: Value) -> Value {
+fn info_json(name: &str, config: &MllmsegConfig) -> Value {
     let cpu = device::cpu().device;
     // Parameters are counted by shape: none is drawn.
     let model = Mllmseg::new(config, None, &cpu);
@@ -77,7 +83,8 @@ fn info_json(name: &str, config: &MllmsegConfig, weights: Value) -> Value {
             "total": parameter_count(&model),
         },
         "mask_decoder_parameters": decoders,
-        "weights": weights,
+        "assumed": [],
+        "weights": null,
     })
 }
 
@@ -86,8 +93,10 @@ fn weights_json(files: &WeightFiles) -> Value {
         "bytes": files.byte_len(),
         "tensors": files.shapes().count(),
         "has_mask_decoder": files.has_mask_decoder(),
-        "lora_rank": files.lora_rank(),
+        "lora_rank": files.adapter().map(|adapter| adapter.lora.rank),
+        "lora_scale": files.adapter().map(|adapter| adapter.lora.scale()),
         "lora_tensors": files.shapes().filter(|(name, _)| is_lora(name)).count(),
+        "notes": files.notes(),
     })
 }
 
@@ -117,6 +126,26 @@ fn tables(info: &Value) -> Result<String, std::fmt::Error> {
         "  {:<10} {} pixels a side, {} image tokens, {} pixels of mask a side",
         "image", info["image_size"], info["image_tokens"], info["mask_size"]
     )?;
+    writeln!(
+        text,
+        "  {:<10} rope {} with scaling {}, RMS epsilon {}, layer norm epsilon {}",
+        "numbers",
+        language["rope_theta"],
+        language["rope_scaling"],
+        language["rms_norm_eps"],
+        vision["layer_norm_eps"]
+    )?;
+    writeln!(
+        text,
+        "  {:<10} select_layer {}, ps_version {}, template {}",
+        "",
+        info["config"]["select_layer"],
+        info["config"]["ps_version"],
+        info["config"]["template"]
+    )?;
+    for value in info["assumed"].as_array().into_iter().flatten() {
+        writeln!(text, "  {:<10} {}", "assumed", value.as_str().unwrap_or_default())?;
+    }
     writeln!(text, "\nparameters")?;
     for part in ["vision", "projector", "language_model", "mask_decoder", "total"] {
         writeln!(text, "  {part:<16} {:>16}", count(&info["parameters"][part]))?;
@@ -138,7 +167,10 @@ fn tables(info: &Value) -> Result<String, std::fmt::Error> {
             writeln!(text, "  a base model: it has no mask decoder and must be trained first")?;
         }
         if let Some(rank) = weights["lora_rank"].as_u64() {
-            writeln!(text, "  LoRA of rank {rank}, separate")?;
+            writeln!(text, "  LoRA of rank {rank} and scale {}, separate", weights["lora_scale"])?;
+        }
+        for note in weights["notes"].as_array().into_iter().flatten() {
+            writeln!(text, "  note: {}", note.as_str().unwrap_or_default())?;
         }
     }
     Ok(text)

@@ -21,6 +21,9 @@ pub struct ModelArgs {
     /// synth` draws, and nothing of photographs.
     #[arg(long, value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath)]
     checkpoint: Option<PathBuf>,
+    /// Folder of an adapter for it, as PEFT saves it: adapter_config.json and adapter_model.safetensors
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "checkpoint")]
+    adapter: Option<PathBuf>,
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan[:N], metal[:N] or rocm[:N]
     ///
     /// auto takes a hardware GPU when there is one, else the CPU, and says which.
@@ -59,8 +62,14 @@ impl ModelArgs {
                 })?
             }
         };
-        let mut segmenter = Segmenter::load_as(&folder, &device, self.dtype)?;
+        let mut segmenter = match &self.adapter {
+            None => Segmenter::load_as(&folder, &device, self.dtype)?,
+            Some(adapter) => Segmenter::load_with_adapter(&folder, adapter, &device, self.dtype)?,
+        };
         segmenter.threshold = self.threshold;
+        for text in &segmenter.report.notes {
+            note(format!("note: {}: {text}", folder.display()));
+        }
         if segmenter.report.fresh_mask_decoder {
             warn(format!(
                 "warning: {} has no mask decoder (a base model); its masks mean nothing until it is trained",

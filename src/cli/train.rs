@@ -95,6 +95,9 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
         let data = data.unwrap_or_default(); // Clap requires it for a new run.
         Training::start(&start, &data, &out, flags.over(Recipe::open(&recipe)?), &devices)?
     };
+    for note in &training.loaded().notes {
+        eprintln!("note: {note}");
+    }
     let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
     note(format!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end));

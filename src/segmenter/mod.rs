@@ -16,7 +16,7 @@ use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
 use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
-    LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
+    CheckpointError, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
@@ -80,6 +80,18 @@ impl Segmenter {
         Self::load_for_training(dir.as_ref(), device, dtype.resolve(device)?, None)
     }
 
+    /// As [`load_as`](Self::load_as), with the adapter of another folder, as PEFT saves it.
+    pub fn load_with_adapter(
+        dir: impl AsRef<Path>,
+        adapter: impl AsRef<Path>,
+        device: &SelectedDevice,
+        dtype: DtypeChoice,
+    ) -> Result<Self, SegmentError> {
+        let (dir, dtype) = (dir.as_ref(), dtype.resolve(device)?);
+        let files = |dir: &Path| WeightFiles::open(dir)?.with_adapter(adapter.as_ref());
+        Self::load_from(dir, files, device, dtype, None)
+    }
+
     /// As [`load_as`](Self::load_as), with new adapters where the checkpoint has none.
     pub(crate) fn load_for_training(
         dir: &Path,
@@ -87,10 +99,20 @@ impl Segmenter {
         dtype: DType,
         new_lora: Option<LoraConfig>,
     ) -> Result<Self, SegmentError> {
+        Self::load_from(dir, WeightFiles::open, device, dtype, new_lora)
+    }
+
+    fn load_from(
+        dir: &Path,
+        open: impl FnOnce(&Path) -> Result<WeightFiles, CheckpointError>,
+        device: &SelectedDevice,
+        dtype: DType,
+        new_lora: Option<LoraConfig>,
+    ) -> Result<Self, SegmentError> {
         let mut config = MllmsegConfig::from_dir(dir)?;
         let template = Template::from_name(&config.template)?;
         let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let files = WeightFiles::open(dir)?;
+        let files = open(dir)?;
         let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
         if !files.has_mask_decoder() && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;

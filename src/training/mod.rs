@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
+use mllmseg_model::checkpoint::LoadReport;
 use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;
@@ -139,6 +140,11 @@ impl Training {
     /// The training data.
     pub fn mix(&self) -> &DataMix {
         &self.trainer.mix
+    }
+
+    /// What was found on loading the model that the run starts from.
+    pub fn loaded(&self) -> &LoadReport {
+        &self.base.report
     }
 
     /// Trains until the last step, or until the interrupter says stop. After the last step it

@@ -11,6 +11,7 @@ mod evaluate;
 mod examples;
 mod explain;
 mod hub_command;
+mod foreign_checkpoints;
 mod hub_server;
 mod many_devices;
 mod merge_lora;

@@ -45,7 +45,8 @@ fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora
     let folder = drawn("internlm2_lora", CheckpointOptions { shards: 3, ..Default::default() });
     let (input, out) = (folder.path(), scratch());
     let output = &*out.path().join("out");
-    fs::write(input.join("adapter_config.json"), "{}").unwrap();
+    let adapter = r#"{"peft_type": "LORA", "r": 4, "lora_alpha": 8}"#; // the published scale, 2
+    fs::write(input.join("adapter_config.json"), adapter).unwrap();
     fs::write(input.join("modeling_internvl_chat.py"), "# code").unwrap();
     fs::write(input.join("training_args.bin"), "state").unwrap();
     let report = merge_lora(input, output).unwrap();
@@ -121,7 +122,7 @@ fn a_tiny_model_keeps_its_masks() {
     save_model(&model, &config, None, &input, SaveOptions::default()).unwrap();
     fs::create_dir(&output).unwrap(); // an empty folder may be there
     let report = merge_lora(&input, &output).unwrap();
-    assert_eq!((report.rank, WeightFiles::open(&output).unwrap().lora_rank()), (3, None));
+    assert_eq!((report.rank, WeightFiles::open(&output).unwrap().adapter()), (3, None));
 
     let mut merged_config = MllmsegConfig::from_dir(&output).unwrap();
     assert_eq!(merged_config.use_llm_lora, 0);

@@ -15,8 +15,11 @@ pub enum CheckpointError {
     /// disagree.
     #[error("{path}: {message}; the download may be incomplete: fetch the file again")]
     Malformed { path: PathBuf, message: String },
-    /// Shapes and names that do not fit the configuration, all of them.
-    #[error("{dir}: the weights do not fit config.json\n{problems}", problems = .problems.join("\n"))]
+    /// Weights that are not read as they are: which, why, and the way out.
+    #[error("{path}: {message}")]
+    Unusable { path: PathBuf, message: String },
+    /// Shapes and names that do not fit the configuration, a line for each kind.
+    #[error("{dir}: the weights do not fit config.json: {problems}", problems = .problems.join("\n"))]
     Mismatch { dir: PathBuf, problems: Vec<String> },
     /// There is no LoRA to merge.
     #[error(
@@ -37,5 +40,9 @@ impl CheckpointError {
 
     pub(super) fn malformed(path: impl Into<PathBuf>, message: impl ToString) -> Self {
         Self::Malformed { path: path.into(), message: message.to_string() }
+    }
+
+    pub(super) fn unusable(path: impl Into<PathBuf>, message: impl ToString) -> Self {
+        Self::Unusable { path: path.into(), message: message.to_string() }
     }
 }

@@ -1,48 +1,87 @@
-//! The layouts of weights in a folder: one file or shards with an index, safetensors or PyTorch.
+//! The tensors of a folder, unread, by their published names.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleStore, PytorchStore};
-use serde::Deserialize;
 
+use super::adapter::{Adapter, read_adapter};
+use super::aliases::{to_published, with_factors};
+use super::choice::{Index, Weights, choose};
 use super::error::CheckpointError;
+use super::layout::Tensors;
+use super::quantized::refuse_quantized;
 use super::safetensors;
-use crate::checkpoint::read::read_text;
 
-/// The layouts in the order of the search.
-const LAYOUTS: [&str; 4] = [
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-];
+/// An adapter alone, as PEFT saves it.
+const ADAPTERS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 
-/// Every tensor of a checkpoint, by the name it has on disk, unread.
+/// Every tensor of a checkpoint by its published name, unread.
 #[derive(Debug)]
 pub struct WeightFiles {
     dir: PathBuf,
-    tensors: BTreeMap<String, PackTensor>,
+    tensors: Tensors,
+    adapter: Option<Adapter>,
+    notes: Vec<String>,
 }
 
 impl WeightFiles {
     /// Finds the layout of a folder and reads names, shapes and dtypes; no weights yet.
+    ///
+    /// # Errors
+    /// Files that are damaged, quantised, ambiguous, or not there.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let dir = dir.to_path_buf();
-        let path = LAYOUTS.map(|name| dir.join(name)).into_iter().find(|path| path.exists());
-        let Some(path) = path else {
-            let message = format!("no weights found; expected one of {}", LAYOUTS.join(", "));
-            return Err(CheckpointError::malformed(dir, message));
-        };
-        let tensors = match path.extension().is_some_and(|ending| ending == "json") {
-            true => open_shards(&path)?,
-            false => {
-                let tensors = open_one(&path)?.into_iter();
-                tensors.map(|tensor| (tensor.name.clone(), tensor)).collect()
+        let (weights, mut notes) = choose(dir)?;
+        let (path, tensors) = match weights {
+            Weights::Whole(path) => {
+                let tensors = open_one(&path)?;
+                (path, tensors)
             }
+            Weights::Sharded(index) => (index.path.clone(), open_shards(&index)?),
         };
-        Ok(Self { dir, tensors })
+        refuse_quantized(&path, &tensors)?;
+        let (tensors, renamed) =
+            to_published(tensors).map_err(|message| CheckpointError::unusable(&path, message))?;
+        notes.extend(renamed);
+        let adapter = read_adapter(dir, &tensors)?;
+        let files = Self { dir: dir.to_path_buf(), tensors, adapter, notes };
+        match ADAPTERS.iter().any(|name| dir.join(name).exists()) {
+            true => files.with_adapter(dir),
+            false => Ok(files),
+        }
+    }
+
+    /// Adds the adapter of a folder that PEFT wrote: `adapter_model.safetensors` or `.bin`, and
+    /// `adapter_config.json`. An adapter beside a model is added by [`open`](Self::open), as
+    /// transformers does.
+    ///
+    /// # Errors
+    /// An adapter that is not of this model, or that this network does not compute.
+    pub fn with_adapter(mut self, dir: &Path) -> Result<Self, CheckpointError> {
+        let mut paths = ADAPTERS.iter().map(|name| dir.join(name));
+        let Some(path) = paths.find(|path| path.exists()) else {
+            let message = format!("no adapter found; expected {}", ADAPTERS.join(" or "));
+            return Err(CheckpointError::unusable(dir, message));
+        };
+        let unusable = |message: String| CheckpointError::unusable(&path, message);
+        if self.adapter.is_some() {
+            let message = "the model has separate adapters already: merge those by merge-lora";
+            return Err(unusable(message.into()));
+        }
+        self.tensors = with_factors(self.tensors, open_one(&path)?).map_err(unusable)?;
+        self.adapter = read_adapter(dir, &self.tensors)?;
+        match self.adapter {
+            Some(Adapter { scale_is_assumed: false, .. }) => {
+                self.notes.push(format!("{} is added", path.display()));
+                Ok(self)
+            }
+            _ => {
+                Err(unusable("expected adapter_config.json beside it, which has its scale".into()))
+            }
+        }
     }
 
     /// The folder.
@@ -60,16 +99,28 @@ impl WeightFiles {
         self.tensors.keys().any(|name| name.starts_with("res_decoder."))
     }
 
-    /// The rank of separate adapters, from the shape of the first `lora_A`, `[r, in]`; `None` if they
-    /// are merged or there never were any.
-    pub fn lora_rank(&self) -> Option<usize> {
-        let (_, tensor) = self.tensors.iter().find(|(name, _)| name.contains(".lora_A."))?;
-        tensor.shape.first().copied().filter(|&rank| rank > 0)
+    /// The separate adapters; `None` if they are merged or there never were any.
+    pub fn adapter(&self) -> Option<Adapter> {
+        self.adapter
+    }
+
+    /// A line about each thing that is read in another way than it is written, or not at all.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Bytes that all tensors take on disk.
     pub fn byte_len(&self) -> usize {
         self.tensors.values().map(PackTensor::byte_len).sum()
+    }
+
+    /// Fills in the one of two tied tables that the files leave out.
+    pub(super) fn fill_tied(&mut self, tables: [&str; 2]) {
+        for [there, absent] in [tables, [tables[1], tables[0]]] {
+            if let Some(table) = self.tensors.get(there).cloned() {
+                self.tensors.entry(absent.to_string()).or_insert(table);
+            }
+        }
     }
 
     /// The tensors, unread.
@@ -79,59 +130,63 @@ impl WeightFiles {
 }
 
 /// One file, in the format that its name ends in.
-fn open_one(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("safetensors") => safetensors::open(path),
+fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
+    refuse_placeholder(path)?;
+    let tensors = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("safetensors") => safetensors::open(path)?,
         Some("bin") => {
             // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
             let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
             let tensors = store.get_all_tensors();
             let tensors = tensors.map_err(|error| CheckpointError::malformed(path, error))?;
-            Ok(tensors.values().cloned().collect())
+            tensors.values().cloned().collect()
         }
-        _ => Err(CheckpointError::malformed(path, "expected a name in .safetensors or .bin")),
-    }
+        _ => {
+            let message = "expected a name in .safetensors or .bin";
+            return Err(CheckpointError::malformed(path, message));
+        }
+    };
+    Ok(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
 }
 
-fn open_shards(index_path: &Path) -> Result<BTreeMap<String, PackTensor>, CheckpointError> {
-    const MAX_INDEX: u64 = 64 << 20;
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let wrong = |message: String| CheckpointError::malformed(index_path, message);
-    let text = read_text(index_path, MAX_INDEX).map_err(CheckpointError::io(index_path))?;
-    let index: Index = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+/// Refuses what stands for a file that was not fetched.
+fn refuse_placeholder(path: &Path) -> Result<(), CheckpointError> {
+    const PLACEHOLDERS: [(&[u8], &str); 3] = [
+        (b"version https://git-lfs", "a pointer of Git LFS and not the file: run `git lfs pull`"),
+        (b"<!doctype html", "a web page and not the file: download it again"),
+        (b"<html", "a web page and not the file: download it again"),
+    ];
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(CheckpointError::io(path))?;
+    file.take(32).read_to_end(&mut start).map_err(CheckpointError::io(path))?;
+    start.make_ascii_lowercase();
+    let found = PLACEHOLDERS.iter().find(|(begin, _)| start.starts_with(begin));
+    found.map_or(Ok(()), |(_, what)| Err(CheckpointError::unusable(path, what)))
+}
 
-    let mut found: BTreeMap<String, (&String, PackTensor)> = BTreeMap::new();
-    for shard in index.weight_map.values().collect::<BTreeSet<_>>() {
-        let path = index_path.with_file_name(shard);
-        if !is_plain_name(shard) {
-            return Err(wrong(format!(
-                "expected the name of a file beside the index, found {shard:?}"
-            )));
-        }
+fn open_shards(index: &Index) -> Result<Tensors, CheckpointError> {
+    let wrong = |message: String| CheckpointError::malformed(&index.path, message);
+    let mut found: BTreeMap<String, (&str, PackTensor)> = BTreeMap::new();
+    for shard in index.shards() {
+        let path = index.path.with_file_name(shard);
         if !path.is_file() {
             return Err(wrong(format!("names the shard {shard}, which is not in the folder")));
         }
-        for tensor in open_one(&path)? {
-            let name = tensor.name.clone();
+        for (name, tensor) in open_one(&path)? {
             if let Some((other, tensor)) = found.insert(name, (shard, tensor)) {
-                let message = format!("tensor {} is already in {other}", tensor.name);
-                return Err(CheckpointError::malformed(path, message));
+                let message = format!(
+                    "tensor {} is already in {other}: the shards are of two saves, move the stale \
+                     one away",
+                    tensor.name
+                );
+                return Err(CheckpointError::unusable(path, message));
             }
         }
     }
     for (name, shard) in &index.weight_map {
-        if found.get(name).is_none_or(|(place, _)| *place != shard) {
+        if found.get(name).is_none_or(|(place, _)| place != shard) {
             return Err(wrong(format!("says that {name} is in {shard}, but it is not")));
         }
     }
     Ok(found.into_iter().map(|(name, (_, tensor))| (name, tensor)).collect())
-}
-
-/// A shard lies beside its index: a name that leads elsewhere is refused.
-fn is_plain_name(shard: &str) -> bool {
-    let mut components = Path::new(shard).components();
-    matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
 }

@@ -1,8 +1,13 @@
 //! The layout of one tensor on disk and in the modules, and the conversion in both directions.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{DType, Shape, TensorData};
 use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
+
+/// Tensors by name, unread.
+pub(super) type Tensors = BTreeMap<String, PackTensor>;
 
 /// Checkpoints store the matrices of linear layers `[out, in]`, Burn multiplies by `[in, out]`.
 pub(super) fn is_stored_transposed(path: &str, rank: usize) -> bool {

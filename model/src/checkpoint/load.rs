@@ -46,6 +46,8 @@ pub struct LoadReport {
     pub lora_rank: Option<usize>,
     /// Bytes of the weights on disk.
     pub bytes: usize,
+    /// A line about each thing that is read in another way than it is written, or not at all.
+    pub notes: Vec<String>,
 }
 
 /// Loads a checkpoint folder; see [`load_files`].
@@ -61,42 +63,43 @@ pub fn load_model(
 /// Loads weight files that are already open.
 ///
 /// Tensors are read, converted and placed one at a time, so that memory peaks at the model plus
-/// the largest tensor. `config` is updated with the vocabulary that results.
+/// the largest tensor. `config` is updated with the vocabulary and the rank of the
+/// adapters that result.
 ///
 /// # Errors
-/// [`CheckpointError::Vocabulary`], and [`CheckpointError::Mismatch`] with every tensor that does
-/// not fit `config`.
+/// [`CheckpointError::Vocabulary`], and [`CheckpointError::Mismatch`] with the tensors that do not
+/// fit `config`.
 pub fn load_files(
-    files: WeightFiles,
+    mut files: WeightFiles,
     config: &mut MllmsegConfig,
     options: LoadOptions,
     device: &Device,
 ) -> Result<(Mllmseg, LoadReport), CheckpointError> {
     let dir = files.dir().to_path_buf();
+    let adapter = files.adapter();
+    let table = NameTable::new(config, adapter.is_some());
+    let mut misfits = table.misfits(&mut files, config)?;
     let report = LoadReport {
         fresh_mask_decoder: !files.has_mask_decoder(),
         new_token_rows: token_rows_to_add(&dir, config, options.vocab_size)?,
-        lora_rank: files.lora_rank(),
+        lora_rank: adapter.map(|adapter| adapter.lora.rank),
         bytes: files.byte_len(),
+        notes: files.notes().to_vec(),
     };
-    let table = NameTable::new(config, report.lora_rank.is_some());
     config.language.vocab_size += report.new_token_rows;
 
     let (paths, names) = (table.paths(), table.names());
-    let mut problems = table.misfits(&files);
     let placed = files.into_tensors().into_iter().filter_map(|(name, tensor)| {
         let path = paths.get(name.as_str())?;
         let tensor = with_new_rows(tensor, path, report.new_token_rows, device);
         Some(to_module(tensor, path, options.dtype))
     });
-    let lora = report.lora_rank.map(LoraConfig::published).or(options.new_lora);
+    let lora = adapter.map(|adapter| adapter.lora).or(options.new_lora);
     let mut model = Mllmseg::new(config, lora, device);
     let result = model.apply(placed.collect(), None, None, true);
-    problems.extend(result.errors.iter().map(|error| describe(error, &names)));
-    if !problems.is_empty() {
-        problems.sort();
-        return Err(CheckpointError::Mismatch { dir, problems });
-    }
+    misfits.others.extend(result.errors.iter().map(|error| describe(error, &names)));
+    misfits.refuse(&dir)?;
+    config.use_llm_lora = lora.map_or(0, |lora| lora.rank);
     Ok((model, report))
 }
 

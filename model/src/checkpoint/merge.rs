@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Tensor};
 use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
 
+use super::adapter::Adapter;
 use super::error::CheckpointError;
 use super::files::WeightFiles;
 use super::names::NameTable;
@@ -29,26 +30,26 @@ pub struct MergeReport {
 /// Writes the weights with every adapter merged, `W + alpha / r · B A`, under the names that the
 /// published Python code gives a model without LoRA (`language_model.model…`, no `base_layer`).
 ///
-/// `alpha / r` is that of [`LoraConfig::published`], as everywhere. Sums are in f32; each tensor
+/// `alpha / r` is that of [`WeightFiles::adapter`]. Sums are in f32; each tensor
 /// keeps the dtype it has on disk, and those without adapter keep their bytes. `config.json` and
 /// other files are not written here.
 ///
 /// # Errors
-/// [`CheckpointError::NoLora`] without separate adapters, [`CheckpointError::Mismatch`] naming every
-/// tensor that does not fit `config`, and [`CheckpointError::Io`].
+/// [`CheckpointError::NoLora`] without separate adapters, [`CheckpointError::Mismatch`] naming the
+/// tensors that do not fit `config`, and [`CheckpointError::Io`].
 pub fn merge_weights(
-    files: WeightFiles,
+    mut files: WeightFiles,
     config: &MllmsegConfig,
     dir: &Path,
     max_shard_bytes: usize,
     device: &Device,
 ) -> Result<MergeReport, CheckpointError> {
     let source = files.dir().to_path_buf();
-    let Some(rank) = files.lora_rank() else {
+    let Some(Adapter { lora, .. }) = files.adapter() else {
         return Err(CheckpointError::NoLora { dir: source });
     };
     let (separate, merged) = (NameTable::new(config, true), NameTable::new(config, false));
-    let mut problems = separate.misfits(&files);
+    let mut misfits = separate.misfits(&mut files, config)?;
     let mut left = files.into_tensors();
 
     let (on_disk, new_names) = (separate.names(), merged.names());
@@ -67,24 +68,21 @@ pub fn merge_weights(
             |which: &str| left.remove(*on_disk.get(format!("{layer}.lora.{which}").as_str())?);
         if let (Some(a), Some(b)) = (factor("a"), factor("b")) {
             adapters += 1;
-            match merge_layer(tensor, a, b, rank, device) {
+            match merge_layer(tensor, a, b, lora, device) {
                 Ok(merged) => tensors.push(merged),
-                Err(problem) => problems.push(problem),
+                Err(problem) => misfits.others.push(problem),
             }
         } else {
             tensors.push(tensor);
         }
     }
-    if !problems.is_empty() {
-        problems.sort();
-        return Err(CheckpointError::Mismatch { dir: source, problems });
-    }
+    misfits.refuse(&source)?;
     tensors.extend(left.into_iter().map(|(name, mut tensor)| {
         tensor.name = name.replacen("language_model.base_model.model.", "language_model.", 1);
         tensor // a derived constant
     }));
     let bytes = tensors.iter().map(PackTensor::byte_len).sum();
-    let report = MergeReport { rank, adapters, tensors: tensors.len(), bytes };
+    let report = MergeReport { rank: lora.rank, adapters, tensors: tensors.len(), bytes };
     write_shards(split(tensors, max_shard_bytes), dir)?;
     Ok(report)
 }
@@ -95,9 +93,10 @@ fn merge_layer(
     weight: PackTensor,
     a: PackTensor,
     b: PackTensor,
-    rank: usize,
+    lora: LoraConfig,
     device: &Device,
 ) -> Result<PackTensor, String> {
+    let rank = lora.rank;
     let name = weight.name.clone();
     let [w, fa, fb] = [&weight, &a, &b].map(|tensor| tensor.shape.to_vec());
     if !matches!(w[..], [d_output, d_input] if fa == [rank, d_input] && fb == [d_output, rank]) {
@@ -111,8 +110,7 @@ fn merge_layer(
         return Err(format!("tensor {name}: expected floats with float factors, found {dtypes:?}"));
     }
     let (dtype, shape, device) = (weight.dtype, weight.shape.clone(), device.clone());
-    let lora = LoraConfig::published(rank);
-    let scale = lora.alpha / lora.rank as f64;
+    let scale = lora.scale();
     Ok(bridge::deferred(name, dtype, shape, None, move || {
         let read = |tensor: &PackTensor| {
             let data = bridge::to_data(tensor)?;

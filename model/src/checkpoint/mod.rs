@@ -3,9 +3,14 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`names`] | every tensor's name on disk beside its path in the modules |
-//! | [`files`] | the layouts of a folder: one file, shards with an index, safetensors or PyTorch |
+//! | [`files`] | the tensors of a folder, unread |
+//! | `choice` | which files count: one file, shards with an index, safetensors or PyTorch |
+//! | `aliases`, `native` | names as other programs and transformers' own layout have them |
+//! | `quantized` | quantised weights, told by their names |
+//! | [`adapter`] | the scale of separate adapters |
 //! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
 //! | `layout` | one tensor on disk and in the modules: transposed, cast |
+//! | `misfits` | tensors that do not fit, told in a few lines |
 //! | `token_rows` | rows for `[SEG]` and `[REJ]` |
 //! | [`load`] | from files to a model |
 //! | [`save`] | from a model to files |
@@ -13,13 +18,19 @@
 //! | [`mod@write`] | files that appear whole or not at all |
 //! | [`named_weights`] | a walk over the weights of a module by their paths |
 
+pub mod adapter;
+mod aliases;
+mod choice;
 pub mod error;
 pub mod files;
 mod layout;
 pub mod load;
 pub mod merge;
+mod misfits;
 pub mod named_weights;
 pub mod names;
+mod native;
+mod quantized;
 pub(crate) mod read;
 pub mod safetensors;
 pub mod save;

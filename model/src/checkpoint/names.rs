@@ -3,9 +3,12 @@
 //! The table is `names.txt`, which reads like the checkpoint. It works in both directions, and a
 //! tensor that is not in it is unexpected.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::path::Path;
 
+use super::error::CheckpointError;
 use super::files::WeightFiles;
+use super::misfits::Misfits;
 use crate::config::{Architecture, MllmsegConfig, Variant};
 
 /// Pairs of (name on disk, path in [`crate::Mllmseg`]).
@@ -22,7 +25,9 @@ impl NameTable {
         let holds = |condition: &str| match condition {
             "qkv_bias" => config.vision.qkv_bias,
             "internlm2" => language.architecture == Architecture::InternLm2,
+            "qwen" => language.architecture != Architecture::InternLm2,
             "qwen2" => language.architecture == Architecture::Qwen2,
+            "qwen3" => language.architecture == Architecture::Qwen3,
             "bias" => language.bias,
             "lora" => lora_is_separate,
             "tokens" => variant.uses_language_tokens(),
@@ -68,24 +73,65 @@ impl NameTable {
         self.pairs.iter().map(|(name, path)| (path.as_str(), name.as_str())).collect()
     }
 
-    /// A line for each tensor that is missing and for each that is unexpected. A base model may lack
-    /// the mask decoder.
-    pub(super) fn misfits(&self, files: &WeightFiles) -> Vec<String> {
+    /// What of the files does not fit. A base model may lack the mask decoder, and a model with tied
+    /// tables one of them, which is filled in.
+    pub(super) fn misfits(
+        &self,
+        files: &mut WeightFiles,
+        config: &MllmsegConfig,
+    ) -> Result<Misfits, CheckpointError> {
+        let names = self.names();
+        let [table, head] = TOKEN_TABLES.map(|path| names.get(path).copied().unwrap_or(path));
+        let is_tied = config.language.tie_word_embeddings;
+        if is_tied {
+            files.fill_tied([table, head]);
+        }
         let known = self.paths();
-        let found: HashSet<&str> = files.shapes().map(|(name, _)| name).collect();
+        let found: HashMap<&str, &[usize]> = files.shapes().collect();
+        check_vocabulary(files.dir(), table, found.get(table).copied(), config)?;
         let has_decoder = files.has_mask_decoder();
         let needed = |name: &str| has_decoder || !name.starts_with("res_decoder.");
-        let names = self.pairs.iter().map(|(name, _)| name.as_str());
-        let missing = names
-            .filter(|name| needed(name) && !found.contains(name))
-            .map(|name| format!("missing tensor {name}"));
+        let wanted = self.pairs.iter().map(|(name, _)| name.as_str());
+        let missing = wanted.filter(|name| needed(name) && !found.contains_key(name));
         let unexpected = files
             .shapes()
             .filter(|(name, _)| !known.contains_key(name) && !is_derived_constant(name))
-            .map(|(name, shape)| {
-                format!("unexpected tensor {name} {shape:?}: config.json has no such weight")
-            });
-        missing.chain(unexpected).collect()
+            .map(|(name, shape)| format!("{name} {shape:?}"));
+        let mut misfits = Misfits {
+            missing: missing.map(String::from).collect(),
+            unexpected: unexpected.collect(),
+            ..Misfits::default()
+        };
+        if !is_tied && found.contains_key(table) && !found.contains_key(head) {
+            misfits.others.push(format!(
+                "{head} may be left out only where llm_config.tie_word_embeddings is true"
+            ));
+        }
+        Ok(misfits)
+    }
+}
+
+/// The paths of input and output table.
+const TOKEN_TABLES: [&str; 2] =
+    ["language_model.embed_tokens.weight", "language_model.lm_head.weight"];
+
+/// One error for what would be one for each table.
+fn check_vocabulary(
+    dir: &Path,
+    table: &str,
+    shape: Option<&[usize]>,
+    config: &MllmsegConfig,
+) -> Result<(), CheckpointError> {
+    let expected = config.language.vocab_size;
+    match shape {
+        Some(&[rows, _]) if rows != expected => {
+            let problem = format!(
+                "llm_config.vocab_size is {expected}, but tensor {table} has {rows} rows; correct it, \
+                 or take the config.json of these weights"
+            );
+            Err(CheckpointError::Mismatch { dir: dir.to_path_buf(), problems: vec![problem] })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -112,7 +158,7 @@ pub fn is_lora(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::collections::HashSet;
 
     use super::*;
 

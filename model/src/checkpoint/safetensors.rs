@@ -85,9 +85,11 @@ fn deferred(
 ) -> Result<PackTensor, CheckpointError> {
     let Some((_, dtype)) = DTYPES.into_iter().find(|(stored, _)| *stored == info.dtype) else {
         let found = info.dtype;
-        let message =
-            format!("tensor {name}: expected f32, f16, bf16 or integers, found {found:?}");
-        return Err(CheckpointError::malformed(path, message));
+        let message = format!(
+            "tensor {name}: expected f32, f16, bf16 or integers, found {found:?}; if the weights are \
+             quantised, take the model that was not"
+        );
+        return Err(CheckpointError::unusable(path, message));
     };
     let (start, end) = info.data_offsets;
     let shape = Shape::from(info.shape.clone());

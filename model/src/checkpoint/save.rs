@@ -8,11 +8,13 @@ use burn_pack::Tensor as PackTensor;
 use burn_store::ModuleSnapshot;
 use serde_json::json;
 
+use super::adapter::write_adapter;
 use super::error::CheckpointError;
 use super::layout::to_disk;
 use super::names::NameTable;
 use super::write::{write_json, write_tensors};
 use crate::config::MllmsegConfig;
+use crate::lora::{LoraConfig, LoraFactors};
 use crate::mllmseg::Mllmseg;
 
 /// How to save.
@@ -30,7 +32,8 @@ impl Default for SaveOptions {
     }
 }
 
-/// Writes the weights of a model and its `config.json`.
+/// Writes the weights of a model and its `config.json`, and `adapter_config.json` where separate
+/// adapters have another scale than the published 2.
 ///
 /// `base_config` is the `config.json` that the model came from: keys that this implementation
 /// does not know are kept. Each file appears whole or not at all, and the index comes last.
@@ -56,7 +59,8 @@ pub fn save_model(
         .into_iter()
         .map(|tensor| (tensor.name.clone(), tensor))
         .collect();
-    let table = NameTable::new(config, has_lora(model));
+    let lora = lora(model);
+    let table = NameTable::new(config, lora.is_some());
     let mut tensors = Vec::new();
     for (name, path) in table.pairs() {
         let tensor = collected.remove(path);
@@ -67,11 +71,13 @@ pub fn save_model(
         return Err(misfit(format!("no published name for {path}")));
     }
     write_shards(split(tensors, options.max_shard_bytes), dir)?;
+    lora.map_or(Ok(()), |lora| write_adapter(lora, dir))?;
     write_json(&config.to_json(base_config), &dir.join("config.json"))
 }
 
-fn has_lora(model: &Mllmseg) -> bool {
-    model.language_model.layers.first().is_some_and(|layer| layer.feed_forward.gate.lora.is_some())
+fn lora(model: &Mllmseg) -> Option<LoraConfig> {
+    let layer = model.language_model.layers.first()?;
+    layer.feed_forward.gate.lora.as_ref().map(LoraFactors::config)
 }
 
 /// Consecutive tensors in shards of at most `max_bytes`, or of one tensor.

@@ -1,9 +1,9 @@
 //! `llm_config`: the decoder-only language model.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
 
-use super::check::{multiple, positive, size};
+use super::check::{expect, multiple, positive, size};
+use super::rope::RopeScaling;
 
 /// Sizes of the language model (`llm_config`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct LanguageConfig {
     pub num_attention_heads: usize,
     /// Key and value heads.
     pub num_key_value_heads: usize,
+    /// Width of a head, for Qwen3; others have `hidden_size / num_attention_heads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
     /// Epsilon of the RMS norms.
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
@@ -36,10 +39,14 @@ pub struct LanguageConfig {
     pub rope_scaling: RopeScaling,
     /// Length that the rotary embedding was trained for.
     pub max_position_embeddings: usize,
-    /// Whether InternLM2's projections have a bias. Qwen2's files do not have this key: its q, k
-    /// and v always have one.
+    /// Whether InternLM2's projections have a bias. Qwen's files do not have this key: q, k
+    /// and v of Qwen2 always have one, Qwen3's never.
     #[serde(default = "internlm2_bias")]
     pub bias: bool,
+    /// Whether a table that the files leave out is the other one. Published models have two tables
+    /// whatever their file says: so has every model here, and `true` is read and not written.
+    #[serde(default, skip_serializing)]
+    pub tie_word_embeddings: bool,
 }
 
 /// The default of the published `InternLM2Config`.
@@ -47,7 +54,7 @@ fn internlm2_bias() -> bool {
     true
 }
 
-/// The two families of decoders under published InternVL models.
+/// The families of decoders under published InternVL models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Architecture {
     /// Packed `wqkv`.
@@ -56,6 +63,9 @@ pub enum Architecture {
     /// Separate `q_proj`, `k_proj` and `v_proj`.
     #[serde(rename = "Qwen2ForCausalLM")]
     Qwen2,
+    /// As Qwen2, with a norm of each query and key head in place of biases.
+    #[serde(rename = "Qwen3ForCausalLM")]
+    Qwen3,
 }
 
 impl Architecture {
@@ -64,6 +74,7 @@ impl Architecture {
         match self {
             Architecture::InternLm2 => "internlm2",
             Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
         }
     }
 }
@@ -76,50 +87,12 @@ fn from_list_of_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Archit
     <[Architecture; 1]>::deserialize(deserializer).map(|[item]| item)
 }
 
-/// `rope_scaling` of the language model.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Value", into = "Value")]
-pub enum RopeScaling {
-    /// Positions as they are.
-    #[default]
-    None,
-    /// Positions divided by the factor.
-    Linear(f64),
-    /// NTK-aware: the base grows once a sequence is longer than `max_position_embeddings`.
-    Dynamic(f64),
-}
-
-impl TryFrom<Value> for RopeScaling {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        if value.is_null() {
-            return Ok(Self::None);
-        }
-        let kind = value.get("type").or_else(|| value.get("rope_type")).and_then(Value::as_str);
-        let factor = value.get("factor").and_then(Value::as_f64);
-        match (kind, factor) {
-            (Some("default"), _) => Ok(Self::None),
-            (Some("linear"), Some(factor)) if factor >= 1.0 => Ok(Self::Linear(factor)),
-            (Some("dynamic"), Some(factor)) if factor >= 1.0 => Ok(Self::Dynamic(factor)),
-            _ => Err(format!(
-                "expected type linear or dynamic with a factor of at least 1, found {value}"
-            )),
-        }
-    }
-}
-
-impl From<RopeScaling> for Value {
-    fn from(scaling: RopeScaling) -> Self {
-        match scaling {
-            RopeScaling::None => Value::Null,
-            RopeScaling::Linear(factor) => json!({ "type": "linear", "factor": factor }),
-            RopeScaling::Dynamic(factor) => json!({ "type": "dynamic", "factor": factor }),
-        }
-    }
-}
-
 impl LanguageConfig {
+    /// Width of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads)
+    }
+
     /// Whether the rotation of early positions changes with the length of the whole sequence, so
     /// that keys of a prefix cannot be kept for continuations of different lengths.
     pub fn rope_depends_on_length(&self, total_length: usize) -> bool {
@@ -136,7 +109,25 @@ impl LanguageConfig {
         size("num_attention_heads", heads, 1 << 10)?;
         size("num_key_value_heads", self.num_key_value_heads, 1 << 10)?;
         size("max_position_embeddings", self.max_position_embeddings, 1 << 28)?;
-        multiple("hidden_size", width, "2 * num_attention_heads", 2 * heads)?;
+        match (self.architecture, self.head_dim) {
+            (Architecture::Qwen3, Some(head_dim)) => {
+                size("head_dim", head_dim, 1 << 12)?;
+                multiple("head_dim", head_dim, "2", 2)?;
+            }
+            (Architecture::Qwen3, None) => return Err("head_dim: missing; Qwen3 needs it".into()),
+            (_, found) => {
+                multiple("hidden_size", width, "2 * num_attention_heads", 2 * heads)?;
+                let expected =
+                    format_args!("hidden_size / num_attention_heads = {}", width / heads);
+                let head_dim = self.head_dim();
+                expect(
+                    found.is_none_or(|head_dim| head_dim == width / heads),
+                    "head_dim",
+                    expected,
+                    head_dim,
+                )?;
+            }
+        }
         multiple("num_attention_heads", heads, "num_key_value_heads", self.num_key_value_heads)?;
         positive("rope_theta", self.rope_theta)?;
         positive("rms_norm_eps", self.rms_norm_eps)

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::check::{expect, multiple, size};
 use super::language::LanguageConfig;
 use super::mask_decoder::MaskDecoderConfig;
+use super::spelling::to_published;
 use super::vision::VisionConfig;
 use crate::checkpoint::read::read_text;
 
@@ -101,17 +102,21 @@ impl MllmsegConfig {
     /// # Errors
     /// [`ConfigError`].
     pub fn from_dir(dir: &Path) -> Result<Self, ConfigError> {
+        Ok(Self::read(dir)?.0)
+    }
+
+    /// As [`from_dir`](Self::from_dir), with a line `key = value` for each key that the file does not
+    /// have and that has a default in the published code.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(dir: &Path) -> Result<(Self, Vec<String>), ConfigError> {
         const MAX_BYTES: u64 = 16 << 20;
         let path = dir.join("config.json");
-        match read_text(&path, MAX_BYTES) {
-            Ok(text) => Self::from_json(&text, &path),
-            Err(error) => {
-                let message = format!(
-                    "{error}; a checkpoint folder holds config.json, tokenizer files and weights"
-                );
-                Err(ConfigError { path, message })
-            }
-        }
+        let text = read_text(&path, MAX_BYTES).map_err(|error| {
+            format!("{error}; a checkpoint folder holds config.json, tokenizer files and weights")
+        });
+        text.and_then(|text| Self::parse(&text)).map_err(|message| ConfigError { path, message })
     }
 
     /// Parses the text of a `config.json`; `path` is only named in errors.
@@ -119,21 +124,30 @@ impl MllmsegConfig {
     /// # Errors
     /// [`ConfigError`].
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::parse(text).map_err(|message| ConfigError { path: path.to_path_buf(), message })
+        let parsed = Self::parse(text).map(|(config, _)| config);
+        parsed.map_err(|message| ConfigError { path: path.to_path_buf(), message })
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<(Self, Vec<String>), String> {
         let file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let (file, assumed) = to_published(file)?;
         check_fixed_values(&file)?;
-        // From the text and not from `file`, so that an error tells the line.
-        let typed = &mut serde_json::Deserializer::from_str(text);
-        let mut config: Self =
-            serde_path_to_error::deserialize(typed).map_err(|error| error.to_string())?;
-        let forced_size = Option::<usize>::deserialize(&file["force_image_size"])
-            .map_err(|error| format!("force_image_size: {error}"))?;
-        config.image_size = forced_size.unwrap_or(config.vision.image_size);
+        let mut config: Self = serde_path_to_error::deserialize(&file).map_err(|error| {
+            format!("{error}; the config.json of the published base has the right value")
+        })?;
+        let forced_size = usize::deserialize(&file["force_image_size"]);
+        config.image_size = forced_size.map_err(|error| format!("force_image_size: {error}"))?;
+        let (kind, expected) =
+            (&file["llm_config"]["model_type"], config.language.architecture.model_type());
+        let fits = kind.is_null() || kind == expected;
+        expect(
+            fits,
+            "llm_config.model_type",
+            format_args!("{expected:?} beside its architectures"),
+            kind,
+        )?;
         config.check()?;
-        Ok(config)
+        Ok((config, assumed))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -165,6 +179,9 @@ impl MllmsegConfig {
     /// The `config.json` of this configuration. Keys of `base` that are not ours are kept.
     pub fn to_json(&self, base: Option<&Value>) -> Value {
         let mut whole = base.cloned().unwrap_or_else(|| json!({ "model_type": "internvl_chat" }));
+        if let Ok(published) = published_json(whole.clone()) {
+            whole = published; // what is no whole configuration stays as it is
+        }
         merge(&mut whole, fixed_values());
         merge(&mut whole, json!(self));
         let language = &mut whole["llm_config"];
@@ -195,7 +212,26 @@ impl MllmsegConfig {
     }
 }
 
+/// The content of a `config.json` in the keys of published files, whichever layout and version it has.
+///
+/// # Errors
+/// What is not read, by its key.
+pub fn published_json(file: Value) -> Result<Value, String> {
+    to_published(file).map(|(file, _)| file)
+}
+
 fn check_fixed_values(file: &Value) -> Result<(), String> {
+    let language = &file["llm_config"];
+    let layers = language["layer_types"].as_array().into_iter().flatten();
+    if let Some(found) = layers.into_iter().find(|kind| *kind != "full_attention") {
+        return Err(format!("llm_config.layer_types: expected \"full_attention\", found {found}"));
+    }
+    let is_qwen3 = language["architectures"][0] == "Qwen3ForCausalLM";
+    if is_qwen3 && language["attention_bias"] == true {
+        return Err(
+            "llm_config.attention_bias: expected false, as published Qwen3 has, found true".into(),
+        );
+    }
     // Refused, but not written: the network has no such attention.
     let refused = json!({ "llm_config": { "use_sliding_window": false } });
     for table in [fixed_values(), refused] {
@@ -205,7 +241,7 @@ fn check_fixed_values(file: &Value) -> Result<(), String> {
                 if !found.is_null() && found != expected {
                     return Err(format!(
                         "{section}.{key}: expected {expected}, found {found}; supported are \
-                         InternViT-300M, not InternViT-6B, with InternLM2 or Qwen2"
+                         InternViT-300M, not InternViT-6B, with InternLM2, Qwen2 or Qwen3"
                     ));
                 }
             }
@@ -249,10 +285,12 @@ mod tests {
         let read = |file: &Value| MllmsegConfig::from_json(&file.to_string(), Path::new("x"));
         let whole = Preset::InternVl2_2b.config().to_json(None);
         let optional = [
+            "architectures", // by the model_type
             "force_image_size",
             "use_llm_lora",
             "initializer_factor",
             "bias",
+            "num_key_value_heads",
             "rope_scaling",
             "model_type",
             "norm_type",
@@ -264,9 +302,8 @@ mod tests {
             for key in whole.pointer(section).unwrap().as_object().unwrap().keys() {
                 let mut file = whole.clone();
                 file.pointer_mut(section).unwrap().as_object_mut().unwrap().remove(key);
-                let is_vision_kind = section == "/vision_config" && key == "architectures";
                 match read(&file) {
-                    Ok(_) => assert!(optional.contains(&key.as_str()) || is_vision_kind, "{key}"),
+                    Ok(_) => assert!(optional.contains(&key.as_str()), "{key}"),
                     Err(error) => assert!(error.to_string().contains(key), "{error}"),
                 }
             }

@@ -6,19 +6,27 @@
 //! | [`mllmseg`] | the whole file: reading, writing, checks across sections |
 //! | [`vision`] | `vision_config` |
 //! | [`language`] | `llm_config` |
+//! | [`rope`] | its rotary embedding, in the keys of transformers 4 and 5 |
 //! | [`mask_decoder`] | `mask_decoder_config`, this project's own section |
 //! | [`preset`] | the published bases |
+//! | `spelling`, `native` | files of other versions and of transformers' own layout, in published keys |
+//! | `keys` | a key that has several names |
 //! | `check` | the kinds of checks, which every section shares |
 
 mod check;
+mod keys;
 pub mod language;
 pub mod mask_decoder;
 pub mod mllmseg;
+mod native;
 pub mod preset;
+pub mod rope;
+mod spelling;
 pub mod vision;
 
-pub use language::{Architecture, LanguageConfig, RopeScaling};
+pub use language::{Architecture, LanguageConfig};
 pub use mask_decoder::{MaskDecoderConfig, Variant};
-pub use mllmseg::{ConfigError, MllmsegConfig, PsVersion};
+pub use mllmseg::{ConfigError, MllmsegConfig, PsVersion, published_json};
 pub use preset::Preset;
+pub use rope::RopeScaling;
 pub use vision::VisionConfig;

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use super::language::Architecture::{self, InternLm2, Qwen2};
-use super::language::{LanguageConfig, RopeScaling};
+use super::language::LanguageConfig;
 use super::mask_decoder::MaskDecoderConfig;
 use super::mllmseg::{MllmsegConfig, PsVersion};
+use super::rope::RopeScaling;
 use super::vision::VisionConfig;
 
 /// The published bases, and the small model of this project.
@@ -80,11 +81,13 @@ impl Preset {
                 num_hidden_layers: layers,
                 num_attention_heads: heads,
                 num_key_value_heads: kv_heads,
+                head_dim: None,
                 rms_norm_eps: eps,
                 rope_theta: 1e6,
                 rope_scaling: RopeScaling::None,
                 max_position_embeddings: 32_768,
                 bias: false,
+                tie_word_embeddings: false,
             },
             mask_decoder: MaskDecoderConfig {
                 num_attention_heads: decoder_heads,

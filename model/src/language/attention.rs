@@ -1,8 +1,10 @@
 //! Grouped-query self-attention with rotary positions and a cache.
 
 use burn::module::Module;
+use burn::nn::{RmsNorm, RmsNormConfig};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
+use super::norm::rms_norm;
 use super::rope::Rotation;
 use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::{Architecture, LanguageConfig};
@@ -56,7 +58,7 @@ pub enum QkvProjection {
     /// InternLM2's `wqkv`: one matrix, grouped by key/value head. A group holds its query heads,
     /// then its key head, then its value head.
     Packed(LoraLinear),
-    /// Qwen2's `q_proj`, `k_proj`, `v_proj`.
+    /// `q_proj`, `k_proj`, `v_proj` of Qwen2 and Qwen3.
     Separate(SeparateProjection),
 }
 
@@ -69,29 +71,37 @@ pub struct SeparateProjection {
     pub k: LoraLinear,
     /// `d -> kv_heads · head_dim`
     pub v: LoraLinear,
+    /// Qwen3's norm of each query head, over `head_dim`.
+    pub q_norm: Option<RmsNorm>,
+    /// Qwen3's norm of each key head.
+    pub k_norm: Option<RmsNorm>,
 }
 
 impl Attention {
     pub(super) fn new(config: &LanguageConfig, lora: Option<LoraConfig>, device: &Device) -> Self {
-        let width = config.hidden_size;
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
-        let head_dim = width / heads;
+        let (width, head_dim) = (config.hidden_size, config.head_dim());
         let linear = |d_output, bias| LoraLinear::new([width, d_output], bias, lora, device);
+        let norm = || RmsNormConfig::new(head_dim).with_epsilon(config.rms_norm_eps).init(device);
+        let is_qwen3 = config.architecture == Architecture::Qwen3;
         let (qkv, output_bias) = match config.architecture {
             Architecture::InternLm2 => {
                 let packed = linear((heads + 2 * kv_heads) * head_dim, config.bias);
                 (QkvProjection::Packed(packed), config.bias)
             }
-            Architecture::Qwen2 => {
+            Architecture::Qwen2 | Architecture::Qwen3 => {
                 let separate = SeparateProjection {
-                    q: linear(heads * head_dim, true),
-                    k: linear(kv_heads * head_dim, true),
-                    v: linear(kv_heads * head_dim, true),
+                    q: linear(heads * head_dim, !is_qwen3),
+                    k: linear(kv_heads * head_dim, !is_qwen3),
+                    v: linear(kv_heads * head_dim, !is_qwen3),
+                    q_norm: is_qwen3.then(norm),
+                    k_norm: is_qwen3.then(norm),
                 };
                 (QkvProjection::Separate(separate), false)
             }
         };
-        Self { qkv, output: linear(width, output_bias), heads, kv_heads }
+        let output = LoraLinear::new([heads * head_dim, width], output_bias, lora, device);
+        Self { qkv, output, heads, kv_heads }
     }
 
     /// The attention output, and the keys and values of `past` and `x`, to which later positions
@@ -145,9 +155,16 @@ impl QkvProjection {
                     part.flatten::<4>(2, 3).swap_dims(1, 2) // [b, kv_heads count, t, head_dim]
                 })
             }
-            QkvProjection::Separate(SeparateProjection { q, k, v }) => {
-                [(q, heads), (k, kv_heads), (v, kv_heads)]
-                    .map(|(linear, heads)| split_heads(linear.forward(x.clone()), heads))
+            QkvProjection::Separate(SeparateProjection { q, k, v, q_norm, k_norm }) => {
+                [(q, heads, q_norm), (k, kv_heads, k_norm), (v, kv_heads, &None)].map(
+                    |(linear, heads, norm)| {
+                        let split = split_heads(linear.forward(x.clone()), heads);
+                        match norm {
+                            Some(norm) => rms_norm(norm, split),
+                            None => split,
+                        }
+                    },
+                )
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::RmsNorm;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 use super::attention::{Attention, AttentionContext, KeysAndValues};
 use super::feed_forward::FeedForward;
+use super::norm::rms_norm;
 
 /// `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
 #[derive(Module, Debug)]
@@ -38,13 +39,4 @@ impl DecoderLayer {
         let mixed = self.feed_forward.forward(rms_norm(&self.ffn_norm, x.clone()));
         (x + mixed, keys_and_values)
     }
-}
-
-/// `x / sqrt(mean(x²) + eps)` in f32, then times the weight in the dtype of `x`. Burn's own norm
-/// rounds the root first, and its graph holds `x` in both dtypes.
-pub(super) fn rms_norm(norm: &RmsNorm, x: Tensor<3>) -> Tensor<3> {
-    let dtype = x.dtype();
-    let x = x.cast(DType::F32);
-    let root = (x.clone().square().mean_dim(2) + norm.epsilon).sqrt(); // [b, t, 1]
-    (x / root).cast(dtype) * norm.gamma.val().unsqueeze()
 }

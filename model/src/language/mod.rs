@@ -1,13 +1,14 @@
-//! The language model F_llm of Eq. 3: InternLM2 or Qwen2.
+//! The language model F_llm of Eq. 3: InternLM2, Qwen2 or Qwen3.
 //!
-//! Both are the same pre-norm decoder (grouped-query attention with rotary positions, SwiGLU, RMS
-//! norms); they differ in how queries, keys and values are packed (`attention.rs`), in biases, and
-//! in the names of their weights (`checkpoint::names`).
+//! All are the same pre-norm decoder (grouped-query attention with rotary positions, SwiGLU, RMS
+//! norms); they differ in how queries, keys and values are packed and normalised (`attention.rs`), in
+//! biases, and in the names of their weights (`checkpoint::names`).
 
 mod attention;
 mod cache;
 mod feed_forward;
 mod layer;
+mod norm;
 mod rope;
 
 use burn::module::Module;
@@ -21,7 +22,7 @@ pub use attention::AttentionContext;
 pub use cache::KvCache;
 use feed_forward::FeedForward;
 pub use layer::DecoderLayer;
-use layer::rms_norm;
+use norm::rms_norm;
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]

@@ -23,7 +23,7 @@ impl Rotation {
         device: &Device,
         dtype: DType,
     ) -> Self {
-        let head_dim = config.hidden_size / config.num_attention_heads;
+        let head_dim = config.head_dim();
         let shape = [positions.len(), head_dim / 2];
         let base = base(config, head_dim as f64, total_length);
         let divisor = match config.rope_scaling {
