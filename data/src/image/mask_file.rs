@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageFormat};
 
 use super::error::{self, ImageError, MAX_FILE_BYTES};
-use super::{decode, header};
+use super::{decode, formats, header};
 use crate::mask::Bitmap;
 
 /// Reads the mask of a `width` x `height` image from a PNG.
@@ -30,20 +30,20 @@ pub fn read_mask(path: impl AsRef<Path>, width: u32, height: u32) -> Result<Bitm
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name });
     }
-    let found = decode::recognise(&bytes).map_or_else(|found| found, |(_, name)| name.into());
+    let found = formats::recognise(&bytes).map_or_else(|found| found, |(_, name)| name.into());
     if found != "PNG" {
         return Err(ImageError::NotPng { name, found });
     }
-    let damaged = |reason: String| error::damaged(&name, "PNG", reason);
-    let decoder = decode::decoder(Cursor::new(&bytes), ImageFormat::Png).map_err(damaged)?;
+    let failed = |error| error::undecoded(&name, "PNG", error);
+    let decoder = decode::decoder(Cursor::new(&bytes), ImageFormat::Png).map_err(failed)?;
     let size = decoder.dimensions();
     if size != (width, height) {
         return Err(ImageError::MaskSize { name, expected: (width, height), found: size });
     }
-    decode::check_size(size, &name)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    decode::check_size(&decoder, &name)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     Bitmap::from_pixels(height as usize, width as usize, foreground(&image))
-        .map_err(|error| damaged(error.to_string()))
+        .map_err(|error| error::damaged(&name, "PNG", error.to_string()))
 }
 
 /// Which pixels are neither black nor fully transparent, row by row.

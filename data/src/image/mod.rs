@@ -5,6 +5,8 @@
 
 mod decode;
 mod error;
+mod exif;
+mod formats;
 mod header;
 mod jpeg;
 mod mask_file;
@@ -12,7 +14,7 @@ mod preprocess;
 mod resample;
 
 pub use decode::{Orientation, decode_image, read_image, read_image_with};
-pub use error::{ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
+pub use error::{ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS};
 pub use header::read_size;
 pub use jpeg::jpeg_recompress;
 pub use mask_file::read_mask;
