@@ -271,16 +271,8 @@ fn bad_lines_are_named() {
 #[test]
 fn paths_stay_in_the_folder() {
     let folder = folder();
-    let bad = [
-        "../a.png",
-        "/etc/passwd",
-        "photos/../../a.png",
-        "",
-        "C:\\a.png",
-        "a\u{0}.png",
-        "./a",
-        "a\nb",
-    ];
+    let bad =
+        ["../a.png", "photos/../../a.png", "photos\\..\\..\\a.png", "", "a\u{0}.png", ".", "a\nb"];
     for name in bad {
         for key in ["image", "mask"] {
             let mut entry = line(json!("masks/square.png"));

@@ -50,6 +50,11 @@ pub enum ImageError {
     /// A mask in another format than PNG.
     #[error("{name}: expected a mask as a PNG, found {found}; export the mask as a PNG")]
     NotPng { name: String, found: String },
+    /// An index mask in colour, which has no values to pick from.
+    #[error(
+        "{name}: `mask_value` picks a value of a grey or palette PNG, but this one is in colour; leave the key out"
+    )]
+    NoIndex { name: String },
     /// A mask that is not as large as its image.
     #[error(
         "{name}: expected a mask of {}x{} like its image, found {}x{} (width x height); \

@@ -88,7 +88,10 @@ impl ReferDataset {
         }
         if items.is_empty() {
             let counts = self.split_counts();
-            let counts = counts.iter().map(|(name, count)| format!("{name} ({count})"));
+            let counts = counts.iter().map(|(name, count)| match *name {
+                "" => format!("no split ({count})"),
+                name => format!("{name} ({count})"),
+            });
             let available = counts.collect::<Vec<_>>().join(", ");
             let detail = format!(
                 "{} has no expressions in it; its refs are split as {}",

@@ -35,11 +35,13 @@ mod ids;
 mod instances;
 mod items;
 mod json_records;
+mod names;
 mod own;
 mod reader;
 mod refs;
 mod splits;
 
+pub use crate::leniency::{Leniencies, Leniency};
 pub use annotation::{Annotation, MaskSource};
 pub use dataset::Dataset;
 pub use error::ReferError;
