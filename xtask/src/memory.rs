@@ -14,7 +14,7 @@ use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_train::recipe::TrainedRecipe;
-use mllmseg_train::{AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
+use mllmseg_train::{AdamW, OptimizerConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
 
 use crate::allocator::{in_use, peak_in_use, reset_peak};
 use crate::bench::TOKENS_BEFORE_IMAGE;
@@ -110,7 +110,7 @@ impl Workload {
         let mut model = trained.prepare(model, mode);
         let step = TrainStep { gradient_checkpointing, ..TrainStep::new(SEG) };
         let batch = [self.batch(&config, &device)?];
-        let mut optimizer = AdamW::new(AdamWConfig::default());
+        let mut optimizer = AdamW::new(OptimizerConfig::default());
         let mut seconds = 0.0;
         for _ in 0..2 {
             reset_peak();
