@@ -260,7 +260,7 @@ fn odd_values_are_named_with_their_place() {
             "sum to 12 (3 x 4, height x width), found a sum of 5",
         ),
         (r#"{"size": [3, 4], "counts": "a~"}"#, "a character from '0' to 'o', found '~'"),
-        (r#"{"size": [3, -4], "counts": []}"#, "invalid value"),
+        (r#"{"size": [3, -4], "counts": []}"#, "found -4"),
         (r#"[[1, 2], {"size": [0, 0], "counts": []}]"#, "several of them in one list"),
         ("\"x\"", "a segmentation: a list of polygons"),
         ("[[1e999, 2]]", "out of range"),

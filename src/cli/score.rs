@@ -83,6 +83,7 @@ pub fn finish(
         let page = report::write(dir, selection, evaluation, predictions)?;
         eprintln!("The report is {}", page.display());
     }
+    selection.benchmark.data.notes().iter().for_each(|note| eprintln!("{note}"));
     let summary = &evaluation.summary;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(summary)?);

@@ -12,8 +12,8 @@ use mllmseg::train::Recipe;
 use mllmseg::train::snapshot::Best;
 use mllmseg::training::{Finished, Lines, Start, Training};
 
-use super::CliError;
 use super::recipe_flags::RecipeFlags;
+use super::{CliError, progress_bar};
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///
@@ -94,21 +94,43 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     for (dataset, images, expressions) in training.mix().sizes() {
         eprintln!("  {dataset}: {expressions} expressions of {images} images");
     }
+    let notes = training.mix().notes();
+    notes.iter().for_each(|note| eprintln!("{note}"));
+    check_images(&training)?;
     let interrupter = Interrupter::new();
     stop_on_ctrl_c(interrupter.clone())?;
     let renderer: Box<dyn MetricsRenderer> = match full_screen {
         true => default_renderer(interrupter.clone(), None),
         false => Box::new(Lines::new(steps)),
     };
-    let Finished { steps, model, best } = training.go(interrupter, renderer)?;
+    let Finished { steps, model, best, bad_images } = training.go(interrupter, renderer)?;
     if let Some(Best { ciou, step }) = best {
         eprintln!("The best of the validations: {ciou:.2} % cIoU after step {step}");
+    }
+    notes.iter().for_each(|note| eprintln!("{note}"));
+    if !bad_images.is_empty() {
+        let (count, first) = (bad_images.len(), bad_images.join("\n  "));
+        eprintln!(
+            "{count} images could not be used, and others were drawn in their place:\n  {first}"
+        );
     }
     let resume = format!("mllmseg train --resume --out {}", out.display());
     match model {
         Some(model) => eprintln!("The trained model is {}", model.display()),
         None => eprintln!("Stopped after step {steps}; resume with: {resume}"),
     }
+    Ok(())
+}
+
+/// Opens all images, behind a bar.
+fn check_images(training: &Training) -> Result<(), CliError> {
+    let images = training.mix().image_count() as u64;
+    let bar = progress_bar("[{wide_bar}] {pos}/{len} images opened, {eta} left", images);
+    let checked = training.check_images(&|done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    checked?;
+    let bad = training.mix().bad_images();
+    bad.iter().for_each(|why| eprintln!("not used: {why}"));
     Ok(())
 }
 

@@ -75,17 +75,7 @@ pub fn decode_image(
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name: name.into() });
     }
-    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
-    let damaged = |reason: String| error::damaged(name, format_name, reason);
-    let complete = match format {
-        ImageFormat::Jpeg => jpeg::is_complete(bytes),
-        ImageFormat::WebP => webp_is_complete(bytes),
-        // These decoders notice by themselves.
-        _ => true,
-    };
-    if !complete {
-        return Err(damaged("the file ends before the image does".into()));
-    }
+    let (format, format_name) = check_complete(bytes, name)?;
     let failed = |error| error::undecoded(name, format_name, error);
     let decoder = decoder(Cursor::new(bytes), format).map_err(failed)?;
     check_size(&decoder, name)?;
@@ -105,6 +95,26 @@ pub(super) fn decoder<'r>(
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
     reader.into_decoder()
+}
+
+/// The format of a file and its name, if the file ends where its format has an end.
+pub(super) fn check_complete(
+    bytes: &[u8],
+    name: &str,
+) -> Result<(ImageFormat, &'static str), ImageError> {
+    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
+    let complete = match format {
+        ImageFormat::Jpeg => jpeg::is_complete(bytes),
+        ImageFormat::WebP => webp_is_complete(bytes),
+        // What follows the end chunk, if anything, is no part of the image.
+        ImageFormat::Png => memchr::memmem::rfind(bytes, b"IEND").is_some(),
+        // The decoders notice by themselves.
+        _ => true,
+    };
+    let reason = || "the file ends before the image does".into();
+    complete
+        .then_some((format, format_name))
+        .ok_or_else(|| error::damaged(name, format_name, reason()))
 }
 
 /// Whether the file is as long as its RIFF header says, but for a last byte that only pads to an even length.

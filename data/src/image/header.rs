@@ -61,6 +61,24 @@ pub fn read_size(
     Ok(if on_its_side { (height, width) } else { (width, height) })
 }
 
+/// Width and height as [`read_size`], of a file that is also whole as far as its structure shows: of a JPEG, PNG or
+/// WebP the end is looked for. No pixel is decoded.
+///
+/// # Errors
+/// As [`read_size`], and [`ImageError::Damaged`] for a file that breaks off.
+pub fn check_image(
+    path: impl AsRef<Path>,
+    orientation: Orientation,
+) -> Result<(u32, u32), ImageError> {
+    let path = path.as_ref();
+    let size = read_size(path, orientation)?;
+    let name = path.display().to_string();
+    let unreadable = error::unreadable(&name);
+    let bytes = decode::read_bounded(open_regular(path, &name)?).map_err(&unreadable)?;
+    decode::check_complete(&bytes, &name)?;
+    Ok(size)
+}
+
 /// What the decoders read from.
 trait Source: BufRead + Seek {}
 impl<T: BufRead + Seek> Source for T {}

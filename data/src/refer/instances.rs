@@ -36,9 +36,14 @@ impl ImageInfo {
     /// [`ReferError::Image`], or [`ReferError::ImageSize`], for then masks would not fit the image.
     pub fn read(&self, path: &Path, orientation: Orientation) -> Result<RgbImage, ReferError> {
         let image = read_image_with(path, orientation)?;
-        let (annotated, found) = ((self.width, self.height), image.dimensions());
+        self.check_size(image.dimensions())?;
+        Ok(image)
+    }
+
+    pub(super) fn check_size(&self, found: (u32, u32)) -> Result<(), ReferError> {
+        let annotated = (self.width, self.height);
         if annotated == found {
-            return Ok(image);
+            return Ok(());
         }
         let (image_id, file_name) = (self.id, self.file_name.to_string());
         Err(ReferError::ImageSize { image_id, file_name, annotated, found })

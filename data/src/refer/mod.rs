@@ -28,6 +28,7 @@
 //! ```
 
 mod annotation;
+mod checked_images;
 mod dataset;
 mod error;
 mod ground_truth;
@@ -43,6 +44,7 @@ mod splits;
 
 pub use crate::leniency::{Leniencies, Leniency};
 pub use annotation::{Annotation, MaskSource};
+pub use checked_images::CheckedImages;
 pub use dataset::Dataset;
 pub use error::ReferError;
 pub use ids::AnnotationId;
