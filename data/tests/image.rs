@@ -2,7 +2,8 @@
 
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
 use mllmseg_data::image::{
-    ImageError, MAX_PIXELS, Orientation, decode_image, jpeg_recompress, read_image, read_size,
+    ImageError, MAX_PIXELS, Orientation, check_image, decode_image, jpeg_recompress, read_image,
+    read_size,
 };
 
 /// One case of `decode.json`, written by `tests/oracle/image_decode.py` with Pillow.
@@ -230,6 +231,19 @@ fn a_file_that_breaks_off_is_refused_wherever_it_does() {
             assert!(result.is_err(), "{name}: read {length} bytes of {}", whole.len());
             let text = message(result);
             assert!(text.starts_with(name), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_breaks_off_is_found_without_decoding_it() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    for name in ["jpeg 4:2:0", "png rgb", "webp lossy"] {
+        let whole = file(name);
+        for (length, complete) in [(whole.len(), true), (whole.len() - 12, false)] {
+            std::fs::write(path.path(), &whole[..length]).unwrap();
+            let checked = check_image(path.path(), Orientation::Upright);
+            assert_eq!(checked.is_ok(), complete, "{name} {length}");
         }
     }
 }

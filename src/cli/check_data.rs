@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use mllmseg::data::refer::{Contradictions, Dataset, OpenOptions, ReferDataset, Split};
+use mllmseg::data::refer::{Contradictions, Dataset, OpenOptions, ReferDataset, Skipped, Split};
 use mllmseg::evaluate::check::{Checked, Counts, Spread, check, write_page};
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ pub fn run(arguments: CheckDataArgs) -> Result<(), CliError> {
             true => all.push(as_json(&data, &checked)),
             false => print(&data, &checked),
         }
-        if !checked.is_usable() || data.skipped().refs > 0 {
+        if !is_usable(&data, &checked) {
             unusable.push(dataset.name());
         }
     }
@@ -102,6 +102,11 @@ impl CheckDataArgs {
     }
 }
 
+/// Whether `eval` and `train` take the data without being told to skip something.
+fn is_usable(data: &ReferDataset, checked: &Checked) -> bool {
+    checked.is_usable() && *data.skipped() == Skipped::default()
+}
+
 fn print(data: &ReferDataset, checked: &Checked) {
     let Counts { images, expressions, without_target, targets, width, height, covered, .. } =
         &checked.counts;
@@ -120,7 +125,9 @@ fn print(data: &ReferDataset, checked: &Checked) {
             println!("{:>11} image {}: {}", "", finding.image_id, finding.detail);
         }
     }
-    println!("{:>9} refs that contradict the annotations", data.skipped().refs);
+    let Skipped { refs, repeated_sentences, .. } = data.skipped();
+    println!("{refs:>9} refs that contradict the annotations");
+    println!("{repeated_sentences:>9} sentences whose `sent_id` an earlier one has");
     data.skipped()
         .examples
         .iter()
@@ -143,12 +150,13 @@ fn as_json(data: &ReferDataset, checked: &Checked) -> Value {
     let leniencies = data.leniencies().iter();
     json!({
         "dataset": data.dataset().name(),
-        "usable": checked.is_usable() && data.skipped().refs == 0,
+        "usable": is_usable(data, checked),
         "counts": checked.counts,
         "findings": findings.collect::<Vec<_>>(),
         "leniencies": leniencies
             .map(|(kind, count, first)| json!({"kind": kind.to_string(), "count": count, "first": first}))
             .collect::<Vec<_>>(),
+        "repeated_sent_ids": data.skipped().repeated_sentences,
         "notes": data.notes(),
     })
 }

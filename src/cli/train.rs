@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::train::Interrupter;
 use burn::train::renderer::{MetricsRenderer, default_renderer};
 use clap::{Args, ValueEnum, ValueHint};
+use mllmseg::data::refer::ReferError;
 use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::train::Recipe;
+use mllmseg::train::mix::MixError;
 use mllmseg::train::snapshot::Best;
-use mllmseg::training::{Finished, Lines, Start, Training};
+use mllmseg::training::{Finished, Lines, Start, Training, TrainingError};
 
 use super::recipe_flags::RecipeFlags;
 use super::{CliError, progress_bar};
@@ -82,12 +84,18 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     let TrainArgs { base, init, data, out, recipe, flags, device, devices, .. } = arguments;
     let devices = devices.unwrap_or_else(|| device.into()).select()?;
     let training = if arguments.resume {
-        Training::resume(&out, &devices)?
+        Training::resume(&out, &devices)
     } else {
         let start = base.map(Start::Base).or(init.map(Start::Init)).unwrap_or(Start::Nothing);
         let data = data.unwrap_or_default(); // Clap requires it for a new run.
-        Training::start(&start, &data, &out, flags.over(Recipe::open(&recipe)?), &devices)?
+        Training::start(&start, &data, &out, flags.over(Recipe::open(&recipe)?), &devices)
     };
+    let training = training.map_err(|error| match error {
+        TrainingError::Data(MixError::Refer(error @ ReferError::Inconsistent { .. })) => {
+            format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
+        }
+        error => CliError::from(error),
+    })?;
     let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
     eprintln!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end);

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::MAX_EXPRESSION_TOKENS;
-use mllmseg_data::refer::{AnnotationId, Expression, ReferDataset, ReferError, ReferItem, Split};
+use mllmseg_data::refer::{
+    AnnotationId, Dataset, Expression, ReferDataset, ReferError, ReferItem, Split,
+};
 use rayon::prelude::*;
 use serde::Serialize;
 use strum::{Display, VariantArray};
@@ -191,12 +193,13 @@ fn check_item(data: &ReferDataset, item: &ReferItem) -> ItemChecked {
             find(Kind::Image, format!("{}: the decoder panicked", item.image.file_name), Vec::new())
         }
     }
-    check_sentences(item, &mut find);
-
     let mut by_target: BTreeMap<&[AnnotationId], i64> = BTreeMap::new();
     for expression in item.expressions.iter().filter(|one| !one.no_target()) {
         by_target.entry(expression.targets).or_insert(expression.ref_id);
     }
+    // Each line of own data has its target, so there the same mask is the same target.
+    let own = data.dataset() == Dataset::Own;
+    let mut same: BTreeMap<&[AnnotationId], &[AnnotationId]> = BTreeMap::new();
     checked.targets = by_target.len();
     let pixels = u64::from(item.image.width) * u64::from(item.image.height);
     let compares = pixels.saturating_mul(by_target.len() as u64) <= MAX_COMPARED;
@@ -219,7 +222,10 @@ fn check_item(data: &ReferDataset, item: &ReferItem) -> ItemChecked {
         checked.covered.push(mask.area() as f64 / pixels as f64);
         for (other, earlier) in &masks {
             let overlap = mask.overlap(earlier).map_or(0.0, |overlap| overlap.iou());
-            if overlap > SAME_OBJECT {
+            if own && overlap == 1.0 {
+                let first = same.get(other).copied().unwrap_or(other);
+                same.insert(targets, first);
+            } else if overlap > SAME_OBJECT && !same.contains_key(other) {
                 let detail = format!("{} and {}: IoU {overlap:.2}", named(other), named(targets));
                 find(Kind::Overlap, detail, vec![other.to_vec(), targets.to_vec()]);
             }
@@ -228,6 +234,8 @@ fn check_item(data: &ReferDataset, item: &ReferItem) -> ItemChecked {
             masks.push((targets, mask));
         }
     }
+    check_sentences(item, &same, &mut find);
+    checked.targets -= same.len();
     checked
 }
 
@@ -237,7 +245,11 @@ fn named(targets: &[AnnotationId]) -> String {
 }
 
 /// Sentences that cannot be asked, repeat, or contradict each other.
-fn check_sentences(item: &ReferItem, find: &mut impl FnMut(Kind, String, Vec<Vec<AnnotationId>>)) {
+fn check_sentences(
+    item: &ReferItem,
+    same: &BTreeMap<&[AnnotationId], &[AnnotationId]>,
+    find: &mut impl FnMut(Kind, String, Vec<Vec<AnnotationId>>),
+) {
     let mut by_words: BTreeMap<String, Vec<&Expression>> = BTreeMap::new();
     for expression in &item.expressions {
         let words = expression.text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
@@ -252,14 +264,15 @@ fn check_sentences(item: &ReferItem, find: &mut impl FnMut(Kind, String, Vec<Vec
         }
         by_words.entry(words).or_default().push(expression);
     }
-    for (words, same) in by_words {
+    for (words, same_words) in by_words {
         let words: String = words.chars().take(200).collect();
-        let mut targets: Vec<Vec<AnnotationId>> =
-            same.iter().map(|one| one.targets.to_vec()).collect();
+        let target =
+            |one: &&Expression| same.get(one.targets).copied().unwrap_or(one.targets).to_vec();
+        let mut targets: Vec<Vec<AnnotationId>> = same_words.iter().map(target).collect();
         targets.sort();
         targets.dedup();
-        let refs: Vec<String> = same.iter().map(|one| one.ref_id.to_string()).collect();
-        let repeats = same.len() - targets.len();
+        let refs: Vec<String> = same_words.iter().map(|one| one.ref_id.to_string()).collect();
+        let repeats = same_words.len() - targets.len();
         if targets.len() > 1 {
             find(
                 Kind::Contradiction,
