@@ -97,7 +97,7 @@ fn gradient_checkpointing_holds_less() {
     let _alone = alone();
     let workload = Workload { images: 2, text_tokens: 120, ..WORKLOAD };
     let [plain, checkpointed] = [false, true].map(|checkpointing| {
-        let peaks = [4, 12].map(|layers| workload.measure(layers, checkpointing).unwrap().peak);
+        let peaks = [4, 12].map(|layers| workload.measure(layers, checkpointing).unwrap().0);
         (peaks[1] - peaks[0]) / 8
     });
     assert!(checkpointed < plain / 4, "bytes a layer: {checkpointed}, without {plain}");

@@ -108,7 +108,7 @@ impl TrainStep {
         } else {
             let states = hidden.clone().flatten::<2>(0, 1); // [n t, d]
             let predicting = states.select(0, ints(&targets.predicting, device)); // [k, d]
-            let logits = model.language_model.logits(predicting); // [k, v]
+            let logits = model.language_model.lm_head.forward(predicting); // [k, v]
             cross_entropy(logits, ints(&targets.tokens, device))
         };
         let segmented = (!targets.segs.is_empty()).then(|| {

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_model::mllmseg::{Conversations, token_tensor};
+use mllmseg_model::mllmseg::{SegToken, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::gradients::GradientNorms;
 use mllmseg_train::loss::{cross_entropy, mask_terms};
@@ -56,15 +56,12 @@ fn losses_equal_those_of_the_plain_pass() {
     let plain = model.valid();
     let device = cpu();
     let length = example.input_ids.len();
-    let output = plain.forward(Conversations {
-        pixels,
-        input_ids: token_tensor(&[&example.input_ids], 0, &device),
-        image_start: IMAGE_START,
-        seg_positions: vec![(0, length - 3)],
-    });
-    let masks = output.masks();
-    let states = output.last_hidden_state.narrow(1, length - 5, 4).squeeze_dim(0);
-    let logits = plain.language_model.logits::<2>(states);
+    let ids = token_tensor(&[&example.input_ids], 0, &device);
+    let segs = [SegToken { row: 0, position: length - 3, image: 0 }];
+    let (state, segmented) = plain.forward(pixels, ids, IMAGE_START, &segs);
+    let masks = segmented.map(|out| out.masks);
+    let states = state.hidden.narrow(1, length - 5, 4).squeeze_dim(0);
+    let logits = plain.language_model.lm_head.forward::<2>(states);
     let targets = Tensor::from_data([8, SEG as i32, 9, 10], &device);
     let ce = cross_entropy(logits, targets).into_scalar::<f32>();
     let terms = mask_terms(MaskLoss::FocalDice, masks, &[&truth()], 1, &device);
