@@ -5,6 +5,7 @@
 
 pub mod files;
 pub mod image;
+pub mod leniency;
 pub mod mask;
 pub mod metrics;
 pub mod prompt;

@@ -2,7 +2,8 @@
 
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
 use mllmseg_data::image::{
-    ImageError, MAX_SIDE, Orientation, decode_image, jpeg_recompress, read_image, read_size,
+    ImageError, MAX_PIXELS, Orientation, check_image, decode_image, jpeg_recompress, read_image,
+    read_size,
 };
 
 /// One case of `decode.json`, written by `tests/oracle/image_decode.py` with Pillow.
@@ -45,7 +46,7 @@ fn message(result: Result<RgbImage, ImageError>) -> String {
 #[test]
 fn every_kind_of_file_reads_as_pillow_reads_it() {
     let cases = cases();
-    assert_eq!(cases.len(), 36);
+    assert_eq!(cases.len(), 88);
     let mut failures = Vec::new();
     for case in cases {
         let decoded = upright(&bytes(&case.file), &case.name).unwrap();
@@ -135,15 +136,17 @@ fn bmp_header(width: i32, height: i32) -> Vec<u8> {
 /// Too many pixels are refused before any is decoded.
 #[test]
 fn what_is_not_an_image_that_can_be_read_is_refused_by_name() {
-    let (wide, many) = (bmp_header(30_000, 10), bmp_header(20_000, 5_001));
-    let cases: [(&str, &[u8], &str); 8] = [
-        ("notes.txt", b"a caption", "notes.txt: expected a JPEG, PNG, WebP or BMP image"),
+    let many = bmp_header(25_000, 10_001);
+    let cases: [(&str, &[u8], &str); 6] = [
+        (
+            "notes.txt",
+            b"a caption",
+            "notes.txt: expected a JPEG, PNG, WebP, BMP, GIF or TIFF image",
+        ),
         ("empty.jpg", b"", "an empty file"),
-        ("a.gif", b"GIF89a\x01\0\x01\0\0\0\0", "found Gif"),
-        ("wide.bmp", &wide, "wide.bmp: the image is 30000 x 10 pixels"),
-        ("wide.bmp", &wide, "20000 a side"),
-        ("wide.bmp", &wide, "scale it down"),
-        ("many.bmp", &many, "100 million in all"),
+        ("many.bmp", &many, "many.bmp: the image is 25000 x 10001 pixels, 716 MiB in memory"),
+        ("many.bmp", &many, "at most 250 million pixels and 1024 MiB"),
+        ("many.bmp", &many, "scale it down"),
         ("none.bmp", &bmp_header(0, 5), "none.bmp: "),
     ];
     for (name, bytes, expected) in cases {
@@ -153,12 +156,59 @@ fn what_is_not_an_image_that_can_be_read_is_refused_by_name() {
 }
 
 #[test]
-fn the_largest_side_is_read() {
+fn other_formats_are_told_by_their_bytes() {
+    let heic = b"\0\0\0\x24ftypheic\0\0\0\0mif1heicmiafMiHB".as_slice();
+    let avif = b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B".as_slice();
+    let resource = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        ".as_slice();
+    let dicom = [&[0; 128][..], b"DICM"].concat();
+    let cases: [(&[u8], &str); 14] = [
+        (heic, "found HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "found HEIC"),
+        (avif, "found AVIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "found AVIF"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "found JPEG XL"),
+        (b"\xff\x0a\x41", "found JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "found JPEG 2000"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "found an MP4 video"),
+        (b"%PDF-1.7", "found a PDF"),
+        (b"\n<!DOCTYPE html><title>404</title>", "found a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (resource, "macOS resource file"),
+        (&dicom, "found a DICOM file"),
+        (&[0; 200], "found zeros only"),
+    ];
+    let path = tempfile::NamedTempFile::new().unwrap();
+    for (bytes, expected) in cases {
+        let text = message(upright(bytes, "photo.jpg"));
+        assert!(
+            text.starts_with("photo.jpg: expected a JPEG") && text.contains(expected),
+            "{text}"
+        );
+        std::fs::write(path.path(), bytes).unwrap();
+        let text = read_size(path.path(), Orientation::Upright).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+/// A TIFF of 32-bit grey: its format is known and its pixels are not.
+#[test]
+fn a_kind_that_the_decoder_does_not_know_is_no_damage() {
+    let mut tiff = file("tiff grey");
+    let bits = tiff.windows(4).position(|entry| entry == [2, 1, 3, 0]).unwrap();
+    tiff[bits + 8] = 32;
+    let text = message(upright(&tiff, "depth.tif"));
+    assert!(text.starts_with("depth.tif: this kind of TIFF is not read ("), "{text}");
+}
+
+#[test]
+fn a_side_has_no_limit_of_its_own() {
     let mut png = Vec::new();
-    let grey = vec![7u8; MAX_SIDE as usize];
+    let grey = vec![7u8; 3_000_000];
     let encoder = PngEncoder::new(&mut png);
-    encoder.write_image(&grey, MAX_SIDE, 1, ExtendedColorType::L8).unwrap();
-    assert_eq!(upright(&png, "long.png").unwrap().dimensions(), (MAX_SIDE, 1));
+    encoder.write_image(&grey, 3_000_000, 1, ExtendedColorType::L8).unwrap();
+    assert_eq!(upright(&png, "long.png").unwrap().dimensions(), (3_000_000, 1));
+    // A mask may be as large as its image.
+    assert_eq!(MAX_PIXELS, mllmseg_data::mask::MAX_PIXELS as u64);
 }
 
 #[test]
@@ -172,6 +222,7 @@ fn a_file_that_breaks_off_is_refused_wherever_it_does() {
         ("webp lossy", 1),
         ("webp lossless", 1),
         ("bmp 24 bits", 0),
+        ("gif", 4),
     ];
     for (name, idle) in kinds {
         let whole = file(name);
@@ -180,6 +231,19 @@ fn a_file_that_breaks_off_is_refused_wherever_it_does() {
             assert!(result.is_err(), "{name}: read {length} bytes of {}", whole.len());
             let text = message(result);
             assert!(text.starts_with(name), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_breaks_off_is_found_without_decoding_it() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    for name in ["jpeg 4:2:0", "png rgb", "webp lossy"] {
+        let whole = file(name);
+        for (length, complete) in [(whole.len(), true), (whole.len() - 12, false)] {
+            std::fs::write(path.path(), &whole[..length]).unwrap();
+            let checked = check_image(path.path(), Orientation::Upright);
+            assert_eq!(checked.is_ok(), complete, "{name} {length}");
         }
     }
 }

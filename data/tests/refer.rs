@@ -75,8 +75,8 @@ fn instances_hold_every_kind_of_segmentation() {
     let polygons = |parts| MaskSource::Inline(Segmentation::Polygons(parts));
     let by_id = |id: i64| read.annotations(&[id.into()]).unwrap()[0];
     let dog = by_id(1719310);
-    assert_eq!((dog.image_id, dog.category_id, dog.is_crowd), (581857, 18, false));
-    assert_eq!(dog.bbox, [1.0, 2.5, 3.0, 4.25]);
+    assert_eq!((dog.image_id, dog.category_id, dog.is_crowd), (581857, Some(18), false));
+    assert_eq!(dog.bbox, Some([1.0, 2.5, 3.0, 4.25]));
     assert_eq!(dog.segmentation, polygons(vec![square.clone()]));
     assert_eq!(read.instances().category(18), Some("dog"));
     assert_eq!(read.instances().category(3), Some("cár"));
@@ -140,6 +140,8 @@ fn every_pickle_protocol_decodes_alike() {
     }
     let bytes = fs::read(fixtures().join("protocols/bytes3.pickle")).unwrap();
     assert_eq!(unpickled(&bytes), serde_json::json!(["café", "z".repeat(300), "x"]));
+    let bytes = fs::read(fixtures().join("protocols/bytes_by_call.pickle")).unwrap();
+    assert_eq!(unpickled(&bytes), serde_json::json!("x"));
 }
 
 fn unpickled(bytes: &[u8]) -> Json {

@@ -4,6 +4,7 @@ mod answers;
 mod checkpoint;
 pub mod completions;
 pub mod doctor;
+pub mod check_data;
 pub mod download;
 pub mod eval;
 pub mod explain;

@@ -43,6 +43,15 @@ pub struct RecipeFlags {
     /// Steps from one validation to the next
     #[arg(long, conflicts_with = "resume")]
     validate_every: Option<usize>,
+    /// Leave out refs that contradict the annotations, and name the first, instead of stopping
+    #[arg(long, conflicts_with = "resume")]
+    skip_contradictions: bool,
+    /// Refuse data that are written otherwise than COCO and RefCOCO are
+    #[arg(long, conflicts_with = "resume")]
+    strict: bool,
+    /// Missing or damaged images that may be passed over before the run stops [default: 0]
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    max_bad_images: Option<usize>,
 }
 
 impl RecipeFlags {
@@ -72,6 +81,9 @@ impl RecipeFlags {
         let none = |name: String| if name == "none" { String::new() } else { name };
         set(&mut recipe.validation.dataset, self.validate_on.map(none));
         set(&mut recipe.validation.every, self.validate_every);
+        recipe.data.skip_contradictions |= self.skip_contradictions;
+        recipe.data.strict |= self.strict;
+        set(&mut recipe.data.max_bad_images, self.max_bad_images);
         recipe
     }
 }

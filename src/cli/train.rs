@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::train::Interrupter;
 use burn::train::renderer::{MetricsRenderer, default_renderer};
 use clap::{Args, ValueEnum, ValueHint};
+use mllmseg::data::refer::ReferError;
 use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::train::Recipe;
+use mllmseg::train::mix::MixError;
 use mllmseg::train::snapshot::Best;
-use mllmseg::training::{Finished, Lines, Start, Training};
+use mllmseg::training::{Finished, Lines, Start, Training, TrainingError};
 
-use super::CliError;
 use super::checkpoint::checkpoint_folder;
 use super::recipe_flags::RecipeFlags;
 use super::terminal::{is_quiet, note, print_result, warn};
+use super::{CliError, progress_bar};
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///
@@ -85,7 +87,7 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     let TrainArgs { base, init, data, out, recipe, flags, device, devices, .. } = arguments;
     let devices = devices.unwrap_or_else(|| device.into()).select()?;
     let training = if arguments.resume {
-        Training::resume(&out, &devices)?
+        Training::resume(&out, &devices)
     } else {
         let start = match (base, init) {
             (Some(base), _) => Start::Base(checkpoint_folder(&base)?),
@@ -93,26 +95,40 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
             (None, None) => Start::Nothing,
         };
         let data = data.unwrap_or_default(); // Clap requires it for a new run.
-        Training::start(&start, &data, &out, flags.over(Recipe::open(&recipe)?), &devices)?
+        Training::start(&start, &data, &out, flags.over(Recipe::open(&recipe)?), &devices)
     };
-    for note in &training.loaded().notes {
-        eprintln!("note: {note}");
-    }
+    let training = training.map_err(|error| match error {
+        TrainingError::Data(MixError::Refer(error @ ReferError::Inconsistent { .. })) => {
+            format!("{error}\nTo leave such refs out, add --skip-contradictions").into()
+        }
+        error => CliError::from(error),
+    })?;
+    training.loaded().notes.iter().for_each(|text| note(format!("note: {text}")));
     let steps = training.steps();
     let names: Vec<_> = devices.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
     note(format!("Training on {}, steps {} to {}", names.join(", "), steps.start, steps.end));
     for (dataset, images, expressions) in training.mix().sizes() {
         note(format!("  {dataset}: {expressions} expressions of {images} images"));
     }
+    let notes = training.mix().notes();
+    notes.iter().for_each(warn);
+    check_images(&training)?;
     let interrupter = Interrupter::new();
     stop_on_ctrl_c(interrupter.clone())?;
     let renderer: Box<dyn MetricsRenderer> = match full_screen {
         true => default_renderer(interrupter.clone(), None),
         false => Box::new(Lines::new(steps, is_quiet())),
     };
-    let Finished { steps, model, best } = training.go(interrupter, renderer)?;
+    let Finished { steps, model, best, bad_images } = training.go(interrupter, renderer)?;
     if let Some(Best { ciou, step }) = best {
         note(format!("The best of the validations: {ciou:.2} % cIoU after step {step}"));
+    }
+    notes.iter().for_each(warn);
+    if !bad_images.is_empty() {
+        let (count, first) = (bad_images.len(), bad_images.join("\n  "));
+        warn(format!(
+            "{count} images could not be used, and others were drawn in their place:\n  {first}"
+        ));
     }
     let resume = format!("mllmseg train --resume --out {}", out.display());
     match model {
@@ -122,6 +138,18 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
             Ok(())
         }
     }
+}
+
+/// Opens all images, behind a bar.
+fn check_images(training: &Training) -> Result<(), CliError> {
+    let images = training.mix().image_count() as u64;
+    let bar = progress_bar("[{wide_bar}] {pos}/{len} images opened, {eta} left", images);
+    let checked = training.check_images(&|done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    checked?;
+    let bad = training.mix().bad_images();
+    bad.iter().for_each(|why| warn(format!("not used: {why}")));
+    Ok(())
 }
 
 /// The first Ctrl-C asks for a snapshot, the second ends the program at once.

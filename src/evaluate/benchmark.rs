@@ -34,6 +34,9 @@ pub struct BenchmarkOptions {
     /// Leave out refs that contradict the annotations, and count them, instead of stopping
     #[arg(long)]
     pub skip_contradictions: bool,
+    /// Refuse data that are written otherwise than COCO and RefCOCO are
+    #[arg(long)]
+    pub strict: bool,
 }
 
 impl BenchmarkOptions {
@@ -46,6 +49,7 @@ impl BenchmarkOptions {
             protocol: Protocol::default(),
             limit: None,
             skip_contradictions: false,
+            strict: false,
         }
     }
 
@@ -81,6 +85,7 @@ impl Benchmark {
                 false => Contradictions::Refuse,
             },
             only: Some(options.split),
+            strict: options.strict,
         };
         let data = ReferDataset::open_with(root, options.dataset, open)?;
         let generalized = data.generalized(options.split);

@@ -4,6 +4,7 @@
 //! - [`evaluate`]: a checkpoint's answers, image by image, with a journal from which a killed run
 //!   resumes.
 //! - [`score`]: the same numbers for a predictions file from anywhere.
+//! - [`check::check`]: what is in a data set, and what is wrong with it.
 //! - [`report::write`]: one HTML page with the numbers, and images of where the model fails.
 //!
 //! ```no_run
@@ -20,6 +21,7 @@
 //! ```
 
 mod benchmark;
+pub mod check;
 mod error;
 mod fingerprint;
 mod journal;

@@ -15,8 +15,9 @@ use std::path::Path;
 use mllmseg_data::files::{FileError, NewFile};
 use mllmseg_data::mask::EncodedRle;
 use mllmseg_data::mask::probability::THRESHOLD;
+use mllmseg_data::mask::{EncodedRle, MaskError, Rle};
 use mllmseg_data::metrics::Protocol;
-use mllmseg_data::refer::for_each_record;
+use mllmseg_data::refer::{Expression, ImageInfo, for_each_record};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -47,6 +48,24 @@ pub struct Prediction {
     /// Whether the expression could not be asked (no words, or a reserved token).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unasked: bool,
+}
+
+impl Prediction {
+    /// What an expression counts with that no model can be asked: an empty mask.
+    pub(super) fn unasked(expression: Expression, image: &ImageInfo) -> Result<Self, MaskError> {
+        let size = [image.height, image.width];
+        let segmentation = Rle::new(size, vec![image.height.saturating_mul(image.width)])?.into();
+        let Expression { ref_id, sent_id, .. } = expression;
+        Ok(Self {
+            made_by: None,
+            ref_id,
+            sent_id,
+            segmentation,
+            rejected: false,
+            score: None,
+            unasked: true,
+        })
+    }
 }
 
 /// What must be the same for predictions to belong together.

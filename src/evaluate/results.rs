@@ -93,6 +93,8 @@ pub struct Summary {
     /// Expressions that no model can be asked (no words, or a reserved token) and that count with
     /// an empty mask.
     pub unasked: usize,
+    /// Expressions with targets whose annotated masks have no pixel.
+    pub empty_truths: usize,
     /// Refs left out because they contradict `instances.json`, when that was asked for.
     pub skipped_refs: usize,
 }
@@ -134,6 +136,7 @@ pub(super) struct Results {
     sums: Sums,
     pub(super) outcomes: Vec<Outcome>,
     unasked: usize,
+    empty_truths: usize,
 }
 
 impl Results {
@@ -144,7 +147,7 @@ impl Results {
             true => Sums::Generalized(GeneralizedMetrics::new(protocol)),
             false => Sums::Referring(ReferringMetrics::new(protocol)),
         };
-        Self { sums, outcomes: Vec::new(), unasked: 0 }
+        Self { sums, outcomes: Vec::new(), unasked: 0, empty_truths: 0 }
     }
 
     /// The numbers so far.
@@ -174,6 +177,7 @@ impl Results {
         })?;
         self.outcomes.push(Outcome { place, iou, rejected, no_target: truth.mask.is_none() });
         self.unasked += usize::from(entry.unasked);
+        self.empty_truths += usize::from(truth.mask.as_ref().is_some_and(Bitmap::is_empty));
         Ok(())
     }
 
@@ -191,6 +195,7 @@ impl Results {
             missing_images: selection.missing_images.len(),
             missing_predictions: selection.expression_count() - outcomes.len(),
             unasked: self.unasked,
+            empty_truths: self.empty_truths,
             skipped_refs: benchmark.data.skipped().refs,
         };
         Evaluation { summary, outcomes }

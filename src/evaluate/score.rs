@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::metrics::Protocol;
+use mllmseg_data::refer::ReferError;
 use rayon::prelude::*;
 
 use super::read_predictions;
@@ -49,6 +50,18 @@ pub fn score(
             None => Ok(()), // asked by the standard protocol, without a limit
         }
     })?;
+    // No program can answer an expression without words; without an entry it counts with an empty mask, as in `eval`.
+    for place in selection.places() {
+        let (item, expression) = selection.expression(place);
+        let key = (expression.ref_id, expression.sent_id);
+        if expression.text.trim().is_empty() && item.image.width > 0 && seen.insert(key) {
+            let entry = Prediction::unasked(expression, item.image).map_err(|source| {
+                let annotation = format!("of ref_id {}, sent_id {}", key.0, key.1);
+                ReferError::Annotation { annotation, image_id: item.image.id, source }
+            })?;
+            batch.push(place, entry, &mut results)?;
+        }
+    }
     batch.flush(&mut results)?;
     if !allow_missing {
         check_complete(selection, predictions, &results.outcomes)?;

@@ -6,6 +6,7 @@
 //! | `run.toml` | where base and data are |
 //! | `base/` | the drawn model, for runs that start from nothing |
 //! | `snapshots/` | what is needed to resume |
+//! | `checked-images.json` | images that were found whole |
 //! | `steps.csv`, `validation.csv`, `curves.png` | losses, speed and scores |
 //! | `model/` | the trained model, a checkpoint folder |
 
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
 use mllmseg_model::checkpoint::LoadReport;
+use mllmseg_data::refer::CheckedImages;
 use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;
@@ -75,6 +77,8 @@ pub struct Finished {
     pub model: Option<PathBuf>,
     /// The steps after which the model in it was best, if it was validated.
     pub best: Option<Best>,
+    /// What was wrong with the images in whose place others were drawn.
+    pub bad_images: Vec<String>,
 }
 
 impl Training {
@@ -115,7 +119,7 @@ impl Training {
             image_size: base.config.image_size,
         };
         let (root, recipe) = (&files.data, files.recipe.clone());
-        let validated = (!recipe.validation.dataset.is_empty()).then_some(&recipe.validation);
+        let validated = (!recipe.validation.dataset.is_empty()).then_some(&recipe);
         let validation = validated
             .map(|recipe| ValidationSet::open(root, recipe, conversation.clone()))
             .transpose()?;
@@ -135,6 +139,18 @@ impl Training {
     /// The steps that are still to be taken.
     pub fn steps(&self) -> Range<usize> {
         self.trainer.state.progress.step..self.files.recipe.steps
+    }
+
+    /// Opens every training image and reads its header, so that a damaged one is not met first after hours.
+    /// The run's `checked-images.json` remembers those that were whole; unchanged, they are not read again.
+    ///
+    /// # Errors
+    /// [`TrainingError::Data`] for more bad images than the recipe allows.
+    pub fn check_images(&self, progress: &(dyn Fn(usize) + Sync)) -> Result<(), TrainingError> {
+        let mut checked = CheckedImages::open(&self.files.dir.join("checked-images.json"));
+        let outcome = self.mix().check_images(&mut checked, progress);
+        checked.save()?;
+        Ok(outcome?)
     }
 
     /// The training data.
@@ -159,12 +175,13 @@ impl Training {
     ) -> Result<Finished, TrainingError> {
         let Range { start: first, end: last } = self.steps();
         let Self { trainer, base, files } = self;
+        let mix = trainer.mix.clone();
         let mut curves = Curves::open(&files.dir, first, files.recipe.loss.mask)?;
         let (model, progress) = trainer.run(renderer, &mut curves, &interrupter)?;
         curves.finish()?;
-        let (steps, best) = (progress.step, progress.best);
+        let (steps, best, bad_images) = (progress.step, progress.best, mix.bad_images());
         if steps < last {
-            return Ok(Finished { steps, model: None, best: None });
+            return Ok(Finished { steps, model: None, best: None, bad_images });
         }
         let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
@@ -175,6 +192,6 @@ impl Training {
                 Loaded::load(&files, &device, dtype, Some(best.step))?.save(&out)?;
             }
         }
-        Ok(Finished { steps, model: Some(out), best })
+        Ok(Finished { steps, model: Some(out), best, bad_images })
     }
 }

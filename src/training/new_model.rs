@@ -52,7 +52,8 @@ fn texts(files: &RunFiles, template: &str) -> Result<Vec<String>, TrainingError>
     let mut expressions = BTreeSet::new();
     for name in BTreeSet::from_iter(&recipe.data.mix) {
         let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
-        let data = open_split(&files.data, dataset, split).map_err(MixError::Refer)?;
+        let data =
+            open_split(&files.data, dataset, split, &recipe.data).map_err(MixError::Refer)?;
         let items = data.items(split).map_err(MixError::Refer)?;
         let all = items.iter().flat_map(|item| &item.expressions);
         let room = TEXTS.saturating_sub(expressions.len());

@@ -200,6 +200,50 @@ fn a_nan_loss_stops_the_run_by_name() {
     assert!(!snapshots.is_empty() && snapshots.iter().all(|name| !name.contains('.')));
 }
 
+/// A damaged image stops a run before its first step, or others are drawn in its place; one that is damaged later stops
+/// it with a snapshot.
+#[test]
+fn bad_images_are_found_first_and_counted() {
+    let recipe = SHORT.replace("every = 3", "every = 1000").replace("steps = 24", "steps = 40");
+    let recipe = recipe.replace("grefcoco\"], ", "grefcoco\"], max_bad_images = 1, ");
+    let place = Place::new(4, &recipe);
+    let images = place.data().join("images/mscoco/images/train2014");
+    let mut files = names(&images);
+    files.retain(|name| name.ends_with(".jpg"));
+    let cut = |name: &String| {
+        let whole = fs::read(images.join(name)).unwrap();
+        fs::write(images.join(name), &whole[..whole.len() / 2]).unwrap();
+        whole
+    };
+    let whole = files.iter().map(cut).collect::<Vec<_>>();
+    assert_says(
+        failure(&mut place.start(&place.run("none"))),
+        &["images cannot be used", "--max-bad-images"],
+    );
+    assert!(!place.run("none").join("snapshots").exists());
+    for (name, whole) in files.iter().zip(&whole) {
+        fs::write(images.join(name), whole).unwrap();
+    }
+    let run = place.run("later");
+    let child = place.start(&run).spawn().unwrap();
+    let steps = || fs::read_to_string(run.join("steps.csv")).map_or(0, |text| text.lines().count());
+    let end = Instant::now() + Duration::from_secs(120);
+    while steps() < 3 && Instant::now() < end {
+        sleep(Duration::from_millis(20));
+    }
+    files.iter().for_each(|name| drop(cut(name)));
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    assert_says(errors(&output), &["2 images cannot be used", "max_bad_images allows 1"]);
+    let done = losses(&run).len() - 1;
+    assert_eq!(steps_of_snapshots(&run), [format!("step-{done:08}")]);
+    for (name, whole) in files.iter().zip(&whole) {
+        fs::write(images.join(name), whole).unwrap();
+    }
+    succeeds(resume(&run));
+    assert_eq!(losses(&run).len(), 41);
+}
+
 /// A file-size limit stands for the full disk: the snapshot fails with a clear error, and the run
 /// before it is whole.
 #[cfg(unix)]

@@ -1,18 +1,22 @@
 //! The examples of a step: a data set drawn uniformly, then one of its images, then some of the
 //! image's expressions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use burn::tensor::TensorData;
 use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{
-    ANSWER_STYLES, PromptError, QUESTIONS, Template, TokenizedPrompt, evaluation_answer,
-    evaluation_question, tokenize_conversation, training_prompt,
+    ANSWER_STYLES, PromptError, QUESTIONS, Template, TokenizedPrompt, check_expression,
+    evaluation_answer, evaluation_question, tokenize_conversation, training_prompt,
 };
 use mllmseg_data::refer::{
-    AnnotationId, Dataset, ImageInfo, OpenOptions, ReferDataset, ReferError, Split,
+    AnnotationId, CheckedImages, Contradictions, Dataset, ImageInfo, OpenOptions, ReferDataset,
+    ReferError, ReferItem, Split,
 };
 use mllmseg_data::tokenizer::Tokenizer;
 use rayon::prelude::*;
@@ -20,7 +24,12 @@ use thiserror::Error;
 
 use crate::batch::{HostBatch, TrainExample};
 use crate::draw::Draw;
-use crate::recipe::{PromptStyle, Prompting, Recipe};
+use crate::recipe::{DataRecipe, PromptStyle, Prompting, Recipe};
+
+/// How long to wait before an image that cannot be read is read again: a network drive may be back by then.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// How often another image is drawn in the place of bad ones.
+const MAX_DRAWS: u64 = 1000;
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
@@ -32,6 +41,13 @@ pub enum MixError {
     Image(#[from] ImageError),
     #[error("{image}: expression {text:?}: {source}")]
     Prompt { image: String, text: String, source: Box<PromptError> },
+    #[error(
+        "{bad} images cannot be used, and data.max_bad_images allows {allowed}; mend them, or allow more by \
+         --max-bad-images N (in RUN/recipe.toml for a run that is resumed):\n  {examples}"
+    )]
+    BadImages { bad: usize, allowed: usize, examples: String },
+    #[error("{dataset}: no expression of its split `{split}` can be asked")]
+    NothingToAsk { dataset: Dataset, split: Split },
 }
 
 impl MixError {
@@ -75,6 +91,8 @@ pub struct DataMix {
     sets: Vec<TrainingSet>,
     conversation: Conversation,
     recipe: Recipe,
+    /// What is wrong with images, by data set and identifier.
+    bad: Mutex<BTreeMap<(&'static str, i64), String>>,
 }
 
 /// One data set's share of a split.
@@ -82,6 +100,8 @@ pub struct DataMix {
 struct TrainingSet {
     data: ReferDataset,
     items: Vec<Item>,
+    /// Expressions that cannot be asked, and are left out.
+    unasked: usize,
 }
 
 /// An image and its expressions.
@@ -109,12 +129,92 @@ impl DataMix {
     ) -> Result<Self, MixError> {
         let split: Split = recipe.data.split.parse()?;
         let sets = recipe.data.mix.iter().map(|name| {
-            let data = open_split(root, name.parse()?, split)?;
-            let items = data.items(split)?.iter().map(Item::owned).collect();
-            Ok(TrainingSet { data, items })
+            let data = open_split(root, name.parse()?, split, &recipe.data)?;
+            let all = data.items(split)?;
+            let count =
+                |items: &[Item]| items.iter().map(|item| item.expressions.len()).sum::<usize>();
+            let before: usize = all.iter().map(|item| item.expressions.len()).sum();
+            let asked = all.par_iter().map(|item| Item::asked(item, &conversation.tokenizer));
+            let mut items: Vec<Item> = asked.collect();
+            items.retain(|item| !item.expressions.is_empty());
+            if items.is_empty() {
+                return Err(MixError::NothingToAsk { dataset: data.dataset(), split });
+            }
+            let unasked = before - count(&items);
+            Ok(TrainingSet { data, items, unasked })
         });
         let sets = sets.collect::<Result<_, MixError>>()?;
-        Ok(Self { sets, conversation, recipe: recipe.clone() })
+        let bad = Mutex::default();
+        Ok(Self { sets, conversation, recipe: recipe.clone(), bad })
+    }
+
+    /// What a user should know of the data: a line for each thing.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for TrainingSet { data, unasked, .. } in &self.sets {
+            let skipped = data.skipped().examples.iter().map(|one| format!("contradiction: {one}"));
+            notes.extend(skipped.chain(data.notes()));
+            if *unasked > 0 {
+                let dataset = data.dataset();
+                notes.push(format!(
+                    "{dataset}: {unasked} expressions cannot be asked and are left out"
+                ));
+            }
+        }
+        notes
+    }
+
+    /// The number of images that the mix draws from.
+    pub fn image_count(&self) -> usize {
+        self.sets.iter().map(|set| set.items.len()).sum()
+    }
+
+    /// Opens every image and reads its header, but for those that `checked` knows. Those that are missing, damaged or
+    /// of another size than annotated are not drawn. `progress` is called with the number of images done.
+    ///
+    /// # Errors
+    /// [`MixError::BadImages`] for more of them than the recipe allows.
+    pub fn check_images(
+        &self,
+        checked: &mut CheckedImages,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<(), MixError> {
+        let mut before = 0;
+        for set in &self.sets {
+            let ids = set.items.iter().map(|item| set.data.image(item.image_id));
+            let images = ids.collect::<Result<Vec<_>, _>>()?;
+            let wrong = checked.check(&set.data, &images, &|done| progress(before + done));
+            before += images.len();
+            for (index, error) in wrong {
+                self.note_bad(set, images[index].id, error.to_string());
+            }
+        }
+        self.check_bad()
+    }
+
+    /// What is wrong with the images that are not drawn.
+    pub fn bad_images(&self) -> Vec<String> {
+        self.bad.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn is_bad(&self, set: &TrainingSet, image_id: i64) -> bool {
+        let bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+        bad.contains_key(&(set.data.dataset().name(), image_id))
+    }
+
+    fn note_bad(&self, set: &TrainingSet, image_id: i64, why: String) {
+        let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+        bad.insert((set.data.dataset().name(), image_id), why);
+    }
+
+    fn check_bad(&self) -> Result<(), MixError> {
+        const EXAMPLES: usize = 3;
+        let (all, allowed) = (self.bad_images(), self.recipe.data.max_bad_images);
+        if all.len() <= allowed {
+            return Ok(());
+        }
+        let examples = all[..all.len().min(EXAMPLES)].join("\n  ");
+        Err(MixError::BadImages { bad: all.len(), allowed, examples })
     }
 
     /// For each data set its name, images and expressions.
@@ -141,7 +241,7 @@ impl DataMix {
         let first = number * images as u64;
         let drawn: Vec<DrawnImage> = (first..first + images as u64)
             .into_par_iter()
-            .map(|index| self.image(Draw::new(self.recipe.seed, index)))
+            .map(|index| self.good_image(index))
             .collect::<Result<_, _>>()?;
         let size = self.conversation.image_size;
         let mut pixels = Vec::with_capacity(images * 3 * size * size);
@@ -155,10 +255,42 @@ impl DataMix {
         Ok(HostBatch { pixels, examples, image_of })
     }
 
-    /// Draws an image, its expressions, and the questions and answer styles of its conversations.
-    fn image(&self, mut draw: Draw) -> Result<DrawnImage, MixError> {
-        let set = &self.sets[draw.below(self.sets.len())];
-        let item = &set.items[draw.below(set.items.len())];
+    /// Image number `index` of the run. In the place of a bad one another is drawn, by a stream far from all others.
+    fn good_image(&self, index: u64) -> Result<DrawnImage, MixError> {
+        const ATTEMPT: u64 = 1 << 48;
+        for attempt in 0..MAX_DRAWS {
+            let mut draw = Draw::new(self.recipe.seed, index + attempt * ATTEMPT);
+            let set = &self.sets[draw.below(self.sets.len())];
+            let item = &set.items[draw.below(set.items.len())];
+            if self.is_bad(set, item.image_id) {
+                continue;
+            }
+            let mut drawn = self.image(set, item, draw.clone());
+            for wait in RETRY_AFTER {
+                if matches!(drawn, Ok(_) | Err(MixError::Prompt { .. })) {
+                    break;
+                }
+                thread::sleep(wait);
+                drawn = self.image(set, item, draw.clone());
+            }
+            match drawn {
+                Ok(_) | Err(MixError::Prompt { .. }) => return drawn,
+                Err(error) => self.note_bad(set, item.image_id, error.to_string()),
+            }
+            self.check_bad()?;
+        }
+        let (bad, allowed) = (self.bad_images().len(), self.recipe.data.max_bad_images);
+        let examples = format!("after {MAX_DRAWS} draws no good one was found");
+        Err(MixError::BadImages { bad, allowed, examples })
+    }
+
+    /// Draws expressions of an image, and the questions and answer styles of its conversations.
+    fn image(
+        &self,
+        set: &TrainingSet,
+        item: &Item,
+        mut draw: Draw,
+    ) -> Result<DrawnImage, MixError> {
         let data = &self.recipe.data;
         let chosen = draw.choose(item.expressions.len(), data.expressions_per_image);
         let chosen: Vec<&Expression> = chosen.into_iter().map(|i| &item.expressions[i]).collect();
@@ -216,8 +348,22 @@ impl DataMix {
 ///
 /// # Errors
 /// [`ReferError`] for one that is not there or lacks the split.
-pub fn open_split(root: &Path, dataset: Dataset, split: Split) -> Result<ReferDataset, ReferError> {
-    let options = OpenOptions { only: Some(split), ..OpenOptions::default() };
+pub fn open_split(
+    root: &Path,
+    dataset: Dataset,
+    split: Split,
+    recipe: &DataRecipe,
+) -> Result<ReferDataset, ReferError> {
+    let contradictions = match recipe.skip_contradictions {
+        true => Contradictions::Skip,
+        false => Contradictions::Refuse,
+    };
+    let options = OpenOptions {
+        only: Some(split),
+        contradictions,
+        strict: recipe.strict,
+        ..OpenOptions::default()
+    };
     ReferDataset::open_with(root, dataset, options)
 }
 
@@ -228,8 +374,11 @@ struct DrawnImage {
 }
 
 impl Item {
-    fn owned(item: &mllmseg_data::refer::ReferItem) -> Self {
-        let expressions = item.expressions.iter().map(|expression| Expression {
+    /// The expressions that a model can be asked: with words, and without tokens of its own.
+    fn asked(item: &ReferItem, tokenizer: &Tokenizer) -> Self {
+        let asked =
+            item.expressions.iter().filter(|one| check_expression(tokenizer, one.text).is_ok());
+        let expressions = asked.map(|expression| Expression {
             text: expression.text.to_string(),
             targets: expression.targets.to_vec(),
         });

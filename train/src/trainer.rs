@@ -77,9 +77,18 @@ impl Trainer {
         let mut display = MetricsDisplay::start(renderer, self.recipe.loss.mask, steps);
         let mix = self.mix.clone();
         let prepared = prepare_ahead(first..steps, move |step| mix.step(step));
+        let mut saved = first;
         for step in first..steps {
             let start = Instant::now();
-            let batches = prepared.recv()??;
+            let batches = match prepared.recv()? {
+                Ok(batches) => batches,
+                Err(error) => {
+                    if saved < step {
+                        self.write_snapshot()?;
+                    }
+                    return Err(error.into());
+                }
+            };
             let images: usize = batches.iter().map(|batch| batch.pixels.shape()[0]).sum();
             let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
             let StepGradients { params, norms, losses, batch_statistics } = self
@@ -119,8 +128,8 @@ impl Trainer {
             }
             let stop = interrupter.should_stop();
             if stop || snapshot_is_due {
-                let written = self.snapshots.save(&self.state);
-                written.map_err(|source| TrainError::Snapshot { step: step + 1, source })?;
+                self.write_snapshot()?;
+                saved = step + 1;
             }
             if stop {
                 break;
@@ -128,6 +137,11 @@ impl Trainer {
         }
         display.end();
         Ok((self.state.model.valid(), self.state.progress))
+    }
+
+    fn write_snapshot(&self) -> Result<(), TrainError> {
+        let step = self.state.progress.step;
+        self.snapshots.save(&self.state).map_err(|source| TrainError::Snapshot { step, source })
     }
 
     /// Whether a multiple of `every` steps, or the last step, is done.

@@ -5,14 +5,16 @@ use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::mask::probability::{THRESHOLD, mask_from_probabilities};
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
-use mllmseg_data::prompt::{TokenizedPrompt, evaluation_answer, evaluation_question};
-use mllmseg_data::refer::{AnnotationId, ReferDataset};
+use mllmseg_data::prompt::{
+    TokenizedPrompt, check_expression, evaluation_answer, evaluation_question,
+};
+use mllmseg_data::refer::{AnnotationId, Expression, ReferDataset};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
 use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
 
 use crate::mix::{Conversation, MixError, open_split};
-use crate::recipe::ValidationRecipe;
+use crate::recipe::Recipe;
 
 /// The most expressions in one pass.
 const BATCH: usize = 8;
@@ -30,6 +32,8 @@ pub struct ValidationSet {
 struct Pass {
     image_id: i64,
     expressions: Vec<(String, Vec<AnnotationId>)>,
+    /// Targets of the expressions that cannot be asked.
+    unasked: Vec<Vec<AnnotationId>>,
 }
 
 /// One image with some of its expressions, on no device yet.
@@ -42,6 +46,8 @@ pub(crate) struct ValidationItem {
     prompts: Vec<TokenizedPrompt>,
     /// The true mask of each; `None` without a target.
     truths: Vec<Option<Bitmap>>,
+    /// Of the expressions that cannot be asked, which count with an empty mask.
+    unasked: Vec<Option<Bitmap>>,
     /// Height and width of the image.
     image_size: (usize, usize),
     /// Whether `[REJ]` counts: the data set has expressions without a target.
@@ -55,11 +61,12 @@ impl ValidationSet {
     /// [`MixError::Refer`].
     pub fn open(
         root: &std::path::Path,
-        recipe: &ValidationRecipe,
+        recipe: &Recipe,
         conversation: Conversation,
     ) -> Result<Self, MixError> {
+        let Recipe { data, validation: recipe, .. } = recipe;
         let (dataset, split) = (recipe.dataset.parse()?, recipe.split.parse()?);
-        let data = open_split(root, dataset, split)?;
+        let data = open_split(root, dataset, split, data)?;
         let generalized = data.generalized(split);
         let mut left = recipe.expressions;
         let mut passes = Vec::new();
@@ -67,8 +74,15 @@ impl ValidationSet {
             let used = item.expressions.len().min(left);
             left -= used;
             for expressions in item.expressions[..used].chunks(BATCH) {
-                let owned = expressions.iter().map(|e| (e.text.to_string(), e.targets.to_vec()));
-                passes.push(Pass { image_id: item.image.id, expressions: owned.collect() });
+                let (asked, unasked): (Vec<&Expression>, Vec<_>) = expressions
+                    .iter()
+                    .partition(|one| check_expression(&conversation.tokenizer, one.text).is_ok());
+                let asked = asked.iter().map(|one| (one.text.to_string(), one.targets.to_vec()));
+                passes.push(Pass {
+                    image_id: item.image.id,
+                    expressions: asked.collect(),
+                    unasked: unasked.iter().map(|one| one.targets.to_vec()).collect(),
+                });
             }
         }
         Ok(Self { data, generalized, passes, conversation })
@@ -84,7 +98,7 @@ impl ValidationSet {
     /// # Errors
     /// [`MixError`], which names the image.
     pub(crate) fn item(&self, index: usize) -> Result<ValidationItem, MixError> {
-        let Pass { image_id, expressions } = &self.passes[index];
+        let Pass { image_id, expressions, unasked } = &self.passes[index];
         let image = self.data.image(*image_id)?;
         let path = self.data.image_path(image)?;
         let pixels = self.data.read_image(image)?;
@@ -95,12 +109,14 @@ impl ValidationSet {
             prompt.map_err(MixError::prompt(&path, text))
         });
         let truths = expressions.iter().map(|(_, targets)| self.data.mask(image, targets));
+        let unasked = unasked.iter().map(|targets| self.data.mask(image, targets));
         let size = self.conversation.image_size;
         Ok(ValidationItem {
             image_id: *image_id,
             pixels: TensorData::new(preprocess(&pixels, size), [1, 3, size, size]),
             prompts: prompts.collect::<Result<_, _>>()?,
             truths: truths.collect::<Result<_, _>>()?,
+            unasked: unasked.collect::<Result<_, _>>()?,
             image_size: (pixels.height() as usize, pixels.width() as usize),
             generalized: self.generalized,
         })
@@ -119,6 +135,17 @@ impl ValidationItem {
         special: &SpecialTokens,
         device: &Device,
     ) -> Result<GeneralizedMetrics, String> {
+        let mut sums = GeneralizedMetrics::new(Protocol::Standard);
+        for truth in &self.unasked {
+            let empty = Bitmap::new(self.image_size.0, self.image_size.1);
+            let mask = &empty.map_err(|error| error.to_string())?;
+            let answer = Answer { mask, rejected: false };
+            sums.add(self.image_id as u64, answer, truth.as_ref())
+                .map_err(|error| error.to_string())?;
+        }
+        if self.prompts.is_empty() {
+            return Ok(sums);
+        }
         let pixels = Tensor::<4>::from_data(self.pixels.clone(), (device, DType::F32));
         let (prefix, _) = self.prompts[0].split();
         let prefix_ids = token_tensor(&[prefix], 0, device); // [1, p]
@@ -144,7 +171,6 @@ impl ValidationItem {
         let masks = masks.cast(DType::F32).try_into_data().map_err(unread)?;
         let probabilities: Vec<f32> = masks.iter::<f32>().collect();
         let maps = probabilities.chunks(height * width);
-        let mut sums = GeneralizedMetrics::new(Protocol::Standard);
         for ((map, rejected), truth) in maps.zip(rejected).zip(&self.truths) {
             let mask = mask_from_probabilities(map, (height, width), self.image_size, THRESHOLD);
             let mask = mask.map_err(|error| error.to_string())?;

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::numpy::{Dtype, Global};
+
 /// The place of a node in its arena.
 pub(crate) type NodeId = u32;
 
@@ -13,8 +15,14 @@ pub(crate) enum Node<'a> {
     Bool(bool),
     Int(i64),
     Float(f64),
-    /// Text or bytes; borrowed from the input where nothing had to be decoded.
+    /// Text; borrowed from the input where nothing had to be decoded.
     Text(Cow<'a, str>),
+    /// Bytes, which are read out as text, or are the data of a NumPy value.
+    Bytes(Cow<'a, [u8]>),
+    /// A function or class that builds plain data.
+    Global(Global),
+    /// The kind of a NumPy value.
+    Dtype(Dtype),
     /// A list or a tuple: an index into the containers.
     List(u32),
     /// A dict: an index into the containers, where keys and values alternate.

@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 use crate::arena::{Arena, Node, NodeId};
 use crate::error::{Error, Limits};
+use crate::text;
 
 /// What a value counts beside its text, in bytes: about what it becomes in memory.
 const VALUE_BYTES: usize = 32;
@@ -105,6 +106,19 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
                     Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
                     Cow::Owned(text) => visitor.visit_str(text),
                 }
+            }
+            Node::Bytes(bytes) => {
+                self.reader.spend(bytes.len())?;
+                match bytes {
+                    Cow::Borrowed(bytes) => match text::from_bytes(bytes) {
+                        Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+                        Cow::Owned(text) => visitor.visit_string(text),
+                    },
+                    Cow::Owned(bytes) => visitor.visit_str(&text::from_bytes(bytes)),
+                }
+            }
+            Node::Global(_) | Node::Dtype(_) => {
+                Err(Error::custom("a NumPy type or a function, where a value is expected"))
             }
             Node::List(list) => {
                 self.check_depth()?;

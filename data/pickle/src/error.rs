@@ -35,8 +35,8 @@ pub enum Error {
     Truncated { offset: usize, needed: u64, left: usize },
     /// The pickle asks for a class, a call or an object from outside.
     #[error(
-        "opcode 0x{opcode:02x} at byte {offset} asks for {name}; only plain containers and scalars \
-         are read, so do not trust this file, or store it again as plain lists and dicts"
+        "opcode 0x{opcode:02x} at byte {offset} asks for {name}; only plain Python and NumPy values are \
+         read, and nothing was run: store them again as lists and dicts (of pandas: `df.to_dict(\"records\")`)"
     )]
     Forbidden { offset: usize, opcode: u8, name: String },
     /// A byte that is no opcode of protocols 0 to 5.

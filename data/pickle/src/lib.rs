@@ -1,8 +1,9 @@
-//! Reads an untrusted Python pickle: plain containers and scalars, and nothing else.
+//! Reads an untrusted Python pickle: plain containers and scalars, NumPy's too, and nothing else.
 //!
 //! A pickle is a small program, and running it as Python does would run whatever its author wished.
 //! [`from_slice`] knows only the opcodes that build `None`, bools, integers, floats, text, lists,
-//! tuples and dicts (protocols 0 to 5). An opcode that names a class or calls something is an error
+//! tuples and dicts (protocols 0 to 5), and of the classes and functions that a pickle may name the few
+//! by which NumPy stores numbers and arrays: those become numbers and lists. Any other is an error
 //! that says which, and where. Byte strings are read as text: as UTF-8 if they are that, else as
 //! latin-1 (Python 2 wrote both).
 //!
@@ -26,6 +27,7 @@ mod arena;
 mod de;
 mod error;
 mod machine;
+mod numpy;
 mod text;
 
 use serde::Deserialize;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use crate::arena::{Arena, Node, NodeId};
 use crate::error::{Error, Limits};
+use crate::numpy::Global;
 use crate::text;
 
 /// Stands on the stack where a container begins: nothing below it may be taken.
@@ -18,7 +19,7 @@ pub(crate) struct Machine<'a> {
     at: usize,
     opcode: u8,
     opcode_at: usize,
-    arena: Arena<'a>,
+    pub(crate) arena: Arena<'a>,
     stack: Vec<NodeId>,
     memo: HashMap<u64, NodeId>,
     pushed: u32,
@@ -40,7 +41,7 @@ impl<'a> Machine<'a> {
             }
             if let Some(node) = self.new_node()? {
                 self.push_node(node)?;
-            } else if !self.fill_container()? && !self.memo_or_stack()? {
+            } else if !self.fill_container()? && !self.memo_or_stack()? && !self.named()? {
                 return Err(self.refusal());
             }
         }
@@ -76,9 +77,12 @@ impl<'a> Machine<'a> {
                 let text = text::from_raw_unicode_escape(self.line()?);
                 Node::Text(text.map_err(|detail| self.malformed(detail))?)
             }
-            b'U' | b'C' | 0x8c => self.text(1)?,
-            b'T' | b'B' | b'X' => self.text(4)?,
-            0x8d | 0x8e | 0x96 => self.text(8)?,
+            b'U' | b'C' => Node::Bytes(self.counted(1)?.into()),
+            b'T' | b'B' => Node::Bytes(self.counted(4)?.into()),
+            0x8e | 0x96 => Node::Bytes(self.counted(8)?.into()),
+            0x8c => Node::Text(text::from_bytes(self.counted(1)?)),
+            b'X' => Node::Text(text::from_bytes(self.counted(4)?)),
+            0x8d => Node::Text(text::from_bytes(self.counted(8)?)),
             b']' | b')' => Node::List(self.container(Vec::new())),
             b'}' => Node::Dict(self.container(Vec::new())),
             b'l' | b't' => {
@@ -167,30 +171,65 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
+    /// The opcodes that name a class or function, call it, or set an object's state: those of plain data. False if
+    /// this is none of them.
+    fn named(&mut self) -> Result<bool, Error> {
+        match self.opcode {
+            b'c' | 0x93 => {
+                let [module, name] = match self.opcode {
+                    b'c' => [self.line()?, self.line()?].map(|part| printable(part)),
+                    _ => {
+                        let name = self.name_part();
+                        [self.name_part(), name]
+                    }
+                };
+                let global = Global::named(&module, &name);
+                let global = global.ok_or_else(|| self.forbidden(format!("`{module}.{name}`")))?;
+                self.push_node(Node::Global(global))?;
+            }
+            b'R' => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                let Node::Global(function) = *self.arena.node(function) else {
+                    return Err(self.forbidden("a call".to_owned()));
+                };
+                let result = self.call(function, arguments)?;
+                self.push(result)?;
+            }
+            b'b' => {
+                let (state, object) = (self.pop()?, self.top()?);
+                self.set_state(object, state)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn name_part(&mut self) -> String {
+        match self.pop().map(|id| self.arena.node(id)) {
+            Ok(Node::Text(text)) => printable(text.as_bytes()),
+            Ok(Node::Bytes(bytes)) => printable(bytes),
+            _ => "?".to_owned(),
+        }
+    }
+
+    pub(crate) fn forbidden(&self, name: String) -> Error {
+        Error::Forbidden { offset: self.opcode_at, opcode: self.opcode, name }
+    }
+
     /// The error for an opcode that is none of the above, with what it asks for.
     fn refusal(&mut self) -> Error {
-        let (offset, opcode) = (self.opcode_at, self.opcode);
-        let name = match opcode {
-            b'c' | b'i' => {
+        let name = match self.opcode {
+            b'i' => {
                 let mut part = || self.line().map(printable).unwrap_or_default();
                 format!("`{}.{}`", part(), part())
             }
-            0x93 => {
-                let mut part = || match self.pop().map(|id| self.arena.node(id)) {
-                    Ok(Node::Text(text)) => printable(text.as_bytes()),
-                    _ => "?".to_owned(),
-                };
-                let name = part();
-                format!("`{}.{name}`", part())
-            }
-            b'R' => "a call".to_owned(),
-            b'b' | b'o' | 0x81 | 0x92 => "an object of a class".to_owned(),
+            b'o' | 0x81 | 0x92 => "an object of a class".to_owned(),
             b'P' | b'Q' | 0x97 | 0x98 => "an object from outside the file".to_owned(),
             0x82..=0x84 => "a registered extension".to_owned(),
             0x8f..=0x91 => "a set".to_owned(),
-            byte => return Error::UnknownOpcode { offset, byte },
+            byte => return Error::UnknownOpcode { offset: self.opcode_at, byte },
         };
-        Error::Forbidden { offset, opcode, name }
+        self.forbidden(name)
     }
 
     /// Checks that `length` more bytes are there, before anything is made of that length.
@@ -235,10 +274,10 @@ impl<'a> Machine<'a> {
         Ok(Node::Int(i64::from_le_bytes(filled)))
     }
 
-    /// Text after its length in `size` bytes.
-    fn text(&mut self, size: u64) -> Result<Node<'a>, Error> {
+    /// Bytes after their number in `size` bytes.
+    fn counted(&mut self, size: u64) -> Result<&'a [u8], Error> {
         let length = self.unsigned(size)?;
-        Ok(Node::Text(text::from_bytes(self.take(length)?)))
+        self.take(length)
     }
 
     fn parse<T: std::str::FromStr>(&self, digits: &[u8]) -> Result<T, Error> {
@@ -258,7 +297,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Stores the items of a container. There are no more containers than values.
-    fn container(&mut self, items: Vec<NodeId>) -> u32 {
+    pub(crate) fn container(&mut self, items: Vec<NodeId>) -> u32 {
         self.arena.containers.push(items);
         (self.arena.containers.len() - 1) as u32
     }
@@ -269,19 +308,33 @@ impl<'a> Machine<'a> {
     }
 
     fn push_node(&mut self, node: Node<'a>) -> Result<(), Error> {
-        self.push(self.arena.nodes.len() as NodeId)?; // at most one node for each push
-        self.arena.nodes.push(node);
+        let id = self.new_value(node)?;
+        self.stack.push(id);
         Ok(())
     }
 
+    /// A value that is on no stack.
+    pub(crate) fn new_value(&mut self, node: Node<'a>) -> Result<NodeId, Error> {
+        self.charge(1)?; // so ids have 32 bits
+        self.arena.nodes.push(node);
+        Ok((self.arena.nodes.len() - 1) as NodeId)
+    }
+
     fn push(&mut self, id: NodeId) -> Result<(), Error> {
+        self.charge(1)?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    /// Counts what is worth so many values.
+    pub(crate) fn charge(&mut self, values: usize) -> Result<(), Error> {
         let limit = self.limits.max_values;
-        if self.pushed >= limit {
+        let left = (limit - self.pushed) as usize;
+        if values > left {
             let (offset, limit) = (self.opcode_at, u64::from(limit));
             return Err(Error::TooLarge { offset, what: "values", limit });
         }
-        self.pushed += 1;
-        self.stack.push(id);
+        self.pushed += values as u32;
         Ok(())
     }
 
@@ -304,7 +357,7 @@ impl<'a> Machine<'a> {
         Ok(items)
     }
 
-    fn malformed(&self, detail: impl Into<String>) -> Error {
+    pub(crate) fn malformed(&self, detail: impl Into<String>) -> Error {
         Error::Malformed { offset: self.opcode_at, opcode: self.opcode, detail: detail.into() }
     }
 }

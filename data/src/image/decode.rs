@@ -1,14 +1,15 @@
-//! From the bytes of a JPEG, PNG, WebP or BMP file to RGB pixels.
+//! From the bytes of an image file to RGB pixels.
 
 use std::fs::File;
 use std::io::{self, BufRead, Cursor, Read, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation as Turn;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, RgbImage};
 
-use super::error::{self, ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
-use super::jpeg;
+use super::error::{self, ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS};
+use super::formats::recognise;
+use super::{exif, jpeg};
 
 /// Memory the decoders may take for themselves, in bytes.
 const MAX_DECODER_BYTES: u64 = 1 << 30;
@@ -54,18 +55,18 @@ pub(super) fn read_bounded(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Decodes a JPEG, PNG, WebP or BMP file held in memory to RGB, in the given orientation;
+/// Decodes a JPEG, PNG, WebP, BMP, GIF or TIFF file held in memory to RGB, in the given orientation;
 /// `name` is for error messages.
 ///
 /// The result is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")` (JPEG and lossy WebP: to a few
 /// grey levels, decoders differ): grey is repeated, palettes are looked up, alpha is dropped and not blended, so what a
 /// transparent pixel hides shows. Of 16-bit values the upper byte is kept; Pillow does so for colour, but clips 16-bit
-/// grey at 255, which turns nearly any such image white and is not repeated here. Of an animation the
-/// first frame is taken. Colour profiles are ignored.
+/// grey at 255, which turns nearly any such image white and is not repeated here. Of an animation, and of
+/// a TIFF with several pages, the first is taken. Colour profiles are ignored.
 ///
 /// # Errors
 /// Any [`ImageError`] but `Unreadable` and `Recompress`: too large a file ([`MAX_FILE_BYTES`]) or image
-/// ([`MAX_SIDE`], [`MAX_PIXELS`]), another format, no pixels, or a damaged or incomplete file.
+/// ([`MAX_PIXELS`], [`MAX_DECODED_BYTES`]), another format, no pixels, or a damaged or incomplete file.
 pub fn decode_image(
     bytes: &[u8],
     name: &str,
@@ -74,24 +75,13 @@ pub fn decode_image(
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { name: name.into() });
     }
-    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
-    let damaged = |reason: String| error::damaged(name, format_name, reason);
-    let complete = match format {
-        ImageFormat::Jpeg => jpeg::is_complete(bytes),
-        ImageFormat::WebP => webp_is_complete(bytes),
-        // These decoders notice by themselves.
-        _ => true,
-    };
-    if !complete {
-        return Err(damaged("the file ends before the image does".into()));
-    }
-    let mut decoder = decoder(Cursor::new(bytes), format).map_err(damaged)?;
-    check_size(decoder.dimensions(), name)?;
-    let turn = turn(&mut decoder, orientation);
-    let decoded =
-        DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    let (format, format_name) = check_complete(bytes, name)?;
+    let failed = |error| error::undecoded(name, format_name, error);
+    let decoder = decoder(Cursor::new(bytes), format).map_err(failed)?;
+    check_size(&decoder, name)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let mut rgb = DynamicImage::ImageRgb8(into_rgb(decoded));
-    rgb.apply_orientation(turn);
+    rgb.apply_orientation(turn(&mut Cursor::new(bytes), format, orientation));
     Ok(rgb.into_rgb8())
 }
 
@@ -99,25 +89,32 @@ pub fn decode_image(
 pub(super) fn decoder<'r>(
     reader: impl BufRead + Seek + 'r,
     format: ImageFormat,
-) -> Result<impl ImageDecoder + 'r, String> {
+) -> ImageResult<impl ImageDecoder + 'r> {
     let mut reader = ImageReader::with_format(reader, format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
-    reader.into_decoder().map_err(|error| error.to_string())
+    reader.into_decoder()
 }
 
-/// The format and its name, from the first bytes of a file; or what they look like instead.
-pub(super) fn recognise(bytes: &[u8]) -> Result<(ImageFormat, &'static str), String> {
-    match image::guess_format(bytes) {
-        Ok(format @ ImageFormat::Jpeg) => Ok((format, "JPEG")),
-        Ok(format @ ImageFormat::Png) => Ok((format, "PNG")),
-        Ok(format @ ImageFormat::WebP) => Ok((format, "WebP")),
-        Ok(format @ ImageFormat::Bmp) => Ok((format, "BMP")),
-        Ok(other) => Err(format!("{other:?}")),
-        Err(_) if bytes.is_empty() => Err("an empty file".into()),
-        Err(_) => Err("none of the known formats".into()),
-    }
+/// The format of a file and its name, if the file ends where its format has an end.
+pub(super) fn check_complete(
+    bytes: &[u8],
+    name: &str,
+) -> Result<(ImageFormat, &'static str), ImageError> {
+    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
+    let complete = match format {
+        ImageFormat::Jpeg => jpeg::is_complete(bytes),
+        ImageFormat::WebP => webp_is_complete(bytes),
+        // What follows the end chunk, if anything, is no part of the image.
+        ImageFormat::Png => memchr::memmem::rfind(bytes, b"IEND").is_some(),
+        // The decoders notice by themselves.
+        _ => true,
+    };
+    let reason = || "the file ends before the image does".into();
+    complete
+        .then_some((format, format_name))
+        .ok_or_else(|| error::damaged(name, format_name, reason()))
 }
 
 /// Whether the file is as long as its RIFF header says, but for a last byte that only pads to an even length.
@@ -130,26 +127,31 @@ fn webp_is_complete(bytes: &[u8]) -> bool {
 }
 
 /// Width and height, if an image may have them.
-pub(super) fn check_size(size: (u32, u32), name: &str) -> Result<(u32, u32), ImageError> {
-    let (name, (width, height)) = (name.into(), size);
+pub(super) fn check_size(
+    decoder: &impl ImageDecoder,
+    name: &str,
+) -> Result<(u32, u32), ImageError> {
+    let (name, (width, height)) = (name.into(), decoder.dimensions());
+    let bytes = decoder.total_bytes();
     if width == 0 || height == 0 {
         Err(ImageError::NoPixels { name, width, height })
-    } else if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        Err(ImageError::TooManyPixels { name, width, height })
+    } else if u64::from(width) * u64::from(height) > MAX_PIXELS || bytes > MAX_DECODED_BYTES {
+        Err(ImageError::TooManyPixels { name, width, height, mebibytes: bytes.div_ceil(1 << 20) })
     } else {
-        Ok(size)
+        Ok((width, height))
     }
 }
 
-/// The turn of the stored pixels to an orientation; damaged EXIF data count as none, since the pixels may well be sound.
-pub(super) fn turn(decoder: &mut impl ImageDecoder, orientation: Orientation) -> Turn {
-    let exif = match orientation {
-        Orientation::Upright => decoder.exif_metadata().ok().flatten().unwrap_or_default(),
-        Orientation::Stored => Vec::new(),
-    };
-    // Some writers leave JPEG's prefix on the EXIF data in PNG and WebP files.
-    let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
-    Turn::from_exif_chunk(tiff).unwrap_or(Turn::NoTransforms)
+/// The turn of the stored pixels to an orientation.
+pub(super) fn turn(
+    file: &mut (impl Read + Seek),
+    format: ImageFormat,
+    orientation: Orientation,
+) -> Turn {
+    match orientation {
+        Orientation::Upright => exif::turn(file, format),
+        Orientation::Stored => Turn::NoTransforms,
+    }
 }
 
 fn into_rgb(image: DynamicImage) -> RgbImage {

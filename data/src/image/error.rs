@@ -2,10 +2,11 @@
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
-/// Largest width or height that is decoded, in pixels.
-pub const MAX_SIDE: u32 = 20_000;
-/// Most pixels that are decoded: at 16 bits and four channels they take 800 MB before the conversion to RGB.
-pub const MAX_PIXELS: u64 = 100_000_000;
+/// Most pixels that are decoded: enough for the 200-megapixel cameras of phones, and for any panorama within it.
+pub const MAX_PIXELS: u64 = 250_000_000;
+/// Most bytes that an image may take once it is decoded, before the conversion to RGB. While an image is converted
+/// and turned, up to three times as much is in use.
+pub const MAX_DECODED_BYTES: u64 = 1 << 30;
 
 /// Why an image could not be read or recompressed. Every message names the image and the next step.
 #[derive(Debug, thiserror::Error)]
@@ -23,16 +24,21 @@ pub enum ImageError {
     FileTooLarge { name: String },
     /// The first bytes are not those of a format that is read here.
     #[error(
-        "{name}: expected a JPEG, PNG, WebP or BMP image, found {found}; convert it to one of these"
+        "{name}: expected a JPEG, PNG, WebP, BMP, GIF or TIFF image, found {found}; convert it to one of these"
     )]
     UnknownFormat { name: String, found: String },
-    /// More pixels than [`MAX_SIDE`] or [`MAX_PIXELS`] allow.
+    /// A kind of a known format that is not read.
     #[error(
-        "{name}: the image is {width} x {height} pixels, but at most {MAX_SIDE} a side and {} million in all are \
-         read; scale it down (the model sees 448 x 448) and try again",
-        MAX_PIXELS / 1_000_000
+        "{name}: this kind of {format} is not read ({reason}); save it as an ordinary PNG or JPEG"
     )]
-    TooManyPixels { name: String, width: u32, height: u32 },
+    Unsupported { name: String, format: &'static str, reason: String },
+    /// More than [`MAX_PIXELS`] or [`MAX_DECODED_BYTES`] allow.
+    #[error(
+        "{name}: the image is {width} x {height} pixels, {mebibytes} MiB in memory, but at most {} million pixels \
+         and {} MiB are read; scale it down (the model sees 448 x 448) and try again",
+        MAX_PIXELS / 1_000_000, MAX_DECODED_BYTES >> 20
+    )]
+    TooManyPixels { name: String, width: u32, height: u32, mebibytes: u64 },
     /// A width or height of zero.
     #[error("{name}: the image is {width} x {height}, so it has no pixels; replace the file")]
     NoPixels { name: String, width: u32, height: u32 },
@@ -44,6 +50,11 @@ pub enum ImageError {
     /// A mask in another format than PNG.
     #[error("{name}: expected a mask as a PNG, found {found}; export the mask as a PNG")]
     NotPng { name: String, found: String },
+    /// An index mask in colour, which has no values to pick from.
+    #[error(
+        "{name}: `mask_value` picks a value of a grey or palette PNG, but this one is in colour; leave the key out"
+    )]
+    NoIndex { name: String },
     /// A mask that is not as large as its image.
     #[error(
         "{name}: expected a mask of {}x{} like its image, found {}x{} (width x height); \
@@ -68,4 +79,15 @@ pub(super) fn unknown(name: &str) -> impl Fn(String) -> ImageError {
 
 pub(super) fn damaged(name: &str, format: &'static str, reason: String) -> ImageError {
     ImageError::Damaged { name: name.into(), format, reason }
+}
+
+/// What a decoder says: either the file is damaged, or of a kind that the decoder does not know.
+pub(super) fn undecoded(name: &str, format: &'static str, error: image::ImageError) -> ImageError {
+    let reason = error.to_string();
+    match error {
+        image::ImageError::Unsupported(_) => {
+            ImageError::Unsupported { name: name.into(), format, reason }
+        }
+        _ => damaged(name, format, reason),
+    }
 }

@@ -5,6 +5,8 @@
 
 mod decode;
 mod error;
+mod exif;
+mod formats;
 mod header;
 mod jpeg;
 mod mask_file;
@@ -12,9 +14,9 @@ mod preprocess;
 mod resample;
 
 pub use decode::{Orientation, decode_image, read_image, read_image_with};
-pub use error::{ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
-pub use header::read_size;
+pub use error::{ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS};
+pub use header::{check_image, read_size};
 pub use jpeg::jpeg_recompress;
-pub use mask_file::read_mask;
+pub use mask_file::{read_index_mask, read_mask};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, preprocess};
 pub use resample::resize_rgb;

@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-/// The largest image a mask may have, in pixels: 100 megapixels, far above any photograph in the
-/// RefCOCO family (640 x 640) and far below what would exhaust a computer's memory.
-pub const MAX_PIXELS: usize = 100_000_000;
+/// The largest image a mask may have, in pixels: as many as an image that is read
+/// ([`image::MAX_PIXELS`](crate::image::MAX_PIXELS)).
+pub const MAX_PIXELS: usize = 250_000_000;
 
 /// The largest magnitude of a polygon's coordinate, in pixels.
 pub const MAX_COORDINATE: f64 = 1e6;

@@ -29,7 +29,7 @@ const SCALE: i64 = 5;
 /// The fine column of a pixel column, or row of a pixel row, just before its centre.
 const CENTRE: i64 = 2;
 /// A part with fewer points encloses nothing and is dropped (MLLMSeg's rule for every data set).
-const MIN_POINTS: usize = 3;
+pub(super) const MIN_POINTS: usize = 3;
 
 /// A fine point: (column, row).
 type Point = (i64, i64);

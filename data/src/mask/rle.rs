@@ -2,10 +2,11 @@
 //!
 //! The first run is background and may be 0 long. `coco_string` has the compressed form.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bitmap::{Bitmap, checked_pixel_count};
 use super::error::MaskError;
+use crate::leniency::{Leniency, note, whole_number};
 
 /// A mask as alternating runs of background and foreground in column-major order.
 ///
@@ -121,6 +122,7 @@ impl Rle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncodedRle {
     /// `[height, width]` in pixels.
+    #[serde(deserialize_with = "sides")]
     pub size: [u32; 2],
     /// The runs.
     pub counts: RleCounts,
@@ -134,9 +136,32 @@ pub struct EncodedRle {
 )]
 pub enum RleCounts {
     /// The lengths themselves, background first (COCO's crowd regions).
-    Runs(Box<[u32]>),
+    Runs(#[serde(deserialize_with = "runs")] Box<[u32]>),
     /// COCO's compressed string.
-    Compressed(Box<str>),
+    Compressed(#[serde(deserialize_with = "compressed")] Box<str>),
+}
+
+/// A number as [`whole_number`] reads it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Whole(#[serde(deserialize_with = "whole_number")] u32);
+
+fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+    <[Whole; 2]>::deserialize(deserializer).map(|sides| sides.map(|Whole(side)| side))
+}
+
+fn runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[u32]>, D::Error> {
+    let runs = Vec::<Whole>::deserialize(deserializer)?;
+    Ok(runs.into_iter().map(|Whole(run)| run).collect())
+}
+
+/// The string itself, or what Python's `str` makes of it where it is bytes: COCO's alphabet has no quote.
+fn compressed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
+    let text = Box::<str>::deserialize(deserializer)?;
+    let quoted = |quote| text.strip_prefix('b')?.strip_prefix(quote)?.strip_suffix(quote);
+    let Some(bytes) = quoted('\'').or_else(|| quoted('"')) else { return Ok(text) };
+    note(Leniency::BytesAsText);
+    Ok(bytes.replace("\\\\", "\\").into())
 }
 
 impl EncodedRle {

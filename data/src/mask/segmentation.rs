@@ -8,8 +8,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use super::bitmap::{Bitmap, check_same_size};
 use super::coco_string::check_characters;
 use super::error::MaskError;
-use super::polygon::{check_coordinates, rasterize};
+use super::polygon::{MIN_POINTS, check_coordinates, rasterize};
 use super::rle::{EncodedRle, RleCounts};
+use crate::leniency::{Leniency, note};
 
 /// The shape of an object, with no spare memory: a data set holds hundreds of thousands.
 ///
@@ -38,6 +39,11 @@ pub enum Segmentation {
 }
 
 impl Segmentation {
+    /// Whether it says of itself, without an image, that it encloses nothing: no part has three points.
+    pub fn has_no_area(&self) -> bool {
+        matches!(self, Self::Polygons(parts) if parts.iter().all(|part| part.len() < 2 * MIN_POINTS))
+    }
+
     /// Checks what is quick to check without the image: all but the lengths in compressed strings.
     ///
     /// # Errors
@@ -118,6 +124,10 @@ impl<'de> Visitor<'de> for SegmentationVisitor {
         }
         if !flat.is_empty() {
             polygons.push(flat.into());
+        } else if polygons.len() >= MIN_POINTS && polygons.iter().all(|part| part.len() == 2) {
+            // Each part alone would enclose nothing: these are the points of one polygon.
+            note(Leniency::PointPairs);
+            polygons = vec![polygons.concat().into()];
         }
         polygons.shrink_to_fit();
         encodings.shrink_to_fit();
@@ -165,12 +175,68 @@ impl<'de> Visitor<'de> for PartVisitor {
         Ok(Part::Coordinate(number as f64))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, numbers: A) -> Result<Part, A::Error> {
-        Deserialize::deserialize(SeqAccessDeserializer::new(numbers)).map(Part::Polygon)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Part, A::Error> {
+        let (mut polygon, mut points) = (Vec::new(), 0);
+        while let Some(written) = numbers.next_element()? {
+            match written {
+                Coordinates::One(number) => polygon.push(number),
+                Coordinates::Point(point) => {
+                    polygon.extend(point);
+                    points += 1;
+                }
+            }
+        }
+        if points > 0 && polygon.len() != 2 * points {
+            return Err(A::Error::custom(
+                "a polygon: expected only coordinates or only points [x, y], found both",
+            ));
+        }
+        if points > 0 {
+            note(Leniency::PointPairs);
+        }
+        Ok(Part::Polygon(polygon.into()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Part, A::Error> {
         EncodedRle::deserialize(MapAccessDeserializer::new(map)).map(Part::Rle)
+    }
+}
+
+/// What a polygon's list holds: coordinates, or points where other tools wrote it.
+enum Coordinates {
+    One(f64),
+    Point([f64; 2]),
+}
+
+impl<'de> Deserialize<'de> for Coordinates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CoordinatesVisitor)
+    }
+}
+
+struct CoordinatesVisitor;
+
+impl<'de> Visitor<'de> for CoordinatesVisitor {
+    type Value = Coordinates;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("in a polygon: a coordinate or a point [x, y]")
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Coordinates, E> {
+        Ok(Coordinates::One(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Coordinates, E> {
+        Ok(Coordinates::One(number as f64))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Coordinates, E> {
+        Ok(Coordinates::One(number as f64))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, point: A) -> Result<Coordinates, A::Error> {
+        Deserialize::deserialize(SeqAccessDeserializer::new(point)).map(Coordinates::Point)
     }
 }
 

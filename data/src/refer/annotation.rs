@@ -6,7 +6,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::AnnotationId;
-use super::ids::{flag, integer};
+use super::ids::{crowd_flag, optional};
+use crate::leniency::whole_number;
 use crate::mask::Segmentation;
 
 /// An annotated object.
@@ -15,15 +16,16 @@ pub struct Annotation {
     /// Its identifier.
     pub id: AnnotationId,
     /// The image that it is in.
-    #[serde(deserialize_with = "integer")]
+    #[serde(deserialize_with = "whole_number")]
     pub image_id: i64,
-    /// Its category.
-    #[serde(deserialize_with = "integer")]
-    pub category_id: i64,
-    /// Its box: left, top, width and height, in pixels. Own data give none: zeros.
-    pub bbox: [f64; 4],
+    /// Its category, if the file says one.
+    #[serde(default, deserialize_with = "optional")]
+    pub category_id: Option<i64>,
+    /// Its box: left, top, width and height, in pixels. Own data, and some files, give none.
+    #[serde(default, deserialize_with = "optional")]
+    pub bbox: Option<[f64; 4]>,
     /// Whether it marks a crowd rather than one object; false where the file does not say.
-    #[serde(rename = "iscrowd", default, deserialize_with = "flag")]
+    #[serde(rename = "iscrowd", default, deserialize_with = "crowd_flag")]
     pub is_crowd: bool,
     /// Its shape. Published data always have it in the file itself.
     #[serde(deserialize_with = "written_out")]
@@ -35,8 +37,13 @@ pub struct Annotation {
 pub enum MaskSource {
     /// From the annotation.
     Inline(Segmentation),
-    /// From a PNG: its path below the folder of own data, which it does not lead out of.
-    Png(Box<str>),
+    /// From a PNG of own data.
+    Png {
+        /// Its path below the folder, which it does not lead out of.
+        file: Box<str>,
+        /// The value that counts, in an index mask; else all but black.
+        value: Option<u16>,
+    },
 }
 
 fn written_out<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MaskSource, D::Error> {
@@ -62,7 +69,7 @@ impl<'de> Visitor<'de> for MaskVisitor {
     }
 
     fn visit_str<E>(self, path: &str) -> Result<MaskSource, E> {
-        Ok(MaskSource::Png(path.into()))
+        Ok(MaskSource::Png { file: path.into(), value: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MaskSource, A::Error> {

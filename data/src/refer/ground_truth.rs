@@ -1,7 +1,7 @@
 //! The ground truth: the mask of an expression's targets.
 
 use super::{Annotation, AnnotationId, ImageInfo, MaskSource, ReferDataset, ReferError, own};
-use crate::image::read_mask;
+use crate::image::{read_index_mask, read_mask};
 use crate::mask::Bitmap;
 
 impl ReferDataset {
@@ -31,9 +31,9 @@ impl ReferDataset {
     }
 
     /// The box that the published scores compare with, `[x, y, width, height]` in pixels: the
-    /// smallest around the boxes of the annotations. Own data have no boxes, so there it is the box
-    /// of `mask`, which [`mask`](Self::mask) returned. `None` without a target, or for an empty mask
-    /// of own data.
+    /// smallest around the boxes of the annotations. Where one of them has no box, as in own data, it is the
+    /// box of `mask`, which [`mask`](Self::mask) returned. `None` without a target, or for an empty mask without
+    /// a box.
     ///
     /// # Errors
     /// If no ref names one of the targets.
@@ -43,11 +43,12 @@ impl ReferDataset {
         mask: Option<&Bitmap>,
     ) -> Result<Option<[f64; 4]>, ReferError> {
         let annotations = self.annotations(targets)?;
-        if self.is_own() {
+        let boxes: Option<Vec<_>> = annotations.iter().map(|annotation| annotation.bbox).collect();
+        let Some(boxes) = boxes else {
             let corners = mask.and_then(Bitmap::bounding_box);
             return Ok(corners.map(|[x1, y1, x2, y2]| [x1, y1, x2 - x1, y2 - y1].map(f64::from)));
-        }
-        Ok(enclosing_box(annotations.iter().map(|annotation| annotation.bbox)))
+        };
+        Ok(enclosing_box(boxes.into_iter()))
     }
 
     fn draw(&self, image: &ImageInfo, annotation: &Annotation) -> Result<Bitmap, ReferError> {
@@ -66,8 +67,12 @@ impl ReferDataset {
                     }
                 })
             }
-            MaskSource::Png(file) => {
-                let mask = read_mask(self.folder().join(&**file), image.width, image.height);
+            MaskSource::Png { file, value } => {
+                let (path, size) = (self.folder().join(&**file), (image.width, image.height));
+                let mask = match value {
+                    None => read_mask(path, size.0, size.1),
+                    Some(value) => read_index_mask(path, size, *value),
+                };
                 mask.map_err(|error| line_error(error.to_string()))
             }
         }

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, IntoDeserializer, Visitor};
+
+use crate::leniency::{Leniency, note, number_in, whole_number};
 
 /// The identifier of an annotation: a number in the data sets on COCO images, text such as `8756_2`
 /// in refclef.
 ///
 /// A file may write a number as an integer, as an integral float such as `42.0`, or as text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
-#[serde(try_from = "WrittenId")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AnnotationId {
     /// A number.
     Number(i64),
@@ -17,46 +18,47 @@ pub enum AnnotationId {
     Name(Box<str>),
 }
 
-#[derive(serde::Deserialize)]
-#[serde(untagged, expecting = "an identifier expected: an integer of at most 64 bits, or text")]
-enum WrittenId {
-    Integer(i64),
-    Float(f64),
-    Text(Box<str>),
+impl<'de> Deserialize<'de> for AnnotationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
 }
 
-impl TryFrom<WrittenId> for AnnotationId {
-    type Error = String;
+struct IdVisitor;
 
-    fn try_from(written: WrittenId) -> Result<Self, String> {
-        const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-        match written {
-            WrittenId::Integer(number) => Ok(Self::Number(number)),
-            WrittenId::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => {
-                Ok(Self::Number(number as i64))
+impl Visitor<'_> for IdVisitor {
+    type Value = AnnotationId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an identifier: an integer of at most 64 bits, or text")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<AnnotationId, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<AnnotationId, E> {
+        whole_number(number.into_deserializer()).map(AnnotationId::Number)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<AnnotationId, E> {
+        whole_number(number.into_deserializer()).map(AnnotationId::Number)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<AnnotationId, E> {
+        Ok(match number_in(text) {
+            Some(number) => {
+                note(Leniency::NumberAsText);
+                number.into()
             }
-            WrittenId::Float(number) => {
-                Err(format!("an integer of at most 64 bits expected, found {number}"))
-            }
-            WrittenId::Text(text) => Ok(match text.parse::<i64>() {
-                Ok(number) if *number.to_string() == *text => Self::Number(number),
-                _ => Self::Name(text),
-            }),
-        }
+            None => AnnotationId::Name(text.into()),
+        })
     }
 }
 
 impl AnnotationId {
     /// What gRefCOCO writes for "no target".
     pub(super) const NO_TARGET: Self = Self::Number(-1);
-
-    /// The number, where only a number will do.
-    pub(super) fn number(self) -> Result<i64, String> {
-        match self {
-            Self::Number(number) => Ok(number),
-            Self::Name(_) => Err(format!("an integer expected, found the text {self}")),
-        }
-    }
 }
 
 impl From<i64> for AnnotationId {
@@ -74,11 +76,6 @@ impl fmt::Display for AnnotationId {
     }
 }
 
-/// Reads an integer that is written as an [`AnnotationId`] may be.
-pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    AnnotationId::deserialize(deserializer)?.number().map_err(D::Error::custom)
-}
-
 /// Reads a flag, a bool or an `Option` of one: it is written as a bool, as an integer, or as null.
 pub(super) fn flag<'de, D: Deserializer<'de>, T: From<bool> + Default>(
     deserializer: D,
@@ -87,13 +84,13 @@ pub(super) fn flag<'de, D: Deserializer<'de>, T: From<bool> + Default>(
     #[serde(untagged, expecting = "a flag expected: true, false, 1, 0 or null")]
     enum Written {
         Bool(bool),
-        Integer(AnnotationId),
+        Integer(#[serde(deserialize_with = "whole_number")] i64),
         Nothing(()),
     }
 
     Ok(match Written::deserialize(deserializer)? {
         Written::Bool(flag) => flag.into(),
-        Written::Integer(id) => (id.number().map_err(D::Error::custom)? != 0).into(),
+        Written::Integer(number) => (number != 0).into(),
         Written::Nothing(()) => T::default(),
     })
 }
@@ -115,4 +112,33 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
         Written::Many(ids) => ids,
         Written::Nothing(()) => Vec::new(),
     })
+}
+
+/// Reads a flag that nothing needs: what is none counts as false.
+pub(super) fn crowd_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(match Loose::<i64>::deserialize(deserializer)? {
+        Loose::Is(flag @ (0 | 1)) => flag == 1,
+        other => {
+            note(Leniency::CrowdFlag);
+            matches!(other, Loose::Is(_) | Loose::Flag(true))
+        }
+    })
+}
+
+/// Reads a value that nothing needs: what is no `T` counts as absent.
+pub(super) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(match Loose::deserialize(deserializer)? {
+        Loose::Is(value) => Some(value),
+        _ => None,
+    })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Loose<T> {
+    Is(T),
+    Flag(bool),
+    Other(IgnoredAny),
 }

@@ -1,29 +1,31 @@
 //! `instances.json`: the images, annotations and categories that the expressions refer to.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::{self, Display};
-use std::path::{Component, Path, PathBuf};
+use std::fmt::Display;
+use std::path::Path;
 
 use image::RgbImage;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::ids::integer;
-use super::json_records::{Meter, Records, message, parse};
+use super::json_records::{JsonFile, Record};
+use super::names::Names;
 use super::{Annotation, AnnotationId, MaskSource, RefExpressions, ReferError};
 use crate::image::{Orientation, read_image_with};
+use crate::leniency::{Leniencies, Leniency, note, whole_number};
 
 /// An image of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ImageInfo {
     /// Its identifier.
-    #[serde(deserialize_with = "integer")]
+    #[serde(deserialize_with = "whole_number")]
     pub id: i64,
     /// Its file, relative to the images folder, which it does not lead out of.
     pub file_name: Box<str>,
     /// Pixels across; 0 if the image was missing when its own data were opened.
+    #[serde(deserialize_with = "whole_number")]
     pub width: u32,
     /// Pixels down.
+    #[serde(deserialize_with = "whole_number")]
     pub height: u32,
 }
 
@@ -34,9 +36,14 @@ impl ImageInfo {
     /// [`ReferError::Image`], or [`ReferError::ImageSize`], for then masks would not fit the image.
     pub fn read(&self, path: &Path, orientation: Orientation) -> Result<RgbImage, ReferError> {
         let image = read_image_with(path, orientation)?;
-        let (annotated, found) = ((self.width, self.height), image.dimensions());
+        self.check_size(image.dimensions())?;
+        Ok(image)
+    }
+
+    pub(super) fn check_size(&self, found: (u32, u32)) -> Result<(), ReferError> {
+        let annotated = (self.width, self.height);
         if annotated == found {
-            return Ok(image);
+            return Ok(());
         }
         let (image_id, file_name) = (self.id, self.file_name.to_string());
         Err(ReferError::ImageSize { image_id, file_name, annotated, found })
@@ -53,23 +60,86 @@ pub struct Instances {
 
 impl Instances {
     /// Reads the file, and keeps what `refs` name (everything without them). Other records and
-    /// fields cost no memory, and the file is never in memory as a whole.
+    /// fields cost no memory and are not looked at, and the file is never in memory as a whole.
     ///
     /// # Errors
-    /// If the file cannot be read, is cut short, is not JSON of this layout, names an image by a
-    /// path that leads out of the images folder, or gives one id to two different records.
+    /// If the file cannot be read, is cut short, is not JSON of this layout, or gives one id to two
+    /// different records.
     pub fn read(path: &Path, refs: Option<&[RefExpressions]>) -> Result<Self, ReferError> {
+        Self::read_counted(path, refs, &mut Leniencies::default())
+    }
+
+    pub(super) fn read_counted(
+        path: &Path,
+        refs: Option<&[RefExpressions]>,
+        leniencies: &mut Leniencies,
+    ) -> Result<Self, ReferError> {
         let keep = refs.map(|refs| Keep {
             images: refs.iter().map(|entry| entry.image_id).collect(),
             annotations: refs.iter().flat_map(|entry| &entry.ann_ids).collect(),
         });
-        let (keep, meter) = (keep.as_ref(), Meter::default());
-        let mut read =
-            parse(path, &meter, |json| json.deserialize_map(Lists { keep, meter: &meter }))?;
+        let mut file = JsonFile::open(path, leniencies)?;
+        let mut read = Self::default();
+        let mut seen = HashSet::new();
+        file.dict("a dict with the lists `images` and `annotations`", |file, key| {
+            match key {
+                "images" => file.list("images", |record| {
+                    if keep.as_ref().is_none_or(|keep| keep.has_image(&record)) {
+                        let place = |image: &ImageInfo| format!("image {}", image.id);
+                        read.images.push(leniencies.count(place, || record.parse())?);
+                    }
+                    Ok(())
+                })?,
+                "annotations" => file.list("annotations", |record| {
+                    if keep.as_ref().is_none_or(|keep| keep.has_annotation(&record)) {
+                        let place = |one: &Annotation| format!("annotation {}", one.id);
+                        let parse = || checked(record.parse()?);
+                        read.annotations.push(leniencies.count(place, parse)?);
+                    }
+                    Ok(())
+                })?,
+                "categories" => file.list("categories", |record| {
+                    // Nothing needs them.
+                    read.categories
+                        .extend(record.parse().map(|Category { id, name }| (id, name)).ok());
+                    Ok(())
+                })?,
+                _ => return file.skip(),
+            }
+            match seen.insert(key.to_owned()) {
+                true => Ok(()),
+                false => Err(file.fail(format!("the list `{key}` is in it twice"))),
+            }
+        })?;
+        file.end()?;
+        if let Some(list) = ["images", "annotations"].into_iter().find(|list| !seen.contains(*list))
+        {
+            return Err(file.fail(format!("no list `{list}` in it")));
+        }
         sort_unique(path, "images", &mut read.images, |image| &image.id)?;
         sort_unique(path, "annotations", &mut read.annotations, |annotation| &annotation.id)?;
-        check_file_names(path, &read.images)?;
         Ok(read)
+    }
+
+    /// Writes the names of the images as their files are called.
+    pub(super) fn find_files(
+        &mut self,
+        path: &Path,
+        names: &Names,
+        leniencies: &mut Leniencies,
+    ) -> Result<(), ReferError> {
+        for image in &mut self.images {
+            let found = leniencies
+                .count(|_| format!("image {}", image.id), || names.find(&image.file_name));
+            image.file_name = found.map_err(|detail| {
+                let name = image.file_name.escape_debug();
+                ReferError::content(
+                    path,
+                    format!("image {} has file_name `{name}`: {detail}", image.id),
+                )
+            })?;
+        }
+        Ok(())
     }
 
     /// From what is sorted by id, without categories.
@@ -111,75 +181,23 @@ struct Keep<'r> {
     annotations: HashSet<&'r AnnotationId>,
 }
 
-/// The dict at the top of the file. Of its lists, only what is to be kept outlives its record.
-struct Lists<'f> {
-    keep: Option<&'f Keep<'f>>,
-    meter: &'f Meter,
-}
-
-impl<'de> Visitor<'de> for Lists<'_> {
-    type Value = Instances;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a dict with the lists `images` and `annotations`")
+impl Keep<'_> {
+    fn has_image(&self, record: &Record) -> bool {
+        matches!(record.id(), Some(AnnotationId::Number(id)) if self.images.contains(&id))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Instances, A::Error> {
-        let Self { keep, meter } = self;
-        let mut read = Instances::default();
-        let mut seen = HashSet::new();
-        loop {
-            meter.between("the file");
-            let Some(key) = map.next_key::<String>()? else { break };
-            match &*key {
-                "images" => {
-                    map.next_value_seed(Records::new(meter, "images", |image: ImageInfo| {
-                        if keep.is_none_or(|keep| keep.images.contains(&image.id)) {
-                            read.images.push(image);
-                        }
-                        Ok(())
-                    }))?
-                }
-                // Most annotations are not kept. They are skipped first, for only an id is needed.
-                "annotations" => {
-                    map.next_value_seed(Records::new(meter, "annotations", |_: IgnoredAny| {
-                        let record = meter.record();
-                        let Identified { id } = from_slice(&record)?;
-                        if keep.is_none_or(|keep| keep.annotations.contains(&id)) {
-                            read.annotations.push(checked(from_slice(&record)?)?);
-                        }
-                        Ok(())
-                    }))?
-                }
-                "categories" => {
-                    map.next_value_seed(Records::new(meter, "categories", |one: Category| {
-                        read.categories.insert(one.id, one.name);
-                        Ok(())
-                    }))?
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            }
-            if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format!("the list `{key}` is in it twice")));
-            }
-        }
-        for list in ["images", "annotations"] {
-            if !seen.contains(list) {
-                return Err(A::Error::custom(format!("no list `{list}` in it")));
-            }
-        }
-        Ok(read)
+    fn has_annotation(&self, record: &Record) -> bool {
+        record.id().is_some_and(|id: AnnotationId| self.annotations.contains(&id))
     }
-}
-
-fn from_slice<'r, T: Deserialize<'r>>(record: &'r [u8]) -> Result<T, String> {
-    serde_json::from_slice(record).map_err(|error| message(&error))
 }
 
 fn checked(annotation: Annotation) -> Result<Annotation, String> {
+    if annotation.bbox.is_none() {
+        note(Leniency::NoBox);
+    }
+    if annotation.category_id.is_none() {
+        note(Leniency::NoCategory);
+    }
     if let MaskSource::Inline(segmentation) = &annotation.segmentation {
         segmentation.check().map_err(|error| error.to_string())?;
     }
@@ -187,13 +205,8 @@ fn checked(annotation: Annotation) -> Result<Annotation, String> {
 }
 
 #[derive(Deserialize)]
-struct Identified {
-    id: AnnotationId,
-}
-
-#[derive(Deserialize)]
 struct Category {
-    #[serde(deserialize_with = "integer")]
+    #[serde(deserialize_with = "whole_number")]
     id: i64,
     name: Box<str>,
 }
@@ -213,24 +226,4 @@ fn sort_unique<T: PartialEq, K: Ord + Display>(
     }
     records.shrink_to_fit();
     Ok(())
-}
-
-fn check_file_names(path: &Path, images: &[ImageInfo]) -> Result<(), ReferError> {
-    match images.iter().find(|image| relative_path(&image.file_name).is_none()) {
-        None => Ok(()),
-        Some(ImageInfo { id, file_name, .. }) => {
-            let name = file_name.escape_debug();
-            let expected = "a relative path without `..` expected";
-            let detail = format!("image {id} has file_name `{name}`: {expected}");
-            Err(ReferError::content(path, detail))
-        }
-    }
-}
-
-/// A path that stays within the folder it is joined to, whichever system reads it.
-pub(super) fn relative_path(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(name);
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    let foreign = name.contains(['\\', ':']) || name.chars().any(char::is_control);
-    (plain && !foreign && !name.is_empty()).then_some(path)
 }

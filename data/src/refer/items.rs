@@ -71,9 +71,39 @@ impl ReferDataset {
     /// # Errors
     /// If the split has no expressions at all: the error lists the splits that there are.
     pub fn items(&self, split: Split) -> Result<Vec<ReferItem<'_>>, ReferError> {
+        let items = self.by_image(self.refs(split))?;
+        if items.is_empty() {
+            let counts = self.split_counts();
+            let counts = counts.iter().map(|(name, count)| match *name {
+                "" => format!("no split ({count})"),
+                name => format!("{name} ({count})"),
+            });
+            let available = counts.collect::<Vec<_>>().join(", ");
+            let detail = format!(
+                "{} has no expressions in it; its refs are split as {}",
+                self.dataset(),
+                if available.is_empty() { "nothing" } else { &available }
+            );
+            return Err(ReferError::no_such("split", split.name(), detail));
+        }
+        Ok(items)
+    }
+
+    /// The expressions of all splits by image, as [`items`](Self::items) has those of one.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn all_items(&self) -> Result<Vec<ReferItem<'_>>, ReferError> {
+        self.by_image(self.all_refs().iter())
+    }
+
+    fn by_image<'d>(
+        &'d self,
+        refs: impl Iterator<Item = &'d RefExpressions>,
+    ) -> Result<Vec<ReferItem<'d>>, ReferError> {
         let mut items: Vec<ReferItem<'_>> = Vec::new();
         let mut index_of = HashMap::new();
-        for entry in self.refs(split).filter(|entry| !entry.sentences.is_empty()) {
+        for entry in refs.filter(|entry| !entry.sentences.is_empty()) {
             let index = *index_of.entry(entry.image_id).or_insert(items.len());
             if index == items.len() {
                 let image = self.image(entry.image_id)?;
@@ -85,17 +115,6 @@ impl ReferDataset {
                 text: &sentence.sent,
                 targets: &entry.ann_ids,
             }));
-        }
-        if items.is_empty() {
-            let counts = self.split_counts();
-            let counts = counts.iter().map(|(name, count)| format!("{name} ({count})"));
-            let available = counts.collect::<Vec<_>>().join(", ");
-            let detail = format!(
-                "{} has no expressions in it; its refs are split as {}",
-                self.dataset(),
-                if available.is_empty() { "nothing" } else { &available }
-            );
-            return Err(ReferError::no_such("split", split.name(), detail));
         }
         Ok(items)
     }

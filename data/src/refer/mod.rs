@@ -28,6 +28,7 @@
 //! ```
 
 mod annotation;
+mod checked_images;
 mod dataset;
 mod error;
 mod ground_truth;
@@ -35,12 +36,15 @@ mod ids;
 mod instances;
 mod items;
 mod json_records;
+mod names;
 mod own;
 mod reader;
 mod refs;
 mod splits;
 
+pub use crate::leniency::{Leniencies, Leniency};
 pub use annotation::{Annotation, MaskSource};
+pub use checked_images::CheckedImages;
 pub use dataset::Dataset;
 pub use error::ReferError;
 pub use ids::AnnotationId;

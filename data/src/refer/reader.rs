@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
+use super::names::Names;
+use super::refs::read_refs_counted;
 use super::{
-    Annotation, AnnotationId, Dataset, ImageInfo, Instances, RefExpressions, ReferError, Sentence,
-    Split, own, read_refs,
+    Annotation, AnnotationId, Dataset, ImageInfo, Instances, MaskSource, RefExpressions,
+    ReferError, Sentence, Split, own,
 };
+use crate::leniency::Leniencies;
 
 /// What to do with a ref that contradicts `instances.json` or another ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +34,9 @@ pub struct OpenOptions {
     pub contradictions: Contradictions,
     /// Read the file of this split only. Own data alone have a file for each split.
     pub only: Option<Split>,
+    /// Refuse what is written otherwise than COCO and RefCOCO do, instead of counting it
+    /// ([`ReferDataset::leniencies`]).
+    pub strict: bool,
 }
 
 /// What [`Contradictions::Skip`] skipped.
@@ -53,6 +59,7 @@ pub struct ReferDataset {
     refs: Vec<RefExpressions>,
     instances: Instances,
     skipped: Skipped,
+    leniencies: Leniencies,
 }
 
 impl ReferDataset {
@@ -80,16 +87,64 @@ impl ReferDataset {
     ) -> Result<Self, ReferError> {
         let split_by = options.split_by.as_deref().unwrap_or(dataset.default_split_by());
         let instances_file = dataset.instances_file(root);
+        let images_folder = dataset.images_folder(root);
+        let mut leniencies = Leniencies::default();
         let (refs, instances, skipped) =
             if dataset == Dataset::Own && split_by == dataset.default_split_by() {
-                let (refs, instances) = own::read(root, options.only)?;
+                let (refs, instances) = own::read(root, options.only, &mut leniencies)?;
                 (refs, instances, Skipped::default())
             } else {
                 let refs_file = dataset.refs_file(root, split_by)?;
-                read_published(&refs_file, &instances_file, options.contradictions)?
+                let refs = read_refs_counted(&refs_file, &mut leniencies)?;
+                let mut instances =
+                    Instances::read_counted(&instances_file, Some(&refs), &mut leniencies)?;
+                let names = Names::under(&images_folder);
+                instances.find_files(&instances_file, &names, &mut leniencies)?;
+                let files = [&*refs_file, &instances_file];
+                let (refs, skipped) = compare(refs, &instances, files, options.contradictions)?;
+                (refs, instances, skipped)
             };
-        let images_folder = dataset.images_folder(root);
-        Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped })
+        if options.strict && !leniencies.is_empty() {
+            let detail = format!("{leniencies}: mend the data set, or read it without --strict");
+            return Err(ReferError::content(root, detail));
+        }
+        Ok(Self { dataset, images_folder, instances_file, refs, instances, skipped, leniencies })
+    }
+
+    /// What was read although COCO and RefCOCO write it otherwise.
+    pub fn leniencies(&self) -> &Leniencies {
+        &self.leniencies
+    }
+
+    /// Annotations that refs name and that enclose nothing: no part of theirs has three points.
+    pub fn empty_annotations(&self) -> impl Iterator<Item = &AnnotationId> {
+        let empty = |one: &&Annotation| match &one.segmentation {
+            MaskSource::Inline(segmentation) => segmentation.has_no_area(),
+            MaskSource::Png { .. } => false,
+        };
+        self.instances.annotations().iter().filter(empty).map(|one| &one.id)
+    }
+
+    /// What a user should know of the data: a line on leniencies, and one on empty annotations.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.leniencies.is_empty() {
+            notes.push(format!(
+                "{}: read leniently: {}; --strict refuses them",
+                self.dataset, self.leniencies
+            ));
+        }
+        let empty: Vec<String> = self.empty_annotations().map(AnnotationId::to_string).collect();
+        if !empty.is_empty() {
+            let named = empty[..empty.len().min(EXAMPLES)].join(", ");
+            let more = if empty.len() > EXAMPLES { ", ..." } else { "" };
+            notes.push(format!(
+                "{}: {} annotations enclose nothing (no part of three points), so their truth is empty: {named}{more}",
+                self.dataset,
+                empty.len()
+            ));
+        }
+        notes
     }
 
     /// Which data set this is.
@@ -169,17 +224,16 @@ impl ReferDataset {
     }
 }
 
-/// How many contradictions [`Skipped`] describes.
+/// How many contradictions [`Skipped`] describes, and how many annotations a note names.
 const EXAMPLES: usize = 10;
 
-/// Reads the refs, what they name of `instances.json`, and what contradicts it.
-fn read_published(
-    refs_file: &Path,
-    instances_file: &Path,
+/// The refs without those that contradict the instances or each other.
+fn compare(
+    refs: Vec<RefExpressions>,
+    instances: &Instances,
+    [refs_file, instances_file]: [&Path; 2],
     policy: Contradictions,
-) -> Result<(Vec<RefExpressions>, Instances, Skipped), ReferError> {
-    let refs = read_refs(refs_file)?;
-    let instances = Instances::read(instances_file, Some(&refs))?;
+) -> Result<(Vec<RefExpressions>, Skipped), ReferError> {
     let (mut ref_ids, mut sent_ids) = (HashSet::new(), HashSet::new());
     let mut skipped = Skipped::default();
     let mut kept = Vec::with_capacity(refs.len());
@@ -187,7 +241,7 @@ fn read_published(
         let ref_id = entry.ref_id;
         let checked = match ref_ids.contains(&ref_id) {
             true => Err("an earlier ref has the same ref_id".to_owned()),
-            false => check_ref(&entry, &instances, instances_file),
+            false => check_ref(&entry, instances, instances_file),
         };
         let mut found = Vec::new();
         if let Err(detail) = checked {
@@ -213,7 +267,7 @@ fn read_published(
             }
         }
     }
-    Ok((kept, instances, skipped))
+    Ok((kept, skipped))
 }
 
 /// Compares a ref with the images and annotations that it names.

@@ -1,7 +1,7 @@
 //! Text inside a page.
 
 /// Text that a page shows as it is.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::evaluate) fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
 }

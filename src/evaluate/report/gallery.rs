@@ -17,13 +17,13 @@ use crate::overlay::{paint, shrink};
 /// Examples in each gallery.
 const EXAMPLES: usize = 8;
 /// The longest side of a thumbnail, in pixels.
-const SIDE: u32 = 280;
+pub(in crate::evaluate) const SIDE: u32 = 280;
 /// Of a thumbnail's JPEG.
 const QUALITY: u8 = 80;
 /// The colour of the annotated mask.
-const TRUTH: Rgb<u8> = Rgb([34, 197, 94]);
+pub(in crate::evaluate) const TRUTH: Rgb<u8> = Rgb([34, 197, 94]);
 /// The colour of the predicted mask.
-const PREDICTION: Rgb<u8> = Rgb([249, 115, 22]);
+pub(in crate::evaluate) const PREDICTION: Rgb<u8> = Rgb([249, 115, 22]);
 
 /// One gallery's outcomes.
 struct Gallery {
@@ -187,7 +187,7 @@ fn masked(
 }
 
 /// A JPEG inside the page.
-fn view(image: &RgbImage, caption: &str) -> String {
+pub(in crate::evaluate) fn view(image: &RgbImage, caption: &str) -> String {
     let (width, height) = image.dimensions();
     let mut bytes = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);

@@ -2,8 +2,8 @@
 //! images of where the model does best and fails.
 
 mod charts;
-mod escape;
-mod gallery;
+pub(super) mod escape;
+pub(super) mod gallery;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,7 @@ use super::{EvalError, Evaluation, Selection, Summary};
 use charts::{histogram, precision_curve};
 use escape::escape;
 
-const STYLE: &str = include_str!("page.css");
+pub(super) const STYLE: &str = include_str!("page.css");
 
 /// Writes `index.html` into `dir` and returns its path.
 ///
@@ -86,6 +86,10 @@ pub fn remarks(summary: &Summary) -> impl Iterator<Item = (usize, &'static str)>
         (summary.missing_images, "images were missing and are skipped"),
         (summary.missing_predictions, "expressions have no prediction and do not count"),
         (summary.unasked, "expressions could not be asked and count with an empty mask"),
+        (
+            summary.empty_truths,
+            "expressions have an annotated mask without a pixel, which no answer can meet",
+        ),
         (summary.skipped_refs, "refs contradict the annotations and are left out"),
     ];
     all.into_iter().filter(|(count, _)| *count > 0)

@@ -1,6 +1,8 @@
 //! Benchmarks from end to end, with drawn weights and small data sets that have every oddity.
 
+mod check;
 mod own;
+mod rule;
 mod run;
 mod score;
 

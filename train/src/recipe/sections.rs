@@ -42,6 +42,12 @@ recipe_section! {
         pub prompt_style: PromptStyle = PromptStyle::Training,
         /// Least and greatest quality of the random JPEG recompression; empty for none.
         pub jpeg_quality: Vec<u8> = vec![75, 100],
+        /// Leave out refs that contradict the annotations, instead of stopping.
+        pub skip_contradictions: bool = false,
+        /// Refuse data that are written otherwise than COCO and RefCOCO are.
+        pub strict: bool = false,
+        /// How many images may be missing or damaged before the run stops; others are drawn in their place.
+        pub max_bad_images: usize = 0,
     }
 }
 

@@ -52,7 +52,7 @@ fn fits(folder: &Path, image: &ImageInfo, mask: &MaskSource) -> Result<(), Strin
             let mut sizes = encodings.iter().map(|encoding| (encoding.size[1], encoding.size[0]));
             sizes.find(|size| *size != expected).unwrap_or(expected)
         }
-        MaskSource::Png(file) => read_size(folder.join(&**file), Orientation::Stored)
+        MaskSource::Png { file, .. } => read_size(folder.join(&**file), Orientation::Stored)
             .map_err(|error| format!("`mask`: {error}"))?,
     };
     if found == expected {

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::super::MaskSource;
-use super::super::instances::relative_path;
 use super::super::json_records::message;
+use super::super::names::Names;
+use crate::leniency::whole_number;
 use crate::mask::Segmentation;
 use crate::prompt::IMAGE;
 use crate::tokenizer::{IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG};
@@ -13,8 +14,6 @@ use crate::tokenizer::{IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG};
 const MAX_EXPRESSION: usize = 1000;
 /// Tokens that have their own meaning for the model.
 const RESERVED: [&str; 7] = [IMAGE, IMG_START, IMG_END, IMG_CONTEXT, SEG, REJ, "<|im_"];
-/// The coordinates of three points: fewer enclose nothing.
-const MIN_NUMBERS: usize = 6;
 
 /// A line, checked as far as it can be without the image.
 pub(super) struct Line {
@@ -28,14 +27,24 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], names: &Names) -> Result<Self, String> {
         let record: Record = serde_json::from_slice(bytes)
             .map_err(|error| format!("{} (column {})", message(&error), error.column()))?;
-        check_path("image", &record.image)?;
+        let image = find("image", &record.image, names)?;
         let sent = normalized(&record.expression);
         check_expression(&record.expression, &sent)?;
-        record.mask.as_ref().map_or(Ok(()), check_mask)?;
-        let Record { image, expression, mask } = record;
+        let Record { expression, mut mask, mask_value, .. } = record;
+        match (&mut mask, &mask_value) {
+            (Some(MaskSource::Png { file, value }), _) => {
+                *file = find("mask", file, names)?;
+                *value = mask_value.map(|Value(value)| value);
+            }
+            (Some(MaskSource::Inline(segmentation)), None) => check_mask(segmentation)?,
+            (None, None) => {}
+            (_, Some(_)) => {
+                return Err("`mask_value` picks a value of a PNG, but `mask` is none".into());
+            }
+        }
         Ok(Self { image, raw: expression, sent: sent.into(), mask })
     }
 }
@@ -47,7 +56,13 @@ struct Record {
     /// May be null but not left out, so that a misspelt key is noticed.
     #[serde(deserialize_with = "Option::deserialize")]
     mask: Option<MaskSource>,
+    /// The value of an index mask that counts.
+    mask_value: Option<Value>,
 }
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Value(#[serde(deserialize_with = "whole_number")] u16);
 
 /// An expression as the published sets write it for the model, and as training uses it: lower case,
 /// single spaces, no full stop at the end. Other punctuation stays.
@@ -75,24 +90,17 @@ fn check_expression(expression: &str, normalized: &str) -> Result<(), String> {
     }
 }
 
-fn check_path(key: &str, name: &str) -> Result<(), String> {
-    if relative_path(name).is_some() {
-        return Ok(());
-    }
-    let name: String = name.chars().take(200).flat_map(char::escape_debug).collect();
-    Err(format!(
-        "`{key}` is `{name}`: a path inside the folder expected, with `/` and without `..`"
-    ))
+fn find(key: &str, name: &str, names: &Names) -> Result<Box<str>, String> {
+    names.find(name).map_err(|_| {
+        let name: String = name.chars().take(200).flat_map(char::escape_debug).collect();
+        format!("`{key}` is `{name}`: a path inside the folder expected, with `/` and without `..`")
+    })
 }
 
-fn check_mask(mask: &MaskSource) -> Result<(), String> {
-    let segmentation = match mask {
-        MaskSource::Png(file) => return check_path("mask", file),
-        MaskSource::Inline(segmentation) => segmentation,
-    };
+fn check_mask(segmentation: &Segmentation) -> Result<(), String> {
     segmentation.check().map_err(|error| format!("`mask`: {error}"))?;
     match segmentation {
-        Segmentation::Polygons(parts) if parts.iter().all(|part| part.len() < MIN_NUMBERS) => {
+        shape if shape.has_no_area() => {
             Err("`mask` encloses nothing: a polygon of three or more points (six numbers) \
                  expected, or null for no target"
                 .into())

@@ -48,6 +48,11 @@ pub(super) fn for_each(
             );
             return Err(fail(number, detail));
         }
+        if number == 1
+            && (line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") || line.contains(&0))
+        {
+            return Err(fail(number, "the file is UTF-16 text or binary; save it as UTF-8".into()));
+        }
         let text = match number {
             1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line),
             _ => &line,

@@ -12,8 +12,9 @@
 //!
 //! `mask` is the path of a PNG ([`read_mask`](crate::image::read_mask) says which pixels count), a
 //! polygon `[x0, y0, x1, y1, …]` or a list of them, run lengths `{"size": [height, width], "counts":
-//! …}` or a list of them, or `null` where the image holds no such thing. Other keys are ignored, and
-//! so are blank lines.
+//! …}` or a list of them, or `null` where the image holds no such thing. `mask_value` picks one value of a
+//! PNG that holds several objects ([`read_index_mask`](crate::image::read_index_mask)). Other keys are ignored,
+//! and so are blank lines.
 //!
 //! A line is a ref with one sentence and at most one annotation, all under one identifier: line `n`
 //! of the split at index `s` of [`Split::ALL`] has `1000000000 s + n`. An image's identifier is that
@@ -29,9 +30,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::instances::Instances;
+use super::names::Names;
 use super::refs::{RefExpressions, Sentence};
 use super::{Annotation, AnnotationId, ImageInfo, ReferError, Split};
 use crate::files::FileError;
+use crate::leniency::Leniencies;
 use line::Line;
 use place::{EXTENSION, SPLIT_STEP, file_name, file_of};
 pub(super) use place::{line_error, place};
@@ -40,6 +43,7 @@ pub(super) use place::{line_error, place};
 pub(super) fn read(
     folder: &Path,
     only: Option<Split>,
+    leniencies: &mut Leniencies,
 ) -> Result<(Vec<RefExpressions>, Instances), ReferError> {
     let wanted = |split: &Split| only.is_none_or(|only| only == *split);
     let there = |split: &Split| file_of(folder, *split).is_file();
@@ -52,8 +56,9 @@ pub(super) fn read(
         return Err(ReferError::no_files(folder, expected, look_alike));
     }
     let mut data = OwnData::default();
+    let names = Names::under(folder);
     for split in splits {
-        data.read_split(folder, split)?;
+        data.read_split(folder, split, &names, leniencies)?;
     }
     checks::measure(folder, &mut data.images)?;
     checks::check_masks(folder, &data.images, &data.annotations)?;
@@ -69,12 +74,19 @@ struct OwnData {
 }
 
 impl OwnData {
-    fn read_split(&mut self, folder: &Path, split: Split) -> Result<(), ReferError> {
+    fn read_split(
+        &mut self,
+        folder: &Path,
+        split: Split,
+        names: &Names,
+        leniencies: &mut Leniencies,
+    ) -> Result<(), ReferError> {
         let index = Split::ALL.iter().position(|one| *one == split).unwrap_or(0);
         let mut image_ids: HashMap<Box<str>, i64> = HashMap::new();
         lines::for_each(&file_of(folder, split), |number, bytes| {
             let id = index as i64 * SPLIT_STEP + number as i64; // lines::MAX_LINES is far below a step
-            let line = Line::parse(bytes)?;
+            let place = |_: &Line| format!("{}: line {number}", file_name(split));
+            let line = leniencies.count(place, || Line::parse(bytes, names))?;
             let image_id = match image_ids.get(&line.image) {
                 Some(&image_id) => image_id,
                 None => {
@@ -95,8 +107,8 @@ impl OwnData {
             self.annotations.extend(line.mask.map(|segmentation| Annotation {
                 id: AnnotationId::Number(id),
                 image_id,
-                category_id: 0,
-                bbox: [0.0; 4],
+                category_id: None,
+                bbox: None,
                 is_crowd: false,
                 segmentation,
             }));
