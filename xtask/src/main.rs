@@ -11,9 +11,11 @@ use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
 use xtask::allocator::CountingAllocator;
 use xtask::bench::PartSeconds;
+use xtask::fuzz::Fuzz;
 use xtask::memory;
 use xtask::parity::{Tolerances, compare};
 use xtask::tiny_model::TinyModel;
+use xtask::torture::Torture;
 use xtask::weights::{CheckpointOptions, parse_dtype, write_checkpoint};
 
 /// `memory` and `bench-load` measure by it.
@@ -86,6 +88,10 @@ enum Chore {
     Ablation(Ablation),
     /// Train the model of assets/tiny on drawn scenes; called again, resume
     TinyModel(TinyModel),
+    /// Fuzz everything that comes from outside (nightly, cargo-fuzz), and print what was run and found
+    Fuzz(Fuzz),
+    /// Kill commands at random moments, fill their disks, start two in one folder; nothing may be lost
+    Torture(Torture),
     /// Measure the memory of one training step, with and without gradient checkpointing
     Memory(memory::Workload),
     /// Run every check that must hold before a change lands
@@ -117,6 +123,10 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         Chore::Bench { preset, device, runs } => bench(preset, device, runs)?,
         Chore::Ablation(ablation) => ablation.make()?,
         Chore::TinyModel(tiny) => tiny.make()?,
+        Chore::Fuzz(fuzz) => {
+            return Ok(if fuzz.run()? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
         Chore::Ci => xtask::ci::run()?,
     }

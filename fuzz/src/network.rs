@@ -1,0 +1,83 @@
+//! The targets that need the network's crates: checkpoints, recipes, predictions, snapshots.
+
+use mllmseg::evaluate::read_predictions;
+use mllmseg::model::checkpoint::{WeightFiles, read_safetensors};
+use mllmseg::model::config::MllmsegConfig;
+use mllmseg::train::Recipe;
+
+use super::fragments::text;
+use super::network_fragments as fragments;
+use super::scratch::{with_file, with_files};
+
+/// The targets.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("config", config),
+    ("safetensors", safetensors),
+    ("shards", shards),
+    ("pytorch_bin", pytorch_bin),
+    ("recipe", recipe),
+    ("predictions", predictions),
+];
+
+/// `config.json`. What is read is written so that it is read the same again.
+pub fn config(bytes: &[u8]) {
+    with_file("config.json", &text(bytes, fragments::CONFIG), |path| {
+        let Ok(json) = std::fs::read_to_string(path) else { return };
+        if let Ok(config) = MllmsegConfig::from_json(&json, path) {
+            let again = config.to_json(None).to_string();
+            let again = MllmsegConfig::from_json(&again, path).expect("own output");
+            assert_eq!(again.to_json(None), config.to_json(None));
+        }
+    });
+}
+
+/// A safetensors file: its header, then its tensors.
+pub fn safetensors(bytes: &[u8]) {
+    with_file("model.safetensors", &with_length(bytes), |path| {
+        let _ = path.parent().map(WeightFiles::open);
+        let _ = read_safetensors(path);
+    });
+}
+
+/// An index of shards, and one shard.
+pub fn shards(bytes: &[u8]) {
+    let index = text(bytes, fragments::INDEX);
+    let files: &[(&str, &[u8])] =
+        &[("model.safetensors.index.json", &index), ("a.safetensors", fragments::SAFETENSORS)];
+    with_files(files, |folder| drop(WeightFiles::open(folder)));
+}
+
+/// `pytorch_model.bin`.
+pub fn pytorch_bin(bytes: &[u8]) {
+    with_files(&[("pytorch_model.bin", bytes)], |folder| drop(WeightFiles::open(folder)));
+}
+
+/// A recipe.
+pub fn recipe(bytes: &[u8]) {
+    with_file("recipe.toml", &text(bytes, fragments::RECIPE), |path| {
+        if let Ok(recipe) = Recipe::read(path) {
+            let _ = recipe.check();
+        }
+    });
+}
+
+/// A predictions file, as lines or as a list; every mask of it is drawn.
+pub fn predictions(bytes: &[u8]) {
+    with_file("predictions.jsonl", &text(bytes, fragments::PREDICTIONS), |path| {
+        let _ = read_predictions(path, |prediction| {
+            let _ = prediction.segmentation.decode();
+            Ok(())
+        });
+    });
+}
+
+/// A safetensors header with the length before it that it has, where the first byte is odd.
+fn with_length(bytes: &[u8]) -> Vec<u8> {
+    let Some((first, rest)) = bytes.split_first() else { return Vec::new() };
+    if first % 2 == 0 {
+        return rest.to_vec();
+    }
+    let end = rest.iter().rposition(|&byte| byte == 0).unwrap_or(rest.len());
+    let header = text(&rest[..end], fragments::SAFETENSORS_HEADER);
+    [&(header.len() as u64).to_le_bytes()[..], &header, &rest[end..]].concat()
+}
