@@ -1,5 +1,6 @@
 //! `mllmseg check-data`: what is in a data set, and what is wrong with it.
 
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
@@ -7,7 +8,8 @@ use mllmseg::data::refer::{Contradictions, Dataset, OpenOptions, ReferDataset, S
 use mllmseg::evaluate::check::{Checked, Counts, Spread, check, write_page};
 use serde_json::{Value, json};
 
-use super::{CliError, progress_bar};
+use super::CliError;
+use super::terminal::{note, print_result, progress_bar};
 
 /// Check a data set: open every file, decode every image, draw every mask
 ///
@@ -61,18 +63,18 @@ pub fn run(arguments: CheckDataArgs) -> Result<(), CliError> {
         bar.finish_and_clear();
         if let Some(dir) = &arguments.report {
             let dir = if datasets.len() > 1 { dir.join(dataset.name()) } else { dir.clone() };
-            eprintln!("The page is {}", write_page(&dir, &data, &checked)?.display());
+            note(format!("The page is {}", write_page(&dir, &data, &checked)?.display()));
         }
         match arguments.json {
             true => all.push(as_json(&data, &checked)),
-            false => print(&data, &checked),
+            false => print_result(table(&data, &checked)?.trim_end())?,
         }
         if !is_usable(&data, &checked) {
             unusable.push(dataset.name());
         }
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        print_result(serde_json::to_string_pretty(&all)?)?;
     }
     match unusable.is_empty() {
         true => Ok(()),
@@ -107,33 +109,32 @@ fn is_usable(data: &ReferDataset, checked: &Checked) -> bool {
     checked.is_usable() && *data.skipped() == Skipped::default()
 }
 
-fn print(data: &ReferDataset, checked: &Checked) {
+fn table(data: &ReferDataset, checked: &Checked) -> Result<String, fmt::Error> {
     let Counts { images, expressions, without_target, targets, width, height, covered, .. } =
         &checked.counts;
-    println!("{}", data.dataset());
-    println!(
-        "{images:>9} images{}{}",
-        spread(", width", width, 1.0),
-        spread(", height", height, 1.0)
-    );
-    println!("{expressions:>9} expressions, {without_target} without a target");
-    println!("{targets:>9} targets{}", spread(", % of the image", covered, 100.0));
+    let mut text = String::new();
+    let (widths, heights) = (spread(", width", width, 1.0), spread(", height", height, 1.0));
+    writeln!(text, "{}", data.dataset())?;
+    writeln!(text, "{images:>9} images{widths}{heights}")?;
+    writeln!(text, "{expressions:>9} expressions, {without_target} without a target")?;
+    writeln!(text, "{targets:>9} targets{}", spread(", % of the image", covered, 100.0))?;
     for (kind, count) in checked.numbers() {
-        println!("{count:>9} {kind}");
+        writeln!(text, "{count:>9} {kind}")?;
         let of_kind = checked.findings.iter().filter(|finding| finding.kind == kind);
         for finding in of_kind.take(PRINTED) {
-            println!("{:>11} image {}: {}", "", finding.image_id, finding.detail);
+            writeln!(text, "{:>11} image {}: {}", "", finding.image_id, finding.detail)?;
         }
     }
-    let Skipped { refs, repeated_sentences, .. } = data.skipped();
-    println!("{refs:>9} refs that contradict the annotations");
-    println!("{repeated_sentences:>9} sentences whose `sent_id` an earlier one has");
-    data.skipped()
-        .examples
-        .iter()
-        .take(PRINTED)
-        .for_each(|example| println!("{:>11} {example}", ""));
-    data.notes().iter().for_each(|note| println!("{note}"));
+    let Skipped { refs, repeated_sentences, examples } = data.skipped();
+    writeln!(text, "{refs:>9} refs that contradict the annotations")?;
+    writeln!(text, "{repeated_sentences:>9} sentences whose `sent_id` an earlier one has")?;
+    for example in examples.iter().take(PRINTED) {
+        writeln!(text, "{:>11} {example}", "")?;
+    }
+    for note in data.notes() {
+        writeln!(text, "{note}")?;
+    }
+    Ok(text)
 }
 
 fn spread(what: &str, spread: &Option<Spread>, factor: f64) -> String {

@@ -1,10 +1,10 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
 mod answers;
+pub mod check_data;
 mod checkpoint;
 pub mod completions;
 pub mod doctor;
-pub mod check_data;
 pub mod download;
 pub mod eval;
 pub mod explain;

@@ -85,7 +85,7 @@ pub fn finish(
         let page = report::write(dir, selection, evaluation, predictions)?;
         note(format!("The report is {}", page.display()));
     }
-    selection.benchmark.data.notes().iter().for_each(|note| eprintln!("{note}"));
+    selection.benchmark.data.notes().iter().for_each(warn);
     let summary = &evaluation.summary;
     if arguments.json {
         return print_result(serde_json::to_string_pretty(summary)?);

@@ -14,10 +14,10 @@ use mllmseg::train::mix::MixError;
 use mllmseg::train::snapshot::Best;
 use mllmseg::training::{Finished, Lines, Start, Training, TrainingError};
 
+use super::CliError;
 use super::checkpoint::checkpoint_folder;
 use super::recipe_flags::RecipeFlags;
-use super::terminal::{is_quiet, note, print_result, warn};
-use super::{CliError, progress_bar};
+use super::terminal::{is_quiet, note, print_result, progress_bar, warn};
 
 /// Train on RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO or your own data
 ///

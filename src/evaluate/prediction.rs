@@ -13,7 +13,6 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use mllmseg_data::files::{FileError, NewFile};
-use mllmseg_data::mask::EncodedRle;
 use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::mask::{EncodedRle, MaskError, Rle};
 use mllmseg_data::metrics::Protocol;

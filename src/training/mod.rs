@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
-use mllmseg_model::checkpoint::LoadReport;
 use mllmseg_data::refer::CheckedImages;
+use mllmseg_model::checkpoint::LoadReport;
 use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;

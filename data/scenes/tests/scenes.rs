@@ -263,8 +263,8 @@ fn check_split(read: &ReferDataset, split: Split, part: Part, options: &SynthOpt
                 let mask = read.mask(item.image, id).unwrap().unwrap();
                 assert_eq!(mask, scene.mask(&[target]), "the visible pixels");
                 let [left, top, right, bottom] = mask.bounding_box().unwrap().map(f64::from);
-                assert_eq!(annotation.bbox, [left, top, right - left, bottom - top]);
-                let name = read.instances().category(annotation.category_id);
+                assert_eq!(annotation.bbox, Some([left, top, right - left, bottom - top]));
+                let name = read.instances().category(annotation.category_id.unwrap());
                 assert_eq!(name, Some(scene.objects()[target].shape.word()));
             }
             count += 1;
