@@ -7,8 +7,9 @@ use super::native;
 
 /// Parts of a name that `torch.compile`, FSDP and activation checkpointing put anywhere into it.
 const WRAPPERS: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
-/// What DDP, PEFT and modules around the model put in front of every name.
-const PREFIXES: [&str; 3] = ["module.", "base_model.model.", "model."];
+/// What DDP, PEFT, modules around the model and training scripts put in front of every name.
+const PREFIXES: [&str; 5] =
+    ["module.", "base_model.model.", "model.", "state_dict.", "model_state_dict."];
 /// What PEFT puts around the language model, where published files have it if LoRA is separate.
 const PEFT: &str = "language_model.base_model.model.";
 
@@ -144,7 +145,7 @@ mod tests {
         let expected = ["language_model.lm_head.weight", "mlp1.0.weight"];
         for names in [
             ["module.language_model.lm_head.weight", "module.mlp1.0.weight"],
-            ["model.module.language_model.lm_head.weight", "model.module.mlp1.0.weight"],
+            ["state_dict.module.language_model.lm_head.weight", "state_dict.module.mlp1.0.weight"],
             ["language_model._orig_mod.lm_head.weight", "mlp1._orig_mod.0.weight"],
             ["base_model.model.language_model.lm_head.weight", "base_model.model.mlp1.0.weight"],
         ] {
