@@ -103,8 +103,12 @@ fn an_impossible_request_names_its_fault() {
     let picture = &*picture();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).into_os_string().into_string().unwrap();
-    let [wide, text] = [path("wide.png"), path("text.png")];
-    image::GrayImage::new(30_000, 2).save(&wide).unwrap();
+    let [wide, text] = [path("wide.bmp"), path("text.png")];
+    // The header of a BMP of 30,000 x 10,000 pixels with 24 bits.
+    let mut header =
+        b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x30\x75\0\0\x10\x27\0\0\x01\0\x18\0".to_vec();
+    header.resize(54, 0);
+    fs::write(&wide, header).unwrap();
     fs::write(&text, "hello").unwrap();
     let fails = |arguments: &[&str], words: &[&str]| {
         assert_says(failure(&mut segment(arguments)), words);
@@ -115,7 +119,7 @@ fn an_impossible_request_names_its_fault() {
     fails(&[picture, &"very ".repeat(3000)], &["512"]);
     fails(&[picture, "a [SEG]"], &["[SEG]"]);
     fails(&[picture, "dog", "--scores", &path("no/such/s.safetensors")], &["s.safetensors"]);
-    fails(&[&wide, "dog"], &["wide.png", "30000"]);
+    fails(&[&wide, "dog"], &["wide.bmp", "30000", "250 million pixels"]);
     fails(&[&text, "dog"], &["text.png"]);
     let no_device = ["segment", picture, "dog", "--checkpoint", ".", "--device", "wgpu:77"];
     assert_says(failure(&mut mllmseg(no_device)), &["wgpu", "cpu"]);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::numpy::{Dtype, Global};
+use crate::kinds::{Dtype, Global};
 
 /// The place of a node in its arena.
 pub(crate) type NodeId = u32;

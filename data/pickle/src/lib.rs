@@ -26,6 +26,7 @@
 mod arena;
 mod de;
 mod error;
+mod kinds;
 mod machine;
 mod numpy;
 mod text;

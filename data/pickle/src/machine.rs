@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::arena::{Arena, Node, NodeId};
 use crate::error::{Error, Limits};
-use crate::numpy::Global;
+use crate::kinds::Global;
 use crate::text;
 
 /// Stands on the stack where a container begins: nothing below it may be taken.
@@ -177,7 +177,7 @@ impl<'a> Machine<'a> {
         match self.opcode {
             b'c' | 0x93 => {
                 let [module, name] = match self.opcode {
-                    b'c' => [self.line()?, self.line()?].map(|part| printable(part)),
+                    b'c' => [self.line()?, self.line()?].map(printable),
                     _ => {
                         let name = self.name_part();
                         [self.name_part(), name]

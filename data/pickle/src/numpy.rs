@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::arena::{Node, NodeId};
 use crate::error::Error;
+use crate::kinds::{Dtype, Global};
 use crate::machine::Machine;
 
 /// The most arguments that a function here takes, and the most parts of a state.
@@ -16,95 +17,32 @@ const MAX_AXES: usize = 64;
 /// Bytes that are worth one value of the machine's limit, where they are copied.
 const BYTES_OF_VALUE: usize = 32;
 
-/// A function or class that builds plain data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Global {
-    Scalar,
-    Dtype,
-    Reconstruct,
-    NdArray,
-    FromBuffer,
-    /// `_codecs.encode`: how Python 3 writes bytes for Python 2.
-    Encode,
-    Bytes,
-    OrderedDict,
-}
-
-impl Global {
-    /// The one of this name, in any version of NumPy and Python.
-    pub fn named(module: &str, name: &str) -> Option<Self> {
-        let module = module.replacen("numpy._core", "numpy.core", 1);
-        Some(match (&*module, name) {
-            ("numpy.core.multiarray", "scalar") => Self::Scalar,
-            ("numpy", "dtype") => Self::Dtype,
-            ("numpy.core.multiarray", "_reconstruct") => Self::Reconstruct,
-            ("numpy", "ndarray") => Self::NdArray,
-            ("numpy.core.numeric", "_frombuffer") => Self::FromBuffer,
-            ("_codecs", "encode") => Self::Encode,
-            ("builtins" | "__builtin__", "bytes") => Self::Bytes,
-            ("collections", "OrderedDict") => Self::OrderedDict,
-            _ => return None,
-        })
-    }
-}
-
-/// The kind of a NumPy value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Dtype {
-    /// NumPy's letter: `i`, `u`, `f`, `b`, `S`, `U`, or `O` for Python objects.
-    kind: u8,
-    /// Bytes of a value; of text, the whole of them.
-    size: usize,
-    big_endian: bool,
-}
-
-impl Dtype {
-    /// From text such as `i8`, `<f4` or `U5`.
-    fn from_text(text: &str) -> Option<Self> {
-        const LONGEST: usize = 16;
-        let text = Some(text).filter(|text| text.len() <= LONGEST)?;
-        let bare = text.trim_start_matches(['<', '>', '=', '|']);
-        let (kind, size) = (bare.as_bytes().first()?, bare.get(1..)?.parse::<usize>().ok()?);
-        let kind = *kind;
-        let known = match kind {
-            b'i' | b'u' => matches!(size, 1 | 2 | 4 | 8),
-            b'f' => matches!(size, 4 | 8),
-            b'b' => size == 1,
-            b'S' | b'U' => size > 0,
-            b'O' => true,
-            _ => false,
-        };
-        let size = if kind == b'U' { size.checked_mul(4)? } else { size };
-        known.then_some(Self { kind, size, big_endian: text.starts_with('>') })
-    }
-
-    /// A value, from exactly its bytes.
-    fn value<'a>(self, bytes: &[u8]) -> Option<Node<'a>> {
-        let ordered = |bytes: &[u8]| -> u64 {
-            let step = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-            match self.big_endian {
-                true => bytes.iter().fold(0, step),
-                false => bytes.iter().rev().fold(0, step),
-            }
-        };
-        let unused = 64 - 8 * bytes.len().clamp(1, 8) as u32;
-        Some(match self.kind {
-            b'b' => Node::Bool(bytes[0] != 0),
-            b'i' => Node::Int((ordered(bytes) << unused) as i64 >> unused),
-            b'u' => Node::Int(i64::try_from(ordered(bytes)).ok()?),
-            b'f' if self.size == 4 => Node::Float(f32::from_bits(ordered(bytes) as u32).into()),
-            b'f' => Node::Float(f64::from_bits(ordered(bytes))),
-            b'S' => {
-                let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-                Node::Bytes(Cow::Owned(bytes[..end].to_vec()))
-            }
-            _ => {
-                let codes = bytes.as_chunks::<4>().0.iter().map(|code| ordered(code) as u32);
-                let text: Option<String> = codes.map(char::from_u32).collect();
-                Node::Text(Cow::Owned(text?.trim_end_matches('\0').to_owned()))
-            }
-        })
-    }
+/// A value, from exactly its bytes.
+fn value<'a>(dtype: Dtype, bytes: &[u8]) -> Option<Node<'a>> {
+    let ordered = |bytes: &[u8]| -> u64 {
+        let step = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        match dtype.big_endian {
+            true => bytes.iter().fold(0, step),
+            false => bytes.iter().rev().fold(0, step),
+        }
+    };
+    let unused = 64 - 8 * bytes.len().clamp(1, 8) as u32;
+    Some(match dtype.kind {
+        b'b' => Node::Bool(bytes[0] != 0),
+        b'i' => Node::Int((ordered(bytes) << unused) as i64 >> unused),
+        b'u' => Node::Int(i64::try_from(ordered(bytes)).ok()?),
+        b'f' if dtype.size == 4 => Node::Float(f32::from_bits(ordered(bytes) as u32).into()),
+        b'f' => Node::Float(f64::from_bits(ordered(bytes))),
+        b'S' => {
+            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            Node::Bytes(Cow::Owned(bytes[..end].to_vec()))
+        }
+        _ => {
+            let codes = bytes.as_chunks::<4>().0.iter().map(|code| ordered(code) as u32);
+            let text: Option<String> = codes.map(char::from_u32).collect();
+            Node::Text(Cow::Owned(text?.trim_end_matches('\0').to_owned()))
+        }
+    })
 }
 
 impl<'a> Machine<'a> {
@@ -134,7 +72,7 @@ impl<'a> Machine<'a> {
             }
             (Global::Scalar, [Node::Dtype(dtype), Node::Bytes(bytes)]) => Some(bytes)
                 .filter(|bytes| bytes.len() == dtype.size)
-                .and_then(|bytes| dtype.value(bytes)),
+                .and_then(|bytes| value(*dtype, bytes)),
             (Global::Reconstruct, [Node::Global(Global::NdArray), ..]) => {
                 Some(Node::List(self.container(Vec::new())))
             }
@@ -224,8 +162,8 @@ impl<'a> Machine<'a> {
             Node::Bytes(bytes) if dtype.kind != b'O' && bytes.len().is_multiple_of(dtype.size) => {
                 let bytes = bytes.clone();
                 let mut values = Vec::new();
-                for value in bytes.chunks_exact(dtype.size) {
-                    let node = dtype.value(value).ok_or_else(|| self.malformed(unread))?;
+                for bytes in bytes.chunks_exact(dtype.size) {
+                    let node = value(dtype, bytes).ok_or_else(|| self.malformed(unread))?;
                     values.push(self.new_value(node)?);
                 }
                 values

@@ -132,7 +132,8 @@ impl Instances {
             let found = leniencies
                 .count(|_| format!("image {}", image.id), || names.find(&image.file_name));
             image.file_name = found.map_err(|detail| {
-                let name = image.file_name.escape_debug();
+                let name: String =
+                    image.file_name.chars().take(200).flat_map(char::escape_debug).collect();
                 ReferError::content(
                     path,
                     format!("image {} has file_name `{name}`: {detail}", image.id),

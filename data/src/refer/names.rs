@@ -10,6 +10,9 @@ use crate::leniency::{Leniency, note};
 /// Entries of a folder that are looked through for a name in other upper and lower case.
 const MAX_ENTRIES: usize = 2_000_000;
 
+/// The longest name, in bytes: as long as a path may be on Linux.
+const MAX_NAME: usize = 4096;
+
 /// The files under a folder. No name leads out of it.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -29,8 +32,8 @@ impl Names {
     /// The path of a file under the folder: the name as it is, else its longest end that is there, else that in other
     /// upper and lower case. A name that nothing is found for stays, without what no path needs.
     pub fn find(&self, name: &str) -> Result<Box<str>, String> {
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err("a relative path expected".into());
+        if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(format!("a relative path of at most {MAX_NAME} bytes expected"));
         }
         let is_plain =
             Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));

@@ -21,6 +21,10 @@ pub use page::write_page;
 const SAME_OBJECT: f64 = 0.9;
 /// The most pixels of an image's masks that are compared with each other: they are in memory together.
 const MAX_COMPARED: u64 = 200_000_000;
+/// The most masks of one image that are compared.
+const MAX_TARGETS: usize = 1000;
+/// Refs and targets that a finding names.
+const NAMED: usize = 10;
 
 /// A kind of finding, the worst first; displayed as what was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, VariantArray)]
@@ -202,7 +206,8 @@ fn check_item(data: &ReferDataset, item: &ReferItem) -> ItemChecked {
     let mut same: BTreeMap<&[AnnotationId], &[AnnotationId]> = BTreeMap::new();
     checked.targets = by_target.len();
     let pixels = u64::from(item.image.width) * u64::from(item.image.height);
-    let compares = pixels.saturating_mul(by_target.len() as u64) <= MAX_COMPARED;
+    let compares = by_target.len() <= MAX_TARGETS
+        && pixels.saturating_mul(by_target.len() as u64) <= MAX_COMPARED;
     let mut masks: Vec<(&[AnnotationId], Bitmap)> = Vec::new();
     for (targets, ref_id) in by_target {
         let shown = || vec![targets.to_vec()];
@@ -240,8 +245,9 @@ fn check_item(data: &ReferDataset, item: &ReferItem) -> ItemChecked {
 }
 
 fn named(targets: &[AnnotationId]) -> String {
-    let ids: Vec<String> = targets.iter().map(AnnotationId::to_string).collect();
-    format!("annotation {}", ids.join(" + "))
+    let ids: Vec<String> = targets.iter().take(NAMED).map(AnnotationId::to_string).collect();
+    let more = if targets.len() > NAMED { " + ..." } else { "" };
+    format!("annotation {}{more}", ids.join(" + "))
 }
 
 /// Sentences that cannot be asked, repeat, or contradict each other.
@@ -271,17 +277,17 @@ fn check_sentences(
         let mut targets: Vec<Vec<AnnotationId>> = same_words.iter().map(target).collect();
         targets.sort();
         targets.dedup();
-        let refs: Vec<String> = same_words.iter().map(|one| one.ref_id.to_string()).collect();
-        let repeats = same_words.len() - targets.len();
-        if targets.len() > 1 {
-            find(
-                Kind::Contradiction,
-                format!("\"{words}\": refs {}", refs.join(", ")),
-                targets.clone(),
-            );
+        let refs: Vec<String> =
+            same_words.iter().take(NAMED).map(|one| one.ref_id.to_string()).collect();
+        let more = if same_words.len() > NAMED { ", ..." } else { "" };
+        let detail = format!("\"{words}\": refs {}{more}", refs.join(", "));
+        let (different, repeats) = (targets.len(), same_words.len() - targets.len());
+        targets.truncate(NAMED);
+        if different > 1 {
+            find(Kind::Contradiction, detail.clone(), targets.clone());
         }
         for _ in 0..repeats {
-            find(Kind::Repeated, format!("\"{words}\": refs {}", refs.join(", ")), targets.clone());
+            find(Kind::Repeated, detail.clone(), targets.clone());
         }
     }
 }

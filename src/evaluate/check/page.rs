@@ -1,5 +1,6 @@
 //! The worst findings as one HTML page.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +10,7 @@ use image::Rgb;
 use mllmseg_data::files::{FileError, write_file};
 use mllmseg_data::refer::ReferDataset;
 
-use super::{Checked, Finding};
+use super::{Checked, Finding, Kind};
 use crate::evaluate::report::STYLE;
 use crate::evaluate::report::escape::escape;
 use crate::evaluate::report::gallery::{PREDICTION, SIDE, TRUTH, view};
@@ -58,12 +59,13 @@ pub fn write_page(
 
 /// The worst findings, but no more than half of the page of one kind while there are others.
 fn shown(checked: &Checked) -> impl Iterator<Item = &Finding> {
-    let rank = |index: usize| {
-        let kind = checked.findings[index].kind;
-        checked.findings[..index].iter().rev().take_while(|other| other.kind == kind).count()
-    };
-    let (first, rest): (Vec<usize>, Vec<usize>) =
-        (0..checked.findings.len()).partition(|&index| rank(index) < SHOWN / 2);
+    let mut of_kind: BTreeMap<Kind, usize> = BTreeMap::new();
+    let (mut first, mut rest): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    for (index, finding) in checked.findings.iter().enumerate() {
+        let count = of_kind.entry(finding.kind).or_default();
+        *count += 1;
+        if *count <= SHOWN / 2 { first.push(index) } else { rest.push(index) }
+    }
     let mut shown: Vec<usize> = first.into_iter().chain(rest).take(SHOWN).collect();
     shown.sort_unstable();
     shown.into_iter().map(|index| &checked.findings[index])

@@ -69,7 +69,7 @@ fn everything_that_is_wrong_is_counted_and_shown() {
 fn published_data_are_usable_and_leniencies_are_refused_by_strict() {
     let root = copy_of(&fixtures());
     let check = |more: &[&str]| {
-        let mut command = mllmseg(["check-data", "--dataset", "refcoco"]);
+        let mut command = mllmseg(["check-data", "--dataset", "grefcoco"]);
         command.arg(root.path()).args(more).output().unwrap()
     };
     let output = check(&[]);
@@ -77,7 +77,7 @@ fn published_data_are_usable_and_leniencies_are_refused_by_strict() {
     assert!(output.status.success(), "{text}");
     assert_says(&text, &["0 images that are missing", "annotations enclose nothing"]);
     assert!(check(&["--strict", "--split", "val"]).status.success());
-    edit_json(&root.path().join("refcoco/instances.json"), |all| {
+    edit_json(&root.path().join("grefcoco/instances.json"), |all| {
         all["annotations"][0]["iscrowd"] = json!(false);
     });
     assert_says(
@@ -86,5 +86,5 @@ fn published_data_are_usable_and_leniencies_are_refused_by_strict() {
     );
     let refused = check(&["--strict"]);
     assert!(!refused.status.success());
-    assert_says(errors(&refused), &["crowd flags", "annotation 50", "--strict"]);
+    assert_says(errors(&refused), &["crowd flags", "first in annotation", "--strict"]);
 }
