@@ -143,7 +143,7 @@ fn a_data_set_is_evaluated() {
 fn a_loss_of_ones_own_is_minimised() {
     let text = printed("own_loss");
     let numbers = |line: &str| {
-        let parts = line.split(|c: char| c == ' ' || c == ',').filter_map(|part| part.parse().ok());
+        let parts = line.split([' ', ',']).filter_map(|part| part.parse().ok());
         parts.collect::<Vec<f64>>()
     };
     let steps: Vec<_> = text.lines().map(numbers).collect();

@@ -29,7 +29,7 @@ fn tiny_server() -> Server {
 }
 
 /// The command with a cache of its own, and a hub.
-fn with_hub<'a>(home: &Path, hub: &str, arguments: &[&'a str]) -> Command {
+fn with_hub(home: &Path, hub: &str, arguments: &[&str]) -> Command {
     let mut command = mllmseg(arguments);
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
         command.env_remove(name);

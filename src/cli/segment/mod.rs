@@ -161,7 +161,7 @@ fn ask(
     if arguments.generate {
         let generated = session.generate(&expressions)?;
         if generated.truncated {
-            warn(format!("warning: the answer was cut before the model ended it"));
+            warn("warning: the answer was cut before the model ended it");
         }
         return Ok((generated.predictions, Some(generated.text)));
     }
