@@ -25,11 +25,11 @@ recipe_section! {
     /// A training run's numbers.
     ///
     /// ```
-    /// use mllmseg_train::Recipe;
+    /// use mllmseg_train::{MaskLoss, Recipe};
     ///
     /// # fn main() -> Result<(), mllmseg_train::RecipeError> {
     /// let mut recipe = Recipe::open("res-paper")?; // or a TOML file
-    /// assert_eq!(recipe.loss.mask.to_string(), "focal_dice");
+    /// assert_eq!(recipe.loss.mask, MaskLoss::FocalDice);
     /// recipe.steps = 100;
     /// recipe.check()?;
     /// assert!(recipe.to_toml().contains("steps = 100"));
