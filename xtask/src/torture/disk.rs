@@ -6,8 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::check::{check, check_absent_or, errors, start};
 use super::workload::{Product, Workload};
-use super::{check, check_absent_or, errors, start};
 
 /// Sizes of the full disks, as shares of the product's size.
 const SHARES: [f64; 6] = [0.0, 0.1, 0.4, 0.8, 0.99, 1.2];

@@ -3,13 +3,14 @@
 //! Whatever happens, what a command leaves under its product's name is whole, and a command that is given
 //! again ends as one that was never disturbed, byte for byte.
 
+mod check;
 mod disk;
 mod hub;
 mod workload;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
+use std::path::PathBuf;
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use clap::Args;
 use rand_mt::Mt64;
 use tempfile::TempDir;
 
+use check::{check, check_absent_or, errors, start};
 use workload::{Product, Workload};
 
 /// What to do to the commands, and how often.
@@ -145,11 +147,6 @@ fn twins(workload: &Workload, expected: &Product) -> Result<(), Box<dyn Error>> 
     check(expected, workload, place.path(), "two at once")
 }
 
-fn start(workload: &Workload, place: &Path) -> std::io::Result<Child> {
-    let mut command = (workload.command)(place);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
-}
-
 fn ends_within(child: &mut Child, time: Duration) -> std::io::Result<bool> {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -159,46 +156,4 @@ fn ends_within(child: &mut Child, time: Duration) -> std::io::Result<bool> {
         sleep(Duration::from_millis(2));
     }
     Ok(false)
-}
-
-/// The product must be there and as expected.
-fn check(
-    expected: &Product,
-    workload: &Workload,
-    place: &Path,
-    after: &str,
-) -> Result<(), Box<dyn Error>> {
-    match workload.product(place)? {
-        Some(product) => same(expected, &product, workload.name, after),
-        None => Err(format!("{}: no product after {after}", workload.name).into()),
-    }
-}
-
-/// The product may be missing, but not half there.
-fn check_absent_or(
-    expected: &Product,
-    workload: &Workload,
-    place: &Path,
-    after: &str,
-) -> Result<(), Box<dyn Error>> {
-    let product = workload.product(place)?;
-    product.map_or(Ok(()), |product| same(expected, &product, workload.name, after))
-}
-
-fn same(
-    expected: &Product,
-    found: &Product,
-    name: &str,
-    after: &str,
-) -> Result<(), Box<dyn Error>> {
-    if expected == found {
-        return Ok(());
-    }
-    let differs = |path: &&String| expected.get(*path) != found.get(*path);
-    let paths: Vec<&String> = expected.keys().chain(found.keys()).filter(differs).collect();
-    Err(format!("{name}: after {after} these files differ: {paths:?}").into())
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
