@@ -52,6 +52,16 @@ pub fn read_size(
     Err(error::damaged(&name, format_name, reason))
 }
 
+/// Width and height of an image held in memory, upright; `name` is for error messages.
+///
+/// # Errors
+/// As [`read_size`], but for the file.
+pub fn size_in_memory(bytes: &[u8], name: &str) -> Result<(u32, u32), ImageError> {
+    let (format, format_name) = decode::recognise(bytes).map_err(error::unknown(name))?;
+    let size = size_of(Cursor::new(bytes), format, Orientation::Upright);
+    decode::check_size(size.map_err(|reason| error::damaged(name, format_name, reason))?, name)
+}
+
 /// Opens a file and nothing else: opening a pipe, for one, could wait for ever.
 pub(super) fn open_regular(path: &Path, name: &str) -> Result<File, ImageError> {
     if !path.metadata().map_err(error::unreadable(name))?.is_file() {

@@ -30,7 +30,20 @@ pub fn mask_from_probabilities(
     from: (usize, usize),
     to: (usize, usize),
 ) -> Result<Bitmap, MaskError> {
-    let pixels = resize_map(probabilities, from, to, |probability| probability >= THRESHOLD)?;
+    mask_at_threshold(probabilities, from, to, THRESHOLD)
+}
+
+/// As [`mask_from_probabilities`], with another threshold.
+///
+/// # Errors
+/// As [`mask_from_probabilities`].
+pub fn mask_at_threshold(
+    probabilities: &[f32],
+    from: (usize, usize),
+    to: (usize, usize),
+    threshold: f32,
+) -> Result<Bitmap, MaskError> {
+    let pixels = resize_map(probabilities, from, to, |probability| probability >= threshold)?;
     Bitmap::from_pixels(to.0, to.1, pixels)
 }
 

@@ -29,6 +29,12 @@ impl KvCache {
         self.len() == 0
     }
 
+    /// Bytes of all keys and values.
+    pub fn bytes(&self) -> u64 {
+        let size = |x: &Tensor<4>| (x.shape().num_elements() * x.dtype().size()) as u64;
+        self.layers.iter().flatten().map(|(key, value)| size(key) + size(value)).sum()
+    }
+
     /// Removes the keys and values of a layer.
     pub(super) fn take(&mut self, layer: usize) -> Option<KeysAndValues> {
         self.layers[layer].take()
