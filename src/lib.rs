@@ -16,10 +16,13 @@
 
 pub mod device;
 pub mod evaluate;
+pub mod formats;
 pub mod hub;
 pub mod merge;
 pub mod overlay;
 pub mod segmenter;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod tiny;
 pub mod training;
 

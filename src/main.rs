@@ -26,6 +26,7 @@ enum Command {
     Train(cli::train::TrainArgs),
     Export(cli::export::ExportArgs),
     Synth(cli::synth::SynthArgs),
+    Serve(cli::serve::ServeArgs),
     ServeDevice(cli::serve_device::ServeDeviceArgs),
 }
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => cli::train::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Synth(arguments) => cli::synth::run(arguments),
+        Command::Serve(arguments) => cli::serve::run(arguments),
         Command::ServeDevice(arguments) => cli::serve_device::run(arguments),
     });
     match outcome {

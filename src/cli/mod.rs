@@ -10,6 +10,7 @@ pub mod merge_lora;
 mod model;
 pub mod score;
 pub mod segment;
+pub mod serve;
 pub mod serve_device;
 pub mod synth;
 pub mod train;

@@ -1,6 +1,6 @@
 //! The result for one expression: probabilities, a mask, a box, a score.
 
-use mllmseg_data::mask::probability::{THRESHOLD, mask_from_probabilities};
+use mllmseg_data::mask::probability::mask_at_threshold;
 use mllmseg_data::mask::{Bitmap, MaskError, Rle};
 
 /// The answer to one expression.
@@ -29,15 +29,26 @@ impl MaskPrediction {
         size: usize,
         rejected: bool,
         (height, width): (usize, usize),
+        threshold: f32,
     ) -> Result<Self, MaskError> {
         let mask = if rejected {
             Bitmap::new(height, width)?
         } else {
-            mask_from_probabilities(&probabilities, (size, size), (height, width))?
+            mask_at_threshold(&probabilities, (size, size), (height, width), threshold)?
         };
         let bounding_box = mask.bounding_box();
-        let score = mean_foreground(&probabilities);
+        let score = mean_foreground(&probabilities, threshold);
         Ok(Self { expression, probabilities, size, mask, bounding_box, score, rejected })
+    }
+
+    /// The same answer with the mask of what is at least as probable as `threshold`.
+    ///
+    /// # Errors
+    /// None for an answer of a session.
+    pub fn at_threshold(self, threshold: f32) -> Result<Self, MaskError> {
+        let Self { expression, probabilities, size, mask, rejected, .. } = self;
+        let [height, width] = mask.size();
+        Self::new(expression, probabilities, size, rejected, (height, width), threshold)
     }
 
     /// The mask as COCO run-length encoding.
@@ -46,8 +57,8 @@ impl MaskPrediction {
     }
 }
 
-fn mean_foreground(probabilities: &[f32]) -> f32 {
-    let foreground = probabilities.iter().filter(|&&p| p >= THRESHOLD);
+fn mean_foreground(probabilities: &[f32], threshold: f32) -> f32 {
+    let foreground = probabilities.iter().filter(|&&p| p >= threshold);
     let (sum, count) = foreground.fold((0f64, 0u64), |(sum, n), &p| (sum + p as f64, n + 1));
     if count == 0 { 0.0 } else { (sum / count as f64) as f32 }
 }
@@ -58,13 +69,15 @@ mod tests {
 
     #[test]
     fn score_is_the_mean_probability_inside() {
-        assert_eq!(mean_foreground(&[0.25, 0.5, 1.0, 0.1]), 0.75);
-        assert_eq!(mean_foreground(&[0.1, 0.2]), 0.0);
+        assert_eq!(mean_foreground(&[0.25, 0.5, 1.0, 0.1], 0.5), 0.75);
+        assert_eq!(mean_foreground(&[0.25, 0.5, 1.0, 0.1], 0.6), 1.0);
+        assert_eq!(mean_foreground(&[0.1, 0.2], 0.5), 0.0);
     }
 
     #[test]
     fn a_rejected_expression_has_an_empty_mask_and_keeps_its_probabilities() {
-        let prediction = MaskPrediction::new("x".into(), vec![0.9; 4], 2, true, (3, 5)).unwrap();
+        let prediction =
+            MaskPrediction::new("x".into(), vec![0.9; 4], 2, true, (3, 5), 0.5).unwrap();
         assert!(prediction.mask.is_empty() && prediction.bounding_box.is_none());
         assert_eq!(prediction.mask.size(), [3, 5]);
         assert_eq!(prediction.probabilities, [0.9; 4]);
