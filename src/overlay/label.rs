@@ -1,6 +1,7 @@
 //! The words of a mask, on a tag of its colour at the object.
 
 use image::{Rgb, RgbImage};
+use mllmseg_data::mask::Bitmap;
 
 use super::colours::{INK, PAPER, colour};
 use super::item::OverlayItem;
@@ -10,33 +11,25 @@ use super::text::Type;
 type Tag = [f32; 4];
 
 /// Draws the words of each mask over the canvas, on which the image is enlarged by `factor`. A tag stands
-/// above its object, or where the image ends below it; it makes way for earlier ones.
+/// above its object's first pixel, or else below the last; it makes way for earlier ones.
 pub(super) fn draw(canvas: &mut RgbImage, factor: u32, items: &[OverlayItem]) {
     let (width, height) = (canvas.width() as f32, canvas.height() as f32);
     let letters = Type { height: (width.min(height) / 30.0).clamp(17.0, 90.0) };
     let (pad, line) = ((letters.height * 0.3).round(), (letters.height * 1.2).round());
     let mut tags: Vec<Tag> = Vec::new();
     for (index, item) in items.iter().enumerate().filter(|(_, item)| !item.rejected) {
-        let Some(found) = item.mask.and_then(|mask| mask.bounding_box()) else { continue };
-        let [left, top, right, bottom] = found.map(|place| (place * factor) as f32);
+        let Some((top, bottom)) = item.mask.and_then(|mask| ends(mask, factor)) else { continue };
         let text = letters.wrap(item.caption, width * 0.6, 1).into_iter().next();
         let Some(text) = text else { continue };
         let tag_width = letters.width(&text) + 2.0 * pad;
-        let at = |x: f32, y: f32| {
-            let x = x.min(width - tag_width).max(0.0).round();
-            let y = y.min(height - line).max(0.0).round();
+        let at = |[x, y]: [f32; 2], lines: f32| {
+            let x = (x - tag_width / 2.0).min(width - tag_width).max(0.0).round();
+            let y = (y + lines * line).min(height - line).max(0.0).round();
             [x, y, x + tag_width, y + line]
         };
-        let middle = (left + right - tag_width) / 2.0;
-        let (above, below) = (top - line - pad, bottom + pad);
-        let places = [
-            at(left, if above < 0.0 { below } else { above }),
-            at(left, below),
-            at(right - tag_width, above),
-            at(middle, (top + bottom - line) / 2.0),
-            at(left, above - line),
-            at(left, below + line),
-        ];
+        let places = [at(top, -1.3), at(bottom, 0.3), at(top, -2.4), at(bottom, 1.4)];
+        // At the upper edge there is no room above.
+        let places = if top[1] < 1.3 * line { &places[1..] } else { &places[..] };
         let free = |place: &&Tag| !tags.iter().any(|tag| overlap(tag, place));
         let place = *places.iter().find(free).unwrap_or(&places[0]);
         let background = colour(index);
@@ -45,6 +38,17 @@ pub(super) fn draw(canvas: &mut RgbImage, factor: u32, items: &[OverlayItem]) {
         letters.draw(canvas, place[0] + pad, place[1] + (line - letters.height) / 2.0, &text, ink);
         tags.push(place);
     }
+}
+
+/// The upper end of the first pixel and the lower end of the last, on the canvas.
+fn ends(mask: &Bitmap, factor: u32) -> Option<([f32; 2], [f32; 2])> {
+    let place = |index: usize, below: f32| {
+        let (x, y) = (index % mask.width(), index / mask.width());
+        [(x as f32 + 0.5) * factor as f32, (y as f32 + below) * factor as f32]
+    };
+    let first = mask.pixels().iter().position(|&inside| inside)?;
+    let last = mask.pixels().iter().rposition(|&inside| inside)?;
+    Some((place(first, 0.0), place(last, 1.0)))
 }
 
 fn overlap(a: &Tag, b: &Tag) -> bool {

@@ -32,8 +32,8 @@ fn an_object_keeps_its_colours_the_rest_is_dimmed_and_words_stand_above() {
     for (x, y) in [(96, 100), (203, 100), (600, 600), (150, 154)] {
         assert_eq!(drawn.get_pixel(x, y).0, [40; 3], "dimmed at {x}, {y}");
     }
-    // The tag: letters of 640 / 30 pixels on the mask's colour, right above the outline.
-    let tag = imageops::crop_imm(&drawn, 100, 18, 60, 20).to_image();
+    // The tag: letters of 640 / 30 pixels on the mask's colour, above the first pixel (100, 50).
+    let tag = imageops::crop_imm(&drawn, 60, 18, 80, 20).to_image();
     let blue = tag.pixels().filter(|pixel| pixel.0 == [86, 180, 233]).count();
     let dark = tag.pixels().filter(|pixel| pixel.0[2] < 90).count();
     assert!(blue > 500 && dark > 50, "{blue} of the colour, {dark} of ink");

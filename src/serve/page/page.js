@@ -87,7 +87,7 @@ async function ask(expression) {
     const found = { ...result, time, visible: true, colour: null, mask: null };
     if (!result.rejected && result.area > 0) {
       found.colour = COLOURS[colours++ % COLOURS.length];
-      found.mask = maskOf(result.segmentation);
+      Object.assign(found, maskOf(result.segmentation));
     }
     picture.answers.push(found);
     picture.first ??= picture.encoded + time;
@@ -103,14 +103,16 @@ async function ask(expression) {
   }
 }
 
-// The mask as a canvas of the picture's size, opaque inside.
+// The mask as a canvas of the picture's size, opaque inside; its first pixel and the end of its last.
 function maskOf(segmentation) {
   const [height, width] = segmentation.size;
   const layer = new OffscreenCanvas(width, height);
   const pixels = new ImageData(width, height);
-  decodeMask(segmentation).forEach((inside, index) => { pixels.data[4 * index + 3] = inside ? 255 : 0; });
+  const inside = decodeMask(segmentation);
+  inside.forEach((value, index) => { pixels.data[4 * index + 3] = value ? 255 : 0; });
   layer.getContext("2d").putImageData(pixels, 0, 0);
-  return layer;
+  const place = (index, below) => [index % width, Math.floor(index / width) + below];
+  return { mask: layer, top: place(inside.indexOf(1), 0), bottom: place(inside.lastIndexOf(1), 1) };
 }
 
 // The mask in one colour, stretched over the canvas.
@@ -151,7 +153,8 @@ function draw() {
   }
   const line = Math.max(2, Math.round(Math.min(width, height) / 200));
   seen.forEach((answer) => outline(answer, width, height, line));
-  seen.forEach((answer) => label(answer, factor, width, height));
+  const tags = [];
+  seen.forEach((answer) => label(answer, factor, tags));
   const list = answers.map((answer) => answer.expression + (answer.mask ? "" : " (not found)")).join(", ");
   canvas.setAttribute("aria-label", `The picture, ${list || "no answers yet"}`);
 }
@@ -170,17 +173,27 @@ function outline(answer, width, height, line) {
   context.drawImage(rim, 0, 0);
 }
 
-function label(answer, factor, width, height) {
+// The words above the mask's first pixel, or else below its last, where no other words are.
+function label(answer, factor, tags) {
+  const { width, height } = canvas;
   const size = Math.max(14, Math.round(Math.min(width, height) / 34));
   context.font = `600 ${size}px system-ui, sans-serif`;
   const text = answer.expression.length > 40 ? answer.expression.slice(0, 39) + "…" : answer.expression;
   const wide = context.measureText(text).width + size;
-  const [left, top, , bottom] = answer.box.map((value) => value * factor);
-  const x = Math.max(0, Math.min(left, width - wide));
-  let y = top - 1.6 * size;
-  if (y < 0) y = Math.min(bottom + 0.2 * size, height - 1.5 * size);
+  const tall = 1.45 * size;
+  const at = ([x, y], steps) => ({
+    x: Math.max(0, Math.min(x * factor - wide / 2, width - wide)),
+    y: Math.max(0, Math.min(y * factor + steps * tall, height - tall)),
+  });
+  const places = [at(answer.top, -1.2), at(answer.bottom, 0.2), at(answer.top, -2.3), at(answer.bottom, 1.3)];
+  const apart = (a, b) => a.x + a.wide <= b.x || b.x + b.wide <= a.x || a.y + tall <= b.y || b.y + tall <= a.y;
+  const free = (place) => tags.every((tag) => apart(tag, { ...place, wide }));
+  // At the upper edge there is no room above.
+  if (answer.top[1] * factor < 1.2 * tall) places.shift();
+  const { x, y } = places.find(free) ?? places[0];
+  tags.push({ x, y, wide });
   context.fillStyle = answer.colour;
-  context.fillRect(x, y, wide, 1.45 * size);
+  context.fillRect(x, y, wide, tall);
   context.fillStyle = light(answer.colour) ? "#111" : "#fff";
   context.fillText(text, x + size / 2, y + 1.05 * size);
 }
@@ -265,7 +278,7 @@ async function showMaps() {
   const picture = shown;
   if (!picture.id || picture.layers.length > 0) return;
   const { maps } = await backend.maps(picture.id);
-  const layers = await Promise.all(maps.map(async (map) => ({ ...map, heat: await heatOf(map.png), visible: false })));
+  const layers = await Promise.all(maps.map(async (map) => ({ ...map, heat: await heatOf(map.png), visible: map === maps[0] })));
   if (picture !== shown) return;
   picture.layers = layers;
   render();
