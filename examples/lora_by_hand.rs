@@ -46,10 +46,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("the layer    = {:?}", forward(&layer)?);
 
     let counts = (parameter_count(&layer), parameter_count(&layer.lora));
-    let merged = layer.merged(); // W + s A B
+    let update = A.map(|row| times(row, B).map(|value| s * value)); // s A B
+    let weight = layer.weight.val() + Tensor::from_data(update, &device);
+    let mut merged = LoraLinear::new([2, 3], false, None, &device);
+    merged.weight = Param::from_tensor(weight.clone());
     println!("merged       = {:?}", forward(&merged)?);
-    let weight: Vec<f32> = merged.weight.val().try_into_data()?.iter::<f32>().collect();
-    println!("merged W     = {weight:?}");
+    println!("merged W     = {:?}", weight.try_into_data()?.iter::<f32>().collect::<Vec<_>>());
     println!(
         "{} numbers, {} of them trained; merged {}",
         counts.0,

@@ -7,7 +7,7 @@ use mllmseg_model::checkpoint::named_weights::for_each_weight;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::recipe::TrainedRecipe;
-use mllmseg_train::{AdamW, AdamWConfig, TrainStep, TrainableSet};
+use mllmseg_train::{AdamW, OptimizerConfig, TrainStep, TrainableSet};
 use xtask::allocator::{CountingAllocator, in_use};
 use xtask::memory::{SEG, Workload};
 
@@ -43,7 +43,7 @@ fn graph(vision_layers: usize, set: TrainableSet) -> usize {
     let model = model(&config, set);
     let batch = WORKLOAD.batch(&config, &Device::flex()).unwrap();
     let step = TrainStep::new(SEG);
-    let run = || step.losses(&model, &batch, 0).unwrap().total(step.weights);
+    let run = || step.losses(&model, &batch, 0).unwrap().total(step.loss);
     run().backward();
     let before = in_use();
     let loss = run();
@@ -82,7 +82,7 @@ fn frozen_weights_have_no_gradient_and_no_state() {
         let gradients = step.gradients(&model, &batch, 0).unwrap();
         let held = in_use() - before;
         assert!(held.abs_diff(trained) < trained / 10, "{held} {trained}");
-        let mut optimizer = AdamW::new(AdamWConfig::default());
+        let mut optimizer = AdamW::new(OptimizerConfig::default());
         let updated = optimizer.step(1e-4, model.clone(), gradients.params, 1.0);
         // The updated weights beside those of `model`, and two moments of each.
         let held = in_use() - before;
@@ -97,7 +97,7 @@ fn gradient_checkpointing_holds_less() {
     let _alone = alone();
     let workload = Workload { images: 2, text_tokens: 120, ..WORKLOAD };
     let [plain, checkpointed] = [false, true].map(|checkpointing| {
-        let peaks = [4, 12].map(|layers| workload.measure(layers, checkpointing).unwrap().peak);
+        let peaks = [4, 12].map(|layers| workload.measure(layers, checkpointing).unwrap().0);
         (peaks[1] - peaks[0]) / 8
     });
     assert!(checkpointed < plain / 4, "bytes a layer: {checkpointed}, without {plain}");

@@ -1,11 +1,10 @@
 //! Scaled dot-product attention, the inner part of Eq. 3, 7 and 9.
 //!
-//! Three paths give the same numbers: [`attend_plain`] spells the equation out, [`attend`] takes
-//! Burn's fused operation, which on a GPU never stores the scores, and where gradients are recorded
-//! the weights are stored once (`memory_efficient.rs`). A test compares them.
+//! Two paths give the same numbers: Burn's fused operation, which on a GPU never stores the scores,
+//! and in training one that stores the weights once (`memory_efficient.rs`). A test compares both
+//! with the equation.
 
 use burn::nn::Dropout;
-use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor};
@@ -13,7 +12,7 @@ use burn::tensor::{Bool, Tensor};
 use crate::dropout::{dropped_elements, is_training_forward};
 use crate::memory_efficient::softmax_matmul;
 
-/// `softmax(q kᵀ / √d) v`, by Burn's fused operation unless gradients are recorded.
+/// `softmax(q kᵀ / √d) v`; in training, `dropout` drops some of the weights.
 ///
 /// # Shapes
 /// - `query`: `[b, heads, t, d]`, `key` and `value`: `[b, heads, s, d]`
@@ -24,47 +23,15 @@ pub fn attend(
     key: Tensor<4>,
     value: Tensor<4>,
     mask: Option<Tensor<4, Bool>>,
+    dropout: Option<&Dropout>,
 ) -> Tensor<4> {
-    if is_training_forward() || [&query, &key, &value].iter().any(|x| x.is_tracked()) {
-        return softmax_matmul(scores(query, key), value, mask, None);
+    if !is_training_forward() && !query.is_autodiff() {
+        return attention(query, key, value, mask, None, AttentionModuleOptions::default());
     }
-    attention(query, key, value, mask, None, AttentionModuleOptions::default())
-}
-
-/// The same without a mask; in training, some of the weights are dropped.
-pub(crate) fn attend_dropping(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    dropout: &Dropout,
-) -> Tensor<4> {
-    if !query.is_autodiff() {
-        return attend(query, key, value, None);
-    }
-    let scores = scores(query, key);
-    let dropped = dropped_elements(dropout, &scores).map(|dropped| (dropped, 1.0 - dropout.prob));
-    softmax_matmul(scores, value, None, dropped)
-}
-
-/// `softmax(q kᵀ / √d) v`, one operation a line. Shapes as in [`attend`].
-pub fn attend_plain(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    mask: Option<Tensor<4, Bool>>,
-) -> Tensor<4> {
-    let scores = scores(query, key);
-    let scores = match mask {
-        Some(mask) => scores.mask_fill(mask, f32::NEG_INFINITY),
-        None => scores,
-    };
-    softmax(scores, 3).matmul(value) // [b, heads, t, d]
-}
-
-/// `q kᵀ / √d`, `[b, heads, t, s]`.
-fn scores(query: Tensor<4>, key: Tensor<4>) -> Tensor<4> {
     let [_, _, _, head_dim] = query.dims();
-    query.matmul(key.swap_dims(2, 3)) / (head_dim as f64).sqrt()
+    let scores = query.matmul(key.swap_dims(2, 3)) / (head_dim as f64).sqrt(); // [b, heads, t, s]
+    let dropped = dropout.and_then(|dropout| dropped_elements(dropout, &scores));
+    softmax_matmul(scores, value, mask, dropped)
 }
 
 /// `[b, t, heads * d]` to `[b, heads, t, d]`.
@@ -82,36 +49,30 @@ pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Distribution, Tolerance};
+    use burn::tensor::activation::softmax;
+    use burn::tensor::{Distribution, TensorData, Tolerance};
 
     #[test]
-    fn all_paths_agree_with_and_without_a_mask() {
+    fn both_paths_equal_the_equation_with_and_without_a_mask() {
         let device = crate::test_device();
         let random =
             |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
         let (q, k, v) = (random([2, 3, 5, 8]), random([2, 3, 7, 8]), random([2, 3, 7, 8]));
         let hidden: Vec<bool> = (0..2 * 3 * 5 * 7).map(|i| i % 7 > 2 + (i / 7) % 5).collect();
-        let hidden = burn::tensor::TensorData::new(hidden, [2, 3, 5, 7]);
+        let hidden = TensorData::new(hidden, [2, 3, 5, 7]);
         for mask in [None, Some(Tensor::<4, Bool>::from_data(hidden, &device))] {
-            let plain = attend_plain(q.clone(), k.clone(), v.clone(), mask.clone());
-            let fused = attend(q.clone(), k.clone(), v.clone(), mask.clone());
+            let scores = q.clone().matmul(k.clone().transpose()) / 8f64.sqrt();
+            let scores = match mask.clone() {
+                Some(mask) => scores.mask_fill(mask, f32::NEG_INFINITY),
+                None => scores,
+            };
+            let plain = softmax(scores, 3).matmul(v.clone()).into_data();
+            let fused = attend(q.clone(), k.clone(), v.clone(), mask.clone(), None);
             let leaf = q.clone().autodiff().require_grad();
-            let tracked = attend(leaf, k.clone(), v.clone(), mask);
-            let plain = plain.into_data();
+            let tracked = attend(leaf, k.clone(), v.clone(), mask, None);
             for found in [fused, tracked] {
                 found.into_data().assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
             }
         }
-    }
-
-    #[test]
-    fn one_key_makes_the_softmax_one() {
-        let device = crate::test_device();
-        let q = Tensor::<4>::random([1, 2, 4, 8], Distribution::Normal(0.0, 3.0), &device);
-        let k = Tensor::<4>::random([1, 2, 1, 8], Distribution::Normal(0.0, 3.0), &device);
-        let v = Tensor::<4>::random([1, 2, 1, 8], Distribution::Normal(0.0, 3.0), &device);
-        let out = attend_plain(q, k, v.clone(), None);
-        let expected = v.expand([1, 2, 4, 8]);
-        out.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-6));
     }
 }

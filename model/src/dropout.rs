@@ -16,19 +16,20 @@ use burn::tensor::{Bool, DType, Device, Distribution, Int, Tensor, TensorData};
 pub(crate) fn drop_elements<const D: usize>(dropout: &Dropout, x: Tensor<D>) -> Tensor<D> {
     match dropped_elements(dropout, &x) {
         None => x,
-        Some(dropped) => x.mask_fill(dropped, 0.0) * (1.0 / (1.0 - dropout.prob)),
+        Some((dropped, kept)) => x.mask_fill(dropped, 0.0) * (1.0 / kept),
     }
 }
 
-/// `true` where [`drop_elements`] drops; `None` outside of training.
+/// `true` where [`drop_elements`] drops, and the share of elements that are kept; `None` outside of
+/// training.
 pub(crate) fn dropped_elements<const D: usize>(
     dropout: &Dropout,
     like: &Tensor<D>,
-) -> Option<Tensor<D, Bool>> {
+) -> Option<(Tensor<D, Bool>, f64)> {
     let drops = drops(dropout) && like.is_autodiff();
     drops.then(|| {
         let drawn = like.clone().inner().random_like(Distribution::Bernoulli(dropout.prob));
-        drawn.greater_elem(0.5)
+        (drawn.greater_elem(0.5), 1.0 - dropout.prob)
     })
 }
 

@@ -4,7 +4,7 @@
 //! and its kernels differ between backends. A resize is linear and separable, so it is
 //! `rows · image · columnsᵀ` with fixed matrices: the same on every device, and differentiable.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 /// The kernel that weighs neighbouring samples, as in `torch.nn.functional.interpolate` without
 /// antialiasing and with `align_corners=False`.
@@ -59,13 +59,12 @@ pub fn resize(x: Tensor<4>, to: [usize; 2], kernel: Kernel) -> Tensor<4> {
     if [height, width] == to {
         return x;
     }
-    let (device, dtype) = (x.device(), x.dtype());
-    let matrix = |from: usize, to: usize, device: &Device| {
+    let matrix = |from: usize, to: usize| {
         let data = TensorData::new(resize_matrix(kernel, from, to), [1, 1, to, from]);
-        Tensor::<4>::from_data(data, device).cast(dtype)
+        Tensor::<4>::from_data(data, &x.device()).cast(x.dtype())
     };
-    let rows = matrix(height, to[0], &device); // [1, 1, to_h, h]
-    let columns = matrix(width, to[1], &device).swap_dims(2, 3); // [1, 1, w, to_w]
+    let rows = matrix(height, to[0]); // [1, 1, to_h, h]
+    let columns = matrix(width, to[1]).swap_dims(2, 3); // [1, 1, w, to_w]
     rows.matmul(x.matmul(columns)) // [b, n, to_h, to_w]
 }
 

@@ -29,6 +29,7 @@ pub mod lora;
 pub mod mask_decoder;
 mod memory_efficient;
 pub mod mllmseg;
+mod mlp;
 pub mod parameters;
 pub mod projector;
 pub mod vision;

@@ -7,7 +7,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer};
 use burn::tensor::module::linear;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use crate::dropout::drop_adapter_input;
 
@@ -75,11 +75,6 @@ impl LoraFactors {
         let low_rank = linear(x, self.a.val().cast(dtype), None); // [b t, r]
         linear(low_rank, self.b.val().cast(dtype), None) * (self.scale / kept) // [b t, out]
     }
-
-    /// The dense update `s · A B`, `[in, out]`, for folding into the base once.
-    pub fn dense(&self) -> Tensor<2> {
-        self.a.val().matmul(self.b.val()) * self.scale
-    }
 }
 
 impl LoraLinear {
@@ -106,35 +101,24 @@ impl LoraLinear {
         // One product for the whole batch: with three dimensions the CPU reads the weight once a row.
         let x = x.reshape([batch * length, d_input]); // [b t, in]
         let update = self.lora.as_ref().map(|lora| lora.update(x.clone()));
-        let y = linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()));
-        let y = match update {
-            Some(update) => y + update,
-            None => y,
-        }; // [b t, out]
+        let mut y = linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val())); // [b t, out]
+        if let Some(update) = update {
+            y = y + update;
+        }
         let [_, d_output] = y.dims();
         y.reshape([batch, length, d_output])
-    }
-
-    /// The same layer with the adapter folded into the weight.
-    pub fn merged(mut self) -> Self {
-        if let Some(lora) = self.lora.take() {
-            self.weight = self.weight.map(|weight| {
-                let dtype = weight.dtype();
-                (weight.cast(DType::F32) + lora.dense()).cast(dtype)
-            });
-        }
-        self
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{TensorData, Tolerance};
+    use burn::tensor::TensorData;
 
     /// W = [[1, 2], [3, 4]], A = [[1], [2]], B = [[10, 20]], alpha / r = 2:
     /// x = [1, 1] gives x W = [4, 6] and 2 · (x A) B = 2 · 3 · [10, 20] = [60, 120].
-    fn by_hand() -> LoraLinear {
+    #[test]
+    fn update_equals_the_hand_computation() {
         let device = crate::test_device();
         let config = LoraConfig { rank: 1, alpha: 2.0, dropout: 0.0 };
         let mut layer = LoraLinear::new([2, 2], false, Some(config), &device);
@@ -142,17 +126,8 @@ mod tests {
         let lora = layer.lora.as_mut().expect("made with an adapter");
         lora.a = Param::from_data([[1.0], [2.0]], &device);
         lora.b = Param::from_data([[10.0, 20.0]], &device);
-        layer
-    }
-
-    #[test]
-    fn update_equals_the_hand_computation() {
-        let x = Tensor::<3>::from_data([[[1.0, 1.0]]], &crate::test_device());
-        let expected = TensorData::from([[[64.0, 126.0]]]);
-        by_hand().forward(x.clone()).into_data().assert_eq(&expected, false);
-        let merged = by_hand().merged();
-        assert!(merged.lora.is_none());
-        merged.forward(x).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-4));
+        let x = Tensor::<3>::from_data([[[1.0, 1.0]]], &device);
+        layer.forward(x).into_data().assert_eq(&TensorData::from([[[64.0, 126.0]]]), false);
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(crate) fn softmax_matmul(
 mod tests {
     use super::*;
     use burn::tensor::activation::silu;
-    use burn::tensor::{Distribution, Tolerance};
+    use burn::tensor::{Distribution, TensorData, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         let device = crate::test_device().autodiff();
@@ -102,12 +102,11 @@ mod tests {
     #[test]
     fn softmax_matmul_is_a_softmax_and_a_product() {
         let device = crate::test_device();
-        let hidden: Vec<bool> = (0..2 * 4 * 4).map(|i| i % 4 > (i / 4) % 4).collect();
-        let hidden = burn::tensor::TensorData::new(hidden, [1, 2, 4, 4]);
-        let hidden = Tensor::<4, Bool>::from_data(hidden, &device);
-        let dropped: Vec<bool> = (0..2 * 4 * 4).map(|i| i % 5 == 0).collect();
-        let dropped = burn::tensor::TensorData::new(dropped, [1, 2, 4, 4]);
-        let dropped = Tensor::<4, Bool>::from_data(dropped, &device);
+        let mask = |at: fn(usize) -> bool| {
+            let values: Vec<bool> = (0..2 * 4 * 4).map(at).collect();
+            Tensor::<4, Bool>::from_data(TensorData::new(values, [1, 2, 4, 4]), &device)
+        };
+        let (hidden, dropped) = (mask(|i| i % 4 > (i / 4) % 4), mask(|i| i % 5 == 0));
         for hidden in [None, Some(hidden)] {
             for dropped in [None, Some((dropped.clone(), 0.8))] {
                 let found =

@@ -1,7 +1,7 @@
 //! The whole model: Eq. 1-4, and from states to masks.
 //!
 //! Two ways through it give the same masks:
-//! - [`Mllmseg::forward`], plain: a whole conversation in one pass.
+//! - [`Mllmseg::forward`], plain: a whole conversation in one pass, as a prefix that nothing follows.
 //! - [`Mllmseg::encode_image`] and [`Mllmseg::encode_prefix`] once per image, then [`Mllmseg::forward_cached`] and
 //!   [`Mllmseg::segment`] per expression. The image comes before the question and attention is
 //!   causal, so nothing up to `</img>` depends on the expression.
@@ -30,19 +30,6 @@ pub struct Mllmseg {
     pub mask_decoder: MaskDecoder,
 }
 
-/// One batch of conversations about one image each.
-#[derive(Debug, Clone)]
-pub struct Conversations {
-    /// Normalised pixels `[b, 3, h, w]`.
-    pub pixels: Tensor<4>,
-    /// Token ids `[b, t]`, padded on the right.
-    pub input_ids: Tensor<2, Int>,
-    /// Position of the first `<IMG_CONTEXT>`, the same in every row: what precedes it is fixed.
-    pub image_start: usize,
-    /// Row and position of every `[SEG]` that gets a mask.
-    pub seg_positions: Vec<(usize, usize)>,
-}
-
 /// A `[SEG]` token that gets a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegToken {
@@ -52,26 +39,6 @@ pub struct SegToken {
     pub position: usize,
     /// Row of its image.
     pub image: usize,
-}
-
-/// The results of the plain pass, intermediate ones included.
-#[derive(Debug, Clone)]
-pub struct ForwardOutput {
-    /// T_img1 `[b, p, c]`.
-    pub image_tokens: Tensor<3>,
-    /// After `mlp1`, `[b, l, d]`.
-    pub projected: Tensor<3>,
-    /// After the final norm, `[b, t, d]`.
-    pub last_hidden_state: Tensor<3>,
-    /// One mask for each of `seg_positions`; `None` if there are none.
-    pub segmented: Option<Segmented>,
-}
-
-impl ForwardOutput {
-    /// Probabilities, one map for each of the `seg_positions`, `[n, size, size]`.
-    pub fn masks(&self) -> Option<Tensor<3>> {
-        self.segmented.as_ref().map(|segmented| segmented.masks.clone())
-    }
 }
 
 /// The masks of some `[SEG]` tokens.
@@ -85,17 +52,20 @@ pub struct Segmented {
     pub batch_statistics: Vec<BatchStatistics>,
 }
 
-/// Everything about an image that does not depend on the expression.
+/// What is known of images after the first tokens of their conversations: up to and including
+/// `</img>`, nothing depends on the expression.
 #[derive(Debug, Clone)]
 pub struct PrefixState {
-    /// T_img1 `[1, p, c]`.
+    /// T_img1 `[b, p, c]`.
     pub image_tokens: Tensor<3>,
-    /// T_img2 `[1, l, d]`.
-    pub language_tokens: Tensor<3>,
-    /// After `mlp1`, `[1, l, d]`.
+    /// After `mlp1`, `[b, l, d]`.
     pub projected: Tensor<3>,
-    /// Keys and values of the prompt up to and including `</img>`.
+    /// The states of these tokens after the final norm, `[b, t, d]`.
+    pub hidden: Tensor<3>,
+    /// Their keys and values.
     pub cache: KvCache,
+    /// T_img2 `[b, l, d]`.
+    pub language_tokens: Tensor<3>,
     /// The decoder's maps.
     pub decoder: DecoderImage,
 }
@@ -116,23 +86,22 @@ impl Mllmseg {
         self.language_model.embed_tokens.weight.val().dtype()
     }
 
-    /// The plain pass: Eq. 1-13 for whole conversations.
-    pub fn forward(&self, batch: Conversations) -> ForwardOutput {
-        let Conversations { pixels, input_ids, image_start, seg_positions } = batch;
-        let image_tokens = self.encode_image(pixels); // [b, p, c], Eq. 1
-        let projected = self.projector.forward(image_tokens.clone()); // [b, l, d]
-        let [_, length] = input_ids.dims();
-        let embeddings = self.embed_with_image(input_ids, projected.clone(), image_start); // [b, t, d], Eq. 2
-        let mut cache = self.language_model.new_cache();
-        let hidden = self.language_model.forward(embeddings, &mut cache, length); // Eq. 3
-        let segmented = (!seg_positions.is_empty()).then(|| {
-            let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
-            let image = self.mask_decoder.encode(image_tokens.clone(), language_tokens);
-            let segs =
-                seg_positions.iter().map(|&(row, position)| SegToken { row, position, image: row });
-            self.segment(&image, &hidden, 0, &segs.collect::<Vec<_>>())
-        });
-        ForwardOutput { image_tokens, projected, last_hidden_state: hidden, segmented }
+    /// The plain pass: Eq. 1-13 for whole conversations about one image each. Arguments as those of
+    /// [`encode_prefix`](Self::encode_prefix) and [`segment`](Self::segment); no masks without `segs`.
+    ///
+    /// # Shapes
+    /// - `pixels`: normalised `[b, 3, h, w]`, `ids`: `[b, t]`, padded on the right
+    pub fn forward(
+        &self,
+        pixels: Tensor<4>,
+        ids: Tensor<2, Int>,
+        image_start: usize,
+        segs: &[SegToken],
+    ) -> (PrefixState, Option<Segmented>) {
+        let state = self.encode_prefix(self.encode_image(pixels), ids, image_start); // Eq. 1-6
+        let segmented =
+            (!segs.is_empty()).then(|| self.segment(&state.decoder, &state.hidden, 0, segs));
+        (state, segmented)
     }
 
     /// From states to masks, Eq. 4, 5, 7 and 8: T_seg is the state that predicts `[SEG]`, one
@@ -168,24 +137,27 @@ impl Mllmseg {
         self.vision.forward(pixels.cast(self.dtype()))
     }
 
-    /// Eq. 2-6 for one image and the prompt up to and including `</img>`.
+    /// Eq. 2-6 for images and the first tokens of their conversations.
+    ///
+    /// `image_start` is the position of the first `<IMG_CONTEXT>`, the same in every row: what
+    /// precedes it is fixed.
     ///
     /// # Shapes
-    /// - `image_tokens`: T_img1 `[1, p, c]`, `prefix_ids`: `[1, t]`
+    /// - `image_tokens`: T_img1 `[b, p, c]`, `ids`: `[b, t]`
     pub fn encode_prefix(
         &self,
         image_tokens: Tensor<3>,
-        prefix_ids: Tensor<2, Int>,
+        ids: Tensor<2, Int>,
         image_start: usize,
     ) -> PrefixState {
-        let [_, length] = prefix_ids.dims();
-        let projected = self.projector.forward(image_tokens.clone()); // [1, l, d]
-        let embeddings = self.embed_with_image(prefix_ids, projected.clone(), image_start); // [1, t, d]
-        let mut cache = self.language_model.new_cache();
-        let hidden = self.language_model.forward(embeddings, &mut cache, length); // [1, t, d]
-        let language_tokens = language_tokens(&hidden, &projected, image_start); // [1, l, d]
+        let [_, length] = ids.dims();
+        let projected = self.projector.forward(image_tokens.clone()); // [b, l, d]
+        let embeddings = self.embed_with_image(ids, projected.clone(), image_start); // [b, t, d], Eq. 2
+        let mut cache = KvCache::new(self.language_model.layers.len());
+        let hidden = self.language_model.forward(embeddings, &mut cache, length); // [b, t, d], Eq. 3
+        let language_tokens = language_tokens(&hidden, &projected, image_start); // [b, l, d], Eq. 4
         let decoder = self.mask_decoder.encode(image_tokens.clone(), language_tokens.clone());
-        PrefixState { image_tokens, language_tokens, projected, cache, decoder }
+        PrefixState { image_tokens, projected, hidden, cache, language_tokens, decoder }
     }
 
     /// Eq. 3 for tokens that follow what the cache holds; their keys and values are appended to it.
@@ -194,8 +166,9 @@ impl Mllmseg {
     /// - `ids`: `[n, t]`, padded on the right; output: hidden states `[n, t, d]`
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let [_, length] = ids.dims();
-        let total = cache.len() + length;
-        self.language_model.forward(self.language_model.embed(ids), cache, total)
+        let embeddings = self.language_model.embed_tokens.forward(ids);
+        let total = cache.length() + length;
+        self.language_model.forward(embeddings, cache, total)
     }
 
     /// The masks of continuations of one image's prefix; the prefix stays as it is.
@@ -210,7 +183,7 @@ impl Mllmseg {
     ) -> Segmented {
         let [n, _] = ids.dims();
         let hidden = self.forward_cached(ids, &mut prefix.cache.expand(n)); // [n, t, d]
-        self.segment(&prefix.decoder, &hidden, prefix.cache.len(), segs)
+        self.segment(&prefix.decoder, &hidden, prefix.cache.length(), segs)
     }
 
     /// Eq. 2: token embeddings with the image's tokens in place of `<IMG_CONTEXT>`.
@@ -226,7 +199,7 @@ impl Mllmseg {
         let [_, length] = ids.dims();
         let [_, image_length, _] = projected.dims();
         let image_end = image_start + image_length;
-        let text = self.language_model.embed(ids); // [b, t, d]
+        let text = self.language_model.embed_tokens.forward(ids); // [b, t, d]
         let before = text.clone().narrow(1, 0, image_start); // [b, image_start, d]
         let after = text.narrow(1, image_end, length - image_end); // [b, t - image_end, d]
         Tensor::cat(vec![before, projected, after], 1) // [b, t, d]
@@ -275,12 +248,9 @@ mod tests {
         let seg = prefix.len() + 4;
         let all: Vec<u32> = prefix.iter().chain(&rest).copied().collect();
 
-        let output = model.forward(Conversations {
-            pixels: pixels.clone(),
-            input_ids: token_tensor(&[&all], 0, &device),
-            image_start: 5,
-            seg_positions: vec![(0, seg)],
-        });
+        let segs = [SegToken { row: 0, position: seg, image: 0 }];
+        let ids = token_tensor(&[&all], 0, &device);
+        let (_, plain) = model.forward(pixels.clone(), ids, 5, &segs);
         let state = model.encode_prefix(
             model.encode_image(pixels),
             token_tensor(&[&prefix], 0, &device),
@@ -289,9 +259,8 @@ mod tests {
         // Two continuations at once, the first the conversation above, the second shorter.
         let ids = token_tensor(&[&rest[..4], &rest[..2]], 0, &device);
         let hidden = model.forward_cached(ids, &mut state.cache.expand(2));
-        let segs = [SegToken { row: 0, position: seg, image: 0 }];
         let short = model.segment(&state.decoder, &hidden, prefix.len(), &segs).masks.into_data();
-        let plain = output.segmented.expect("one [SEG]").masks.into_data();
+        let plain = plain.expect("one [SEG]").masks.into_data();
         short.assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
     }
 }

@@ -2,18 +2,17 @@
 //! (the input side of Eq. 2).
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::gelu;
+use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 
 use crate::config::{MllmsegConfig, PsVersion};
+use crate::mlp::Mlp;
 
 /// `mlp1`: LayerNorm, Linear, GELU, Linear over space-to-depth features.
 #[derive(Module, Debug)]
 pub struct Projector {
     norm: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
+    mlp: Mlp,
     block: usize,
     transposed: bool,
 }
@@ -27,8 +26,7 @@ impl Projector {
         Self {
             // InternVL leaves PyTorch's default here, not the vision encoder's 1e-6.
             norm: LayerNormConfig::new(d_input).with_epsilon(1e-5).init(device),
-            fc1: LinearConfig::new(d_input, hidden_size).init(device),
-            fc2: LinearConfig::new(hidden_size, hidden_size).init(device),
+            mlp: Mlp::new([d_input, hidden_size, hidden_size], device),
             block,
             transposed: config.ps_version == PsVersion::V1,
         }
@@ -41,7 +39,7 @@ impl Projector {
     /// - output: `[b, l, d]` with `l = p / block²`
     pub fn forward(&self, image_tokens: Tensor<3>) -> Tensor<3> {
         let x = space_to_depth(image_tokens, self.block, self.transposed); // [b, l, block² c]
-        self.fc2.forward(gelu(self.fc1.forward(self.norm.forward(x)))) // [b, l, d]
+        self.mlp.forward(self.norm.forward(x)) // [b, l, d]
     }
 }
 

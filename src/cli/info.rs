@@ -7,9 +7,9 @@ use indicatif::HumanCount;
 use mllmseg::device;
 use mllmseg::model::checkpoint::WeightFiles;
 use mllmseg::model::checkpoint::names::is_lora;
-use mllmseg::model::mask_decoder::variant_parameter_counts;
+use mllmseg::model::mask_decoder::MaskDecoder;
 use mllmseg::model::parameters::parameter_count;
-use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
+use mllmseg::model::{Mllmseg, MllmsegConfig, Preset, Variant};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
@@ -51,8 +51,11 @@ fn info_json(name: &str, config: &MllmsegConfig, weights: Value) -> Value {
     let cpu = device::cpu().device;
     // Parameters are counted by shape: none is drawn.
     let model = Mllmseg::new(config, None, &cpu);
-    let decoders = variant_parameter_counts(config, &cpu).into_iter();
-    let decoders = decoders.map(|(variant, count)| (variant.name().into(), json!(count)));
+    let mut other = config.clone();
+    let decoders = Variant::ALL.into_iter().map(|variant| {
+        other.mask_decoder.variant = variant;
+        (variant.name().into(), json!(parameter_count(&MaskDecoder::new(&other, &cpu))))
+    });
     let decoders: Map<_, _> = decoders.collect();
     json!({
         "name": name,

@@ -8,6 +8,7 @@ pub mod export;
 pub mod info;
 pub mod merge_lora;
 mod model;
+mod recipe_flags;
 pub mod score;
 pub mod segment;
 pub mod serve;

@@ -82,7 +82,8 @@ impl ImageSession<'_> {
         let segs = marks.iter().map(|(i, _)| SegToken { row: 0, position: start + i, image: 0 });
         let segs: Vec<_> = segs.collect();
         let hidden = Tensor::cat(states, 1); // [1, t, d]
-        let segmented = model.segment(&self.state.decoder, &hidden, self.state.cache.len(), &segs);
+        let segmented =
+            model.segment(&self.state.decoder, &hidden, self.state.cache.length(), &segs);
         let mut next = 0;
         let words = marks.iter().map(|&(position, _)| {
             let words = tokenizer.decode(&answer[next..position], true)?.trim().to_string();

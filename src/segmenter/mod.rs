@@ -18,8 +18,8 @@ use mllmseg_model::checkpoint::{
     LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_model::mllmseg::{Conversations, ForwardOutput, token_tensor};
-use mllmseg_model::{Mllmseg, MllmsegConfig};
+use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
+use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
 
 use crate::device::{DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
@@ -103,15 +103,15 @@ impl Segmenter {
     ///
     /// Masks come for every `[SEG]` of the answer, in order. The short path of [`ImageSession`] gives
     /// the same probabilities.
-    pub fn forward_plain(&self, pixels: Tensor<4>, prompt: &TokenizedPrompt) -> ForwardOutput {
-        let seg = self.special.seg;
-        let seg_positions = prompt.answer_positions(seg).map(|position| (0, position)).collect();
-        self.model.forward(Conversations {
-            pixels,
-            input_ids: token_tensor(&[&prompt.input_ids], 0, &self.device.device),
-            image_start: prompt.image_range.start,
-            seg_positions,
-        })
+    pub fn forward_plain(
+        &self,
+        pixels: Tensor<4>,
+        prompt: &TokenizedPrompt,
+    ) -> (PrefixState, Option<Segmented>) {
+        let ids = token_tensor(&[&prompt.input_ids], 0, &self.device.device);
+        let segs = prompt.answer_positions(self.special.seg);
+        let segs = segs.map(|position| SegToken { row: 0, position, image: 0 });
+        self.model.forward(pixels, ids, prompt.image_range.start, &segs.collect::<Vec<_>>())
     }
 
     /// A conversation as ids. `answer: None` ends it where the assistant begins to speak.

@@ -127,7 +127,6 @@ impl<'a> ImageSession<'a> {
         expressions: &[&str],
     ) -> Result<Vec<MaskPrediction>, SegmentError> {
         let longest = prompts.iter().map(|prompt| prompt.input_ids.len()).max().unwrap_or(0);
-        let rope = self.segmenter.model.language_model.rope();
         let mut predictions = Vec::new();
         let mut add = |Segmented { masks, seg_tokens, .. }| {
             let rejected = self.rejections(seg_tokens)?;
@@ -135,14 +134,14 @@ impl<'a> ImageSession<'a> {
             predictions.extend(self.predictions(masks, expressions, rejected)?);
             Ok::<_, SegmentError>(())
         };
-        if !rope.depends_on_length(longest) {
+        if !self.segmenter.config.language.rope_depends_on_length(longest) {
             add(self.segment_by_prefix(prompts))?;
             return Ok(predictions);
         }
         // Here the prefix depends on the length of the whole conversation: the plain path.
         for prompt in prompts {
-            let output = self.segmenter.forward_plain(self.pixels.clone(), prompt);
-            output.segmented.map_or(Ok(()), &mut add)?;
+            let (_, segmented) = self.segmenter.forward_plain(self.pixels.clone(), prompt);
+            segmented.map_or(Ok(()), &mut add)?;
         }
         Ok(predictions)
     }
@@ -150,7 +149,7 @@ impl<'a> ImageSession<'a> {
     /// The short path: only what follows `</img>`, up to the token before the last `[SEG]`.
     fn segment_by_prefix(&self, prompts: &[TokenizedPrompt]) -> Segmented {
         let Segmenter { model, special, device, .. } = self.segmenter;
-        let start = self.state.cache.len();
+        let start = self.state.cache.length();
         let (mut continuations, mut segs) = (Vec::new(), Vec::new());
         for (row, prompt) in prompts.iter().enumerate() {
             let positions = prompt.answer_positions(special.seg);

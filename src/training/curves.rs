@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use mllmseg_data::files::{FileError, write_file};
 use mllmseg_data::metrics::GeneralizedReport;
+use mllmseg_train::MaskLoss;
 use mllmseg_train::metrics::{RecordError, Recorder, StepNumbers};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -42,8 +43,8 @@ pub(super) struct Curves {
 
 impl Curves {
     /// Opens them in the folder of a run whose next step is `first`.
-    pub fn open(dir: &Path, first: usize, pixel_term: &str) -> Result<Self, FileError> {
-        let columns = STEP_COLUMNS.replace("{}", pixel_term);
+    pub fn open(dir: &Path, first: usize, mask: MaskLoss) -> Result<Self, FileError> {
+        let columns = STEP_COLUMNS.replace("{}", mask.pixel_term());
         // A step's row has its number; a validation's row has the number of steps before it.
         Ok(Self {
             steps: Table::open(dir.join("steps.csv"), &columns, first)?,

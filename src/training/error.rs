@@ -16,7 +16,7 @@ use crate::segmenter::SegmentError;
 /// Why a run cannot start, continue or end.
 #[derive(Debug, Error)]
 #[error(transparent)]
-#[allow(missing_docs, reason = "the name of a variant says what failed")]
+#[allow(missing_docs, reason = "names and messages of the variants say what failed")]
 pub enum TrainingError {
     Recipe(#[from] RecipeError),
     Base(#[from] SegmentError),
@@ -28,22 +28,16 @@ pub enum TrainingError {
     Device(#[from] DeviceError),
     Checkpoint(#[from] CheckpointError),
     File(#[from] FileError),
-    /// A name in the recipe that means nothing: where, and what was expected and found.
     #[error("recipe: {0}: {1}")]
     Name(&'static str, String),
-    /// A folder that holds a run already.
     #[error("{0} holds a training run already; resume it by --resume, or take another folder")]
     Exists(PathBuf),
-    /// A folder that holds none, and the first file that is not there.
     #[error("{0} holds no training run ({1} is missing); start one without --resume")]
     NoRun(PathBuf, &'static str),
-    /// A `run.toml` that cannot be read, and why.
     #[error("{0}: {1}")]
     Places(PathBuf, Box<toml::de::Error>),
-    /// `--init` with a base.
     #[error("{0} has no mask decoder: it is a base, to be given by --base and not by --init")]
     NotTrained(PathBuf),
-    /// A start from nothing without sizes for the new model.
     #[error(
         "the recipe has no [new_model], so the run needs a start: --base DIR for a base checkpoint, \
          or --init DIR for a trained model"

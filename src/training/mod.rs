@@ -10,7 +10,9 @@
 //! | `model/` | the trained model, a checkpoint folder |
 
 mod curves;
+mod devices;
 mod error;
+mod export;
 mod lines;
 mod load;
 mod new_model;
@@ -18,6 +20,7 @@ mod run_files;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 
 use burn::train::Interrupter;
@@ -25,14 +28,16 @@ use burn::train::renderer::MetricsRenderer;
 use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;
-use mllmseg_train::{NamedDevice, Recipe, Replicas, TrainStep, Trained, Trainer};
+use mllmseg_train::{Recipe, Trainer};
 
 use crate::Segmenter;
-use crate::device::{SelectedDevice, cpu};
+use crate::device::SelectedDevice;
 use curves::Curves;
+use devices::{dtype, main_device, replicas};
 pub use error::TrainingError;
+pub use export::export;
 pub use lines::Lines;
-use load::{Loaded, dtype, save};
+use load::{Loaded, save};
 use run_files::RunFiles;
 pub use run_files::Start;
 
@@ -64,88 +69,54 @@ impl Training {
         devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
         recipe.check()?;
-        let files = RunFiles::create(out, start, data, &recipe)?;
-        if *start == Start::Nothing {
-            new_model::create(&files, &recipe)?;
+        let files = RunFiles::create(out, start, data, recipe)?;
+        if files.start == Start::Nothing {
+            new_model::create(&files)?;
         }
-        Self::prepare(files, recipe, devices)
+        Self::prepare(files, devices)
     }
 
     /// Prepares the run in the folder `out`, from its last snapshot or, without one, from its
     /// start.
     pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
-        let (files, recipe) = RunFiles::open(out)?;
+        let files = RunFiles::open(out)?;
         if files.start == Start::Nothing && !files.base().join("config.json").exists() {
-            new_model::create(&files, &recipe)?;
+            new_model::create(&files)?;
         }
-        Self::prepare(files, recipe, devices)
+        Self::prepare(files, devices)
     }
 
-    fn prepare(
-        files: RunFiles,
-        recipe: Recipe,
-        devices: &[SelectedDevice],
-    ) -> Result<Self, TrainingError> {
-        // Model, optimizer and validations are on the first device of this machine.
-        let main = devices.iter().find(|device| !device.is_remote());
-        let main = main.cloned().unwrap_or_else(cpu);
-        let dtype = dtype(&recipe, &[devices, std::slice::from_ref(&main)].concat())?;
-        let Loaded { base, set, table, model, optimizer, progress } =
-            Loaded::load(&files, &recipe, &main, dtype, None)?;
-        let step = TrainStep {
-            mask_loss: recipe.loss.mask,
-            weights: recipe.loss_weights(),
-            gradient_checkpointing: recipe.gradient_checkpointing,
-            ..TrainStep::new(base.special.seg)
-        };
+    fn prepare(files: RunFiles, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
+        let main = main_device(devices);
+        let dtype = dtype(&files.recipe.dtype, &[devices, slice::from_ref(&main)].concat())?;
+        let Loaded { base, state, snapshots } = Loaded::load(&files, &main, dtype, None)?;
         let conversation = Conversation {
             tokenizer: base.tokenizer.clone(),
             template: base.template,
             num_image_tokens: base.config.num_image_tokens(),
             image_size: base.config.image_size,
         };
-        let validation = match recipe.validation.dataset.is_empty() {
-            true => None,
-            false => Some(Arc::new(ValidationSet::open(
-                &files.data,
-                &recipe.validation,
-                conversation.clone(),
-            )?)),
-        };
-        let mix = Arc::new(DataMix::open(&files.data, &recipe, conversation)?);
-        let named = |device: &SelectedDevice| NamedDevice {
-            name: device.id.clone(),
-            device: device.device.clone(),
-        };
-        let replicas = match devices {
-            [] => None,
-            [only] if !only.is_remote() => None,
-            many => {
-                let named: Vec<_> = many.iter().map(named).collect();
-                Some(Replicas::start(&model, set, recipe.trained.mode(), &named)?)
-            }
-        };
-        let special = base.special;
-        let snapshots = files.snapshots(recipe.snapshots.keep);
+        let (root, recipe) = (&files.data, files.recipe.clone());
+        let validated = (!recipe.validation.dataset.is_empty()).then_some(&recipe.validation);
+        let validation = validated
+            .map(|recipe| ValidationSet::open(root, recipe, conversation.clone()))
+            .transpose()?;
+        let mix = DataMix::open(root, &recipe, conversation)?;
         let trainer = Trainer {
             recipe,
-            model,
-            step,
-            optimizer,
-            replicas,
-            special,
-            table,
+            replicas: replicas(&state.model, devices)?,
+            state,
+            special: base.special,
             snapshots,
-            progress,
-            mix,
-            validation,
+            mix: Arc::new(mix),
+            validation: validation.map(Arc::new),
         };
         Ok(Self { trainer, base, files })
     }
 
     /// The steps that are still to be taken.
     pub fn steps(&self) -> Range<usize> {
-        self.trainer.progress.step..self.trainer.recipe.steps
+        self.trainer.state.progress.step..self.files.recipe.steps
     }
 
     /// The training data.
@@ -163,14 +134,13 @@ impl Training {
         interrupter: Interrupter,
         renderer: Box<dyn MetricsRenderer>,
     ) -> Result<Finished, TrainingError> {
+        let Range { start: first, end: last } = self.steps();
         let Self { trainer, base, files } = self;
-        let recipe = trainer.recipe.clone();
-        let pixel_term = recipe.loss.mask.pixel_term();
-        let mut curves = Curves::open(&files.dir, trainer.progress.step, pixel_term)?;
-        let Trained { model, progress } = trainer.run(renderer, &mut curves, &interrupter)?;
+        let mut curves = Curves::open(&files.dir, first, files.recipe.loss.mask)?;
+        let (model, progress) = trainer.run(renderer, &mut curves, &interrupter)?;
         curves.finish()?;
         let (steps, best) = (progress.step, progress.best);
-        if steps < recipe.steps {
+        if steps < last {
             return Ok(Finished { steps, model: None, best: None });
         }
         let out = files.dir.join("model");
@@ -179,30 +149,9 @@ impl Training {
             Some(best) => {
                 let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
-                Loaded::load(&files, &recipe, &device, dtype, Some(best.step))?.save(&out)?;
+                Loaded::load(&files, &device, dtype, Some(best.step))?.save(&out)?;
             }
         }
         Ok(Finished { steps, model: Some(out), best })
     }
-}
-
-/// Writes the model of a run as it is after some of its steps: of its best validation so far, or of
-/// its last snapshot where there was none; returns the number of steps.
-pub fn export(
-    run: &Path,
-    step: Option<usize>,
-    out: &Path,
-    device: &SelectedDevice,
-) -> Result<usize, TrainingError> {
-    let (files, recipe) = RunFiles::open(run)?;
-    let dtype = dtype(&recipe, std::slice::from_ref(device))?;
-    let load = |step| Loaded::load(&files, &recipe, device, dtype, step);
-    let mut loaded = load(step)?;
-    let best = loaded.progress.best.map(|best| best.step);
-    if let Some(best) = best.filter(|&best| step.is_none() && best != loaded.progress.step) {
-        drop(loaded); // two models may not fit
-        loaded = load(Some(best))?;
-    }
-    let step = loaded.progress.step;
-    loaded.save(out).map(|()| step)
 }

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use mllmseg_data::prompt::{Template, evaluation_answer, evaluation_question};
-use mllmseg_data::refer::{Dataset, OpenOptions, ReferDataset, Split};
+use mllmseg_data::refer::{Dataset, Split};
 use mllmseg_data::tokenizer::Tokenizer;
 use mllmseg_model::checkpoint::{SaveOptions, save_model};
 use mllmseg_model::init::{mask_prior, sinusoidal_positions};
 use mllmseg_model::{Mllmseg, Preset};
-use mllmseg_train::Recipe;
-use mllmseg_train::mix::MixError;
+use mllmseg_train::mix::{MixError, open_split};
 
 use super::error::TrainingError;
 use super::run_files::RunFiles;
@@ -23,13 +22,14 @@ const VOCABULARY: usize = 768;
 const TEXTS: usize = 20_000;
 
 /// Writes the checkpoint that the run starts from; the same recipe and data give the same bytes.
-pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingError> {
+pub(super) fn create(files: &RunFiles) -> Result<(), TrainingError> {
+    let recipe = &files.recipe;
     let new = recipe.new_model.as_ref().ok_or(TrainingError::NoStart)?;
     let preset = new.preset.parse::<Preset>();
     let preset = preset.map_err(|message| TrainingError::Name("new_model.preset", message))?;
     let mut config = preset.config();
     config.mask_decoder.variant = new.decoder;
-    let texts = texts(files, recipe, &config.template)?;
+    let texts = texts(files, &config.template)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokenizer = Tokenizer::train(&texts, VOCABULARY, &files.base())?;
     config.language.vocab_size = tokenizer.vocab_size();
@@ -45,14 +45,14 @@ pub(super) fn create(files: &RunFiles, recipe: &Recipe) -> Result<(), TrainingEr
 }
 
 /// Whole conversations with the expressions of the data, each once.
-fn texts(files: &RunFiles, recipe: &Recipe, template: &str) -> Result<Vec<String>, TrainingError> {
+fn texts(files: &RunFiles, template: &str) -> Result<Vec<String>, TrainingError> {
+    let recipe = &files.recipe;
     let split: Split = recipe.data.split.parse().map_err(MixError::Refer)?;
     let template = Template::from_name(template).map_err(crate::segmenter::SegmentError::Prompt)?;
     let mut expressions = BTreeSet::new();
     for name in BTreeSet::from_iter(&recipe.data.mix) {
         let dataset: Dataset = name.parse().map_err(MixError::Refer)?;
-        let only = OpenOptions { only: Some(split), ..OpenOptions::default() };
-        let data = ReferDataset::open_with(&files.data, dataset, only).map_err(MixError::Refer)?;
+        let data = open_split(&files.data, dataset, split).map_err(MixError::Refer)?;
         let items = data.items(split).map_err(MixError::Refer)?;
         let all = items.iter().flat_map(|item| &item.expressions);
         let room = TEXTS.saturating_sub(expressions.len());

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use mllmseg_data::files::{FileError, write_file};
 use mllmseg_train::Recipe;
-use mllmseg_train::snapshot::Snapshots;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainingError;
@@ -32,6 +31,7 @@ pub(super) struct RunFiles {
     pub start: Start,
     /// Root of the data sets.
     pub data: PathBuf,
+    pub recipe: Recipe,
 }
 
 /// What `run.toml` holds.
@@ -51,7 +51,7 @@ impl RunFiles {
         dir: &Path,
         start: &Start,
         data: &Path,
-        recipe: &Recipe,
+        recipe: Recipe,
     ) -> Result<Self, TrainingError> {
         let run = dir.join(RUN);
         if run.exists() {
@@ -73,11 +73,11 @@ impl RunFiles {
             let text = toml::to_string_pretty(&places).map_err(io::Error::other)?;
             file.write_all(text.as_bytes())
         })?;
-        Ok(Self::new(dir, places))
+        Ok(Self::new(dir, places, recipe))
     }
 
     /// Reads the files of a run.
-    pub fn open(dir: &Path) -> Result<(Self, Recipe), TrainingError> {
+    pub fn open(dir: &Path) -> Result<Self, TrainingError> {
         for missing in [RUN, RECIPE] {
             if !dir.join(missing).exists() {
                 return Err(TrainingError::NoRun(dir.to_path_buf(), missing));
@@ -89,12 +89,12 @@ impl RunFiles {
         let text = fs::read_to_string(&run).map_err(FileError::at(&run))?;
         let places = toml::from_str(&text);
         let places = places.map_err(|error| TrainingError::Places(run, Box::new(error)))?;
-        Ok((Self::new(dir, places), recipe))
+        Ok(Self::new(dir, places, recipe))
     }
 
-    fn new(dir: &Path, Places { data, base, init }: Places) -> Self {
+    fn new(dir: &Path, Places { data, base, init }: Places, recipe: Recipe) -> Self {
         let start = base.map(Start::Base).or(init.map(Start::Init)).unwrap_or(Start::Nothing);
-        Self { dir: dir.to_path_buf(), start, data }
+        Self { dir: dir.to_path_buf(), start, data, recipe }
     }
 
     /// The checkpoint that the run starts from.
@@ -103,10 +103,5 @@ impl RunFiles {
             Start::Base(dir) | Start::Init(dir) => dir.clone(),
             Start::Nothing => self.dir.join("base"),
         }
-    }
-
-    /// The snapshots of the run, of which the last `keep` and the best are kept.
-    pub fn snapshots(&self, keep: usize) -> Snapshots {
-        Snapshots::new(self.dir.join("snapshots"), keep)
     }
 }

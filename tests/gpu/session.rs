@@ -4,20 +4,17 @@
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use mllmseg::device;
-use mllmseg::model::mllmseg::{Conversations, SegToken, token_tensor};
+use mllmseg::model::mllmseg::{SegToken, token_tensor};
 use mllmseg::model::{Mllmseg, Preset};
 
 const IMAGE_START: usize = 5;
 
 /// Probabilities by the plain pass over the whole conversation.
 fn plain(model: &Mllmseg, pixels: &TensorData, ids: &[u32], seg: usize, on: &Device) -> Vec<f32> {
-    let output = model.forward(Conversations {
-        pixels: Tensor::from_data(pixels.clone(), on),
-        input_ids: token_tensor(&[ids], 0, on),
-        image_start: IMAGE_START,
-        seg_positions: vec![(0, seg)],
-    });
-    output.masks().unwrap().into_data().iter().collect()
+    let pixels = Tensor::from_data(pixels.clone(), on);
+    let segs = [SegToken { row: 0, position: seg, image: 0 }];
+    let (_, segmented) = model.forward(pixels, token_tensor(&[ids], 0, on), IMAGE_START, &segs);
+    segmented.unwrap().masks.into_data().iter().collect()
 }
 
 /// Two masks from a cached prefix, the rest read in parts of the given lengths: the first of the

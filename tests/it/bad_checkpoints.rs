@@ -97,57 +97,58 @@ fn indices_and_shards_that_disagree() {
     let index = "model.safetensors.index.json";
     let [first, shard] = [1, 2].map(|number| format!("model-0000{number}-of-00003.safetensors"));
     let healthy = drawn("qwen2", CheckpointOptions { shards: 3, ..Default::default() });
-    let folder = || Folder(copy_of(healthy.path()));
     let norm = "language_model.model.norm.weight";
 
-    let broken = folder();
-    fs::remove_file(broken.path(&shard)).unwrap();
-    broken.fails(&[index, &shard, "not in the folder"]);
-
-    let broken = folder();
-    broken.edit_json(index, |value| value["weight_map"][norm] = json!(first));
-    broken.fails(&[index, norm, &first, "but it is not"]);
-
-    let broken = folder();
-    broken.edit_json(index, |value| value["weight_map"][norm] = json!("../../etc/passwd"));
-    broken.fails(&["../../etc/passwd", "a file beside the index"]);
-
-    let broken = folder();
-    broken.replace(index, "{\"weight_map\": 3");
-    broken.fails(&[index, "invalid type"]);
-
-    let broken = folder();
-    broken.replace(&shard, fs::read(broken.path(&first)).unwrap());
-    broken.fails(&[&shard]);
+    let fails = |damage: &dyn Fn(&Folder), words: &[&str]| {
+        let broken = Folder(copy_of(healthy.path()));
+        damage(&broken);
+        broken.fails(words);
+    };
+    let points_to = |file: &str, words: &[&str]| {
+        let damage = |value: &mut Value| value["weight_map"][norm] = json!(file);
+        fails(&|folder| folder.edit_json(index, damage), words);
+    };
+    fails(
+        &|folder| fs::remove_file(folder.path(&shard)).unwrap(),
+        &[index, &shard, "not in the folder"],
+    );
+    points_to(&first, &[index, norm, &first, "but it is not"]);
+    points_to("../../etc/passwd", &["../../etc/passwd", "a file beside the index"]);
+    fails(&|folder| folder.replace(index, "{\"weight_map\": 3"), &[index, "invalid type"]);
+    let other = fs::read(healthy.path().join(&first)).unwrap();
+    fails(&|folder| folder.replace(&shard, &other), &[&shard]);
 }
 
 #[test]
 fn tensors_of_the_wrong_shape_or_name_are_all_named() {
-    let folder = Folder::new();
-    folder.edit_json("config.json", |config| {
-        config["llm_config"]["intermediate_size"] = json!(512);
-        config["vision_config"]["num_hidden_layers"] = json!(1);
-    });
-    folder.fails(&[
-        "config.json",
-        "language_model.model.layers.0.mlp.gate_proj.weight",
-        "expected shape [512, 128], found [256, 128]",
-        "unexpected tensor vision_model.encoder.layers.1.ls1",
-    ]);
-
-    let folder = Folder::new();
-    folder
-        .edit_json("config.json", |config| config["vision_config"]["num_hidden_layers"] = json!(3));
-    folder.fails(&["missing tensor vision_model.encoder.layers.2.attn.qkv.weight"]);
-
-    let folder = Folder::new();
-    folder.edit_json("config.json", |config| {
-        config["mask_decoder_config"] = json!({ "variant": "concat" });
-    });
-    folder.fails(&[
-        "unexpected tensor res_decoder.ca_layer_v2l.decoder.norm.weight",
-        "res_decoder.text_out_adapter.weight: expected shape [1024, 2048]",
-    ]);
+    let fails = |edit: &dyn Fn(&mut Value), words: &[&str]| {
+        let folder = Folder::new();
+        folder.edit_json("config.json", edit);
+        folder.fails(words);
+    };
+    fails(
+        &|config| {
+            config["llm_config"]["intermediate_size"] = json!(512);
+            config["vision_config"]["num_hidden_layers"] = json!(1);
+        },
+        &[
+            "config.json",
+            "language_model.model.layers.0.mlp.gate_proj.weight",
+            "expected shape [512, 128], found [256, 128]",
+            "unexpected tensor vision_model.encoder.layers.1.ls1",
+        ],
+    );
+    fails(
+        &|config| config["vision_config"]["num_hidden_layers"] = json!(3),
+        &["missing tensor vision_model.encoder.layers.2.attn.qkv.weight"],
+    );
+    fails(
+        &|config| config["mask_decoder_config"] = json!({ "variant": "concat" }),
+        &[
+            "unexpected tensor res_decoder.ca_layer_v2l.decoder.norm.weight",
+            "res_decoder.text_out_adapter.weight: expected shape [1024, 2048]",
+        ],
+    );
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora
 #[test]
 fn a_tiny_model_keeps_its_masks() {
     use burn::tensor::{Distribution, Int, Tensor};
-    use mllmseg::model::mllmseg::Conversations;
+    use mllmseg::model::mllmseg::SegToken;
     let cpu = device::cpu().device;
     let mut config = Preset::Tiny.config();
     config.use_llm_lora = 3;
@@ -130,11 +130,10 @@ fn a_tiny_model_keeps_its_masks() {
     let size = config.image_size;
     let length = config.num_image_tokens() + 12;
     let pixels = Tensor::random([1, 3, size, size], Distribution::Normal(0.0, 1.0), &cpu);
-    let input_ids = Tensor::<1, Int>::arange(0..length as i64, &cpu).reshape([1, length]);
-    let batch =
-        Conversations { pixels, input_ids, image_start: 5, seg_positions: vec![(0, length - 1)] };
-    let [before, after] =
-        [&model, &merged].map(|model| model.forward(batch.clone()).masks().unwrap());
+    let ids = Tensor::<1, Int>::arange(0..length as i64, &cpu).reshape([1, length]);
+    let segs = [SegToken { row: 0, position: length - 1, image: 0 }];
+    let [before, after] = [&model, &merged]
+        .map(|model| model.forward(pixels.clone(), ids.clone(), 5, &segs).1.unwrap().masks);
     let worst = (before - after).abs().max().into_scalar::<f32>();
     assert!(worst <= 1e-4, "{worst}");
 }

@@ -19,8 +19,8 @@ fn difference_to_plain(segmenter: &Segmenter, case_name: &str) -> f32 {
         let question = evaluation_question(&[expression]);
         let answer = evaluation_answer(&[expression], &[false]);
         let prompt = segmenter.tokenize(&question, Some(&answer)).unwrap();
-        let plain = segmenter.forward_plain(segmenter.pixels(&image), &prompt);
-        let plain: Vec<f32> = plain.masks().unwrap().into_data().iter().collect();
+        let (_, plain) = segmenter.forward_plain(segmenter.pixels(&image), &prompt);
+        let plain: Vec<f32> = plain.unwrap().masks.into_data().iter().collect();
         difference(&plain, &fast.probabilities)
     });
     differences.fold(0.0, f32::max)
@@ -49,7 +49,7 @@ fn the_short_path_equals_the_plain_forward_with_lora() {
 #[test]
 fn active_dynamic_rope_takes_the_plain_path() {
     let segmenter = Segmenter::load(checkpoint("internlm2_lora"), &device::cpu()).unwrap();
-    assert!(segmenter.model.language_model.rope().depends_on_length(400));
+    assert!(segmenter.config.language.rope_depends_on_length(400));
     let difference = difference_to_plain(&segmenter, "internlm2_lora");
     assert!(difference <= 1e-6, "{difference}");
 }
@@ -103,8 +103,8 @@ fn generated_tokens_are_those_the_plain_pass_predicts() {
     let mut prompt = QWEN2.tokenize(&evaluation_question(&["dog"]), None).unwrap();
     let start = prompt.input_ids.len() - 1;
     prompt.input_ids.extend(&generated.ids);
-    let hidden = QWEN2.forward_plain(QWEN2.pixels(&image), &prompt).last_hidden_state;
-    let best = QWEN2.model.language_model.logits(hidden).argmax(2).into_data();
+    let hidden = QWEN2.forward_plain(QWEN2.pixels(&image), &prompt).0.hidden;
+    let best = QWEN2.model.language_model.lm_head.forward(hidden).argmax(2).into_data();
     let best: Vec<u32> = best.iter::<i64>().map(|id| id as u32).skip(start).collect();
     assert_eq!(best[..generated.ids.len()], generated.ids);
 }

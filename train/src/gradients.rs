@@ -8,6 +8,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 use mllmseg_model::checkpoint::named_weights::for_each_weight;
 
+use crate::step_error::StepError;
+
 /// L2 norms of the gradients of a module.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GradientNorms {
@@ -42,10 +44,12 @@ impl GradientNorms {
         }
     }
 
-    /// Paths of the weights whose gradients hold NaN or infinite values.
-    pub fn non_finite(&self) -> impl Iterator<Item = &str> {
-        let bad = self.of_weights.iter().filter(|(_, norm)| !norm.is_finite());
-        bad.map(|(path, _)| path.as_str())
+    /// Refuses gradients that hold NaN or infinite values.
+    pub(crate) fn check(&self) -> Result<(), StepError> {
+        let bad: Vec<_> = self.of_weights.iter().filter(|(_, norm)| !norm.is_finite()).collect();
+        bad.first().map_or(Ok(()), |(path, _)| {
+            Err(StepError::NonFiniteGradient { count: bad.len(), path: path.clone() })
+        })
     }
 
     /// The factor that brings the total norm down to `max_norm`, at most 1; as PyTorch's
@@ -71,6 +75,7 @@ mod tests {
 
     #[test]
     fn broken_gradients_are_named() {
-        assert_eq!(norms(1.0).non_finite().collect::<Vec<_>>(), ["b"]);
+        let error = StepError::NonFiniteGradient { count: 1, path: "b".into() };
+        assert_eq!(norms(1.0).check(), Err(error));
     }
 }

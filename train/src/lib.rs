@@ -22,6 +22,9 @@
 //! | [`replicas`] | one step on many devices |
 #![warn(missing_docs)]
 
+#[macro_use]
+mod section;
+
 mod ahead;
 pub mod batch;
 pub mod draw;
@@ -44,14 +47,14 @@ pub mod trainer;
 pub mod validation;
 
 pub use batch::{HostBatch, LossCounts, TrainBatch, TrainExample};
-pub use loss::{LossValues, LossWeights, MaskLoss};
-pub use optimizer::{AdamW, AdamWConfig};
+pub use loss::{LossConfig, LossValues, MaskLoss};
+pub use optimizer::{AdamW, OptimizerConfig};
 pub use recipe::{Recipe, RecipeError};
 pub use replicas::{NamedDevice, ReplicaError, Replicas};
 pub use schedule::WarmupCosine;
 pub use step::{GradientShare, StepError, StepGradients, TrainStep};
 pub use trainable::{BatchNormStatistics, TrainableSet, TrainingMode};
-pub use trainer::{TrainError, Trained, Trainer};
+pub use trainer::{TrainError, Trainer};
 
 /// The device of this crate's own tests: the CPU, whichever others are built in.
 #[cfg(test)]

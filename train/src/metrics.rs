@@ -9,7 +9,7 @@ use burn::train::metric::{
 use burn::train::renderer::{MetricState, MetricsRenderer};
 use mllmseg_data::metrics::GeneralizedReport;
 
-use crate::loss::LossValues;
+use crate::loss::{LossValues, MaskLoss};
 
 /// A step's numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -71,12 +71,12 @@ type Number = fn(&StepNumbers) -> f64;
 type Score = fn(&GeneralizedReport) -> Option<f64>;
 
 impl MetricsDisplay {
-    /// Of a training of so many steps. `pixel_term` names the loss beside Dice.
-    pub fn start(mut renderer: Box<dyn MetricsRenderer>, pixel_term: &str, steps: usize) -> Self {
+    /// Of a training of so many steps.
+    pub fn start(mut renderer: Box<dyn MetricsRenderer>, mask: MaskLoss, steps: usize) -> Self {
         let step_metrics: [(&str, Option<&'static str>, bool, Number); 8] = [
             ("loss", None, false, |step| step.losses.total),
             ("ce", None, false, |step| step.losses.ce),
-            (pixel_term, None, false, |step| step.losses.pixel),
+            (mask.pixel_term(), None, false, |step| step.losses.pixel),
             ("dice", None, false, |step| step.losses.dice),
             ("IoU", None, true, |step| step.losses.iou),
             ("learning rate", None, false, |step| step.learning_rate),

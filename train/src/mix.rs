@@ -1,15 +1,15 @@
 //! The examples of a step: a data set drawn uniformly, then one of its images, then some of the
 //! image's expressions.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
 use mllmseg_data::image::{ImageError, jpeg_recompress, preprocess};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::{
-    ANSWER_STYLES, PromptError, QUESTIONS, Template, evaluation_answer, evaluation_question,
-    tokenize_conversation, training_prompt,
+    ANSWER_STYLES, PromptError, QUESTIONS, Template, TokenizedPrompt, evaluation_answer,
+    evaluation_question, tokenize_conversation, training_prompt,
 };
 use mllmseg_data::refer::{
     AnnotationId, Dataset, ImageInfo, OpenOptions, ReferDataset, ReferError, Split,
@@ -24,17 +24,24 @@ use crate::recipe::{PromptStyle, Prompting, Recipe};
 
 /// Why there are no examples.
 #[derive(Debug, Error)]
-#[expect(missing_docs, reason = "each message says what its fields hold")]
+#[expect(missing_docs, reason = "each message says what is wrong and what its fields hold")]
 pub enum MixError {
-    /// A data set cannot be opened or contradicts itself.
     #[error(transparent)]
     Refer(#[from] ReferError),
-    /// An image cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// An expression cannot be put into a prompt.
     #[error("{image}: expression {text:?}: {source}")]
     Prompt { image: String, text: String, source: Box<PromptError> },
+}
+
+impl MixError {
+    /// Adds the image and the expression to a [`PromptError`].
+    pub(crate) fn prompt(path: &Path, text: &str) -> impl FnOnce(PromptError) -> Self {
+        move |source| {
+            let (image, text) = (path.display().to_string(), text.to_string());
+            Self::Prompt { image, text, source: Box::new(source) }
+        }
+    }
 }
 
 /// How a model's conversations are built.
@@ -48,6 +55,18 @@ pub struct Conversation {
     pub num_image_tokens: usize,
     /// Side of the square image that the vision encoder takes, in pixels.
     pub image_size: usize,
+}
+
+impl Conversation {
+    /// The tokens of a question and its answer.
+    pub(crate) fn tokenize(
+        &self,
+        question: &str,
+        answer: &str,
+    ) -> Result<TokenizedPrompt, PromptError> {
+        let Self { tokenizer, template, num_image_tokens, .. } = self;
+        tokenize_conversation(tokenizer, *template, question, Some(answer), *num_image_tokens)
+    }
 }
 
 /// Data sets to draw from.
@@ -180,31 +199,24 @@ impl DataMix {
             .collect::<Result<_, _>>()?;
         let rejected: Vec<bool> = masks.iter().map(Option::is_none).collect();
         let texts: Vec<&str> = expressions.iter().map(|expression| &*expression.text).collect();
-        let Conversation { tokenizer, template, num_image_tokens, .. } = &self.conversation;
         let turns = match self.recipe.data.prompt_style {
             PromptStyle::Training => training_prompt(&texts, &rejected, question, answer),
             PromptStyle::Evaluation => {
                 Ok((evaluation_question(&texts), evaluation_answer(&texts, &rejected)))
             }
         };
-        let prompt = turns.and_then(|(question, answer)| {
-            tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
-        });
-        let prompt = prompt.map_err(|source| MixError::Prompt {
-            image: PathBuf::from(path).display().to_string(),
-            text: texts.join(", "),
-            source: Box::new(source),
-        })?;
+        let prompt =
+            turns.and_then(|(question, answer)| self.conversation.tokenize(&question, &answer));
+        let prompt = prompt.map_err(MixError::prompt(path, &texts.join(", ")))?;
         Ok(TrainExample::new(prompt, masks))
     }
 }
 
 /// Opens a data set for one of its splits, published by its default owner.
-pub(crate) fn open_split(
-    root: &Path,
-    dataset: Dataset,
-    split: Split,
-) -> Result<ReferDataset, ReferError> {
+///
+/// # Errors
+/// [`ReferError`] for one that is not there or lacks the split.
+pub fn open_split(root: &Path, dataset: Dataset, split: Split) -> Result<ReferDataset, ReferError> {
     let options = OpenOptions { only: Some(split), ..OpenOptions::default() };
     ReferDataset::open_with(root, dataset, options)
 }

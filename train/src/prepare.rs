@@ -92,7 +92,7 @@ impl<'a> PreparedBatch<'a> {
             let [images, ..] = batch.pixels.dims();
             let prefix = &batch.examples[0].input_ids[..*prefix_len];
             let prefixes = embed(token_tensor(&vec![prefix; images], PADDING, device)); // [b, t, d]
-            let continuations = Some(model.language_model.embed(ids)); // [n, t', d]
+            let continuations = Some(model.language_model.embed_tokens.forward(ids)); // [n, t', d]
             let prefix_of: Vec<_> = batch.image_of.iter().map(|&row| row as i32).collect();
             (SharedPrefixBatch { prefixes, continuations }, Some(ints(&prefix_of, device)))
         } else {

@@ -41,9 +41,9 @@ impl SharedPrefixBatch {
         let [_, length, _] = self.prefixes.dims();
         let continuations = self.continuations.as_ref().zip(prefix_of).map(|(x, prefix_of)| {
             let [_, further, _] = x.dims();
-            (model.attention_context(x, length, length + further), prefix_of)
+            (AttentionContext::new(&model.config, x, length, length + further), prefix_of)
         });
-        let prefixes = model.attention_context(&self.prefixes, 0, length);
+        let prefixes = AttentionContext::new(&model.config, &self.prefixes, 0, length);
         SharedPrefixContext { prefixes, continuations }
     }
 
@@ -55,11 +55,11 @@ impl SharedPrefixBatch {
         dropout_seed: u64,
     ) -> Self {
         training_forward(dropout_seed, || {
-            let (prefixes, (keys, values)) = layer.forward(self.prefixes, &context.prefixes, None);
+            let (prefixes, past) = layer.forward(self.prefixes, &context.prefixes, None);
             let continuations = self.continuations.zip(context.continuations.as_ref());
             let continuations = continuations.map(|(x, (context, prefix_of))| {
-                let past = [keys, values].map(|x| x.select(0, prefix_of.clone())); // [n, kv_heads, t, head_dim]
-                layer.forward(x, context, Some(past.into())).0
+                let past = past.map(|x| x.select(0, prefix_of.clone())); // [n, kv_heads, t, head_dim]
+                layer.forward(x, context, Some(past)).0
             });
             Self { prefixes, continuations }
         })

@@ -15,7 +15,7 @@ use mllmseg_model::mllmseg::language_tokens;
 use crate::batch::{LossCounts, TrainBatch};
 use crate::gradient_checkpointing;
 use crate::gradients::GradientNorms;
-use crate::loss::{LossValues, LossWeights, Losses, MaskLoss, cross_entropy, mask_terms};
+use crate::loss::{LossConfig, LossValues, Losses, cross_entropy, mask_terms};
 use crate::prepare::{PreparedBatch, ints};
 use crate::shared_prefix::SharedPrefixBatch;
 pub use crate::step_error::StepError;
@@ -25,16 +25,14 @@ pub use crate::step_error::StepError;
 pub struct TrainStep {
     /// Id of `[SEG]`.
     pub seg_token: u32,
-    /// Which loss compares masks.
-    pub mask_loss: MaskLoss,
-    /// Factors of the terms.
-    pub weights: LossWeights,
+    /// The terms of the loss and their factors.
+    pub loss: LossConfig,
     /// Whether the layers of the language model are computed a second time in the backward pass,
     /// instead of being held: less memory, more time, the same gradients.
     pub gradient_checkpointing: bool,
 }
 
-/// The outcome of the backward pass.
+/// The outcome of the backward pass over a step.
 #[derive(Debug)]
 pub struct StepGradients {
     /// Gradients of the trained weights.
@@ -48,40 +46,29 @@ pub struct StepGradients {
     pub batch_statistics: Vec<BatchStatistics>,
 }
 
-/// What some of a step's batches contribute to it.
+/// What some of a step's batches contribute to it; the fields are those of [`StepGradients`].
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are those of StepGradients")]
 pub struct GradientShare {
-    /// Gradients of the trained weights.
     pub params: GradientsParams,
-    /// Contributions to the losses.
     pub losses: LossValues,
-    /// As in [`StepGradients`].
     pub batch_statistics: Vec<BatchStatistics>,
 }
 
-impl StepGradients {
-    /// The same if all gradients are finite.
-    pub(crate) fn checked(self) -> Result<Self, StepError> {
-        let first = self.norms.non_finite().next().map(str::to_string);
-        match first {
-            None => Ok(self),
-            Some(path) => {
-                let count = self.norms.non_finite().count();
-                Err(StepError::NonFiniteGradient { count, path })
-            }
-        }
+impl GradientShare {
+    /// The outcome of a step that this is all of, if its gradients are finite.
+    pub(crate) fn finish(self, model: &Mllmseg) -> Result<StepGradients, StepError> {
+        let Self { params, losses, batch_statistics } = self;
+        let norms = GradientNorms::of(model, &params);
+        norms.check()?;
+        Ok(StepGradients { params, norms, losses, batch_statistics })
     }
 }
 
 impl TrainStep {
     /// The published loss; `seg_token` is the tokenizer's id of `[SEG]`.
     pub fn new(seg_token: u32) -> Self {
-        Self {
-            seg_token,
-            mask_loss: MaskLoss::default(),
-            weights: LossWeights::default(),
-            gradient_checkpointing: false,
-        }
+        Self { seg_token, loss: LossConfig::default(), gradient_checkpointing: false }
     }
 
     /// The losses of a batch, as a graph that can be differentiated when the model was prepared
@@ -121,7 +108,7 @@ impl TrainStep {
         } else {
             let states = hidden.clone().flatten::<2>(0, 1); // [n t, d]
             let predicting = states.select(0, ints(&targets.predicting, device)); // [k, d]
-            let logits = model.language_model.logits(predicting); // [k, v]
+            let logits = model.language_model.lm_head.forward(predicting); // [k, v]
             cross_entropy(logits, ints(&targets.tokens, device))
         };
         let segmented = (!targets.segs.is_empty()).then(|| {
@@ -129,7 +116,7 @@ impl TrainStep {
             model.segment(&image, &hidden, batch.prefix_len, &targets.segs)
         });
         let (masks, statistics) = segmented.map(|out| (out.masks, out.batch_statistics)).unzip();
-        let mask = mask_terms(self.mask_loss, masks, &targets.masks, targets.rejected, device);
+        let mask = mask_terms(self.loss.mask, masks, &targets.masks, targets.rejected, device);
         (Losses { ce, mask }, statistics.unwrap_or_default())
     }
 
@@ -145,10 +132,7 @@ impl TrainStep {
         seed: u64,
     ) -> Result<StepGradients, StepError> {
         let counts = LossCounts::of(batches.iter().flat_map(|batch| &batch.examples));
-        let GradientShare { params, losses, batch_statistics } =
-            self.share_of_gradients(model, batches, counts, seed)?;
-        let norms = GradientNorms::of(model, &params);
-        StepGradients { params, norms, losses, batch_statistics }.checked()
+        self.share_of_gradients(model, batches, counts, seed)?.finish(model)
     }
 
     /// What some batches contribute to the losses and gradients of a step that counts `step` tokens
@@ -214,25 +198,22 @@ impl TrainStep {
         (batch, step): (LossCounts, LossCounts),
     ) -> Result<(LossValues, Option<Gradients>), StepError> {
         let losses = losses.share(batch, step);
-        let values = losses.values(self.weights);
-        self.check(&values)?;
-        let total = losses.total(self.weights);
+        let values = losses.values(self.loss);
+        let terms = [
+            ("cross-entropy", values.ce),
+            (self.loss.mask.pixel_term(), values.pixel),
+            ("dice", values.dice),
+            ("total", values.total),
+        ];
+        if let Some((term, value)) = terms.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(StepError::NonFiniteLoss { term, value });
+        }
+        let total = losses.total(self.loss);
         // A batch without any loss has no graph.
         let has_graph = total.is_autodiff() && total.is_tracked();
         // Now only the graph holds tensors, so the backward pass frees them one by one.
         drop(losses);
         Ok((values, has_graph.then(|| total.backward())))
-    }
-
-    fn check(&self, losses: &LossValues) -> Result<(), StepError> {
-        let terms = [
-            ("cross-entropy", losses.ce),
-            (self.mask_loss.pixel_term(), losses.pixel),
-            ("dice", losses.dice),
-            ("total", losses.total),
-        ];
-        let broken = terms.into_iter().find(|(_, value)| !value.is_finite());
-        broken.map_or(Ok(()), |(term, value)| Err(StepError::NonFiniteLoss { term, value }))
     }
 }
 

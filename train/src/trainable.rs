@@ -146,7 +146,7 @@ mod tests {
             assert!(extra(architecture, "language_model.norm.gamma"));
             assert!(extra(architecture, "language_model.layers.0.attention.output.lora.a"));
             assert!(!extra(architecture, "language_model.layers.0.attention.output.weight"));
-            assert!(!extra(architecture, "projector.fc1.weight"));
+            assert!(!extra(architecture, "projector.mlp.fc1.weight"));
         }
         for table in ["language_model.embed_tokens.weight", "language_model.lm_head.weight"] {
             assert!(extra(Architecture::InternLm2, table));

@@ -11,7 +11,6 @@ use burn::train::renderer::MetricsRenderer;
 use mllmseg_data::metrics::{GeneralizedMetrics, GeneralizedReport, Protocol};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
-use mllmseg_model::checkpoint::names::NameTable;
 use thiserror::Error;
 
 use crate::ahead::prepare_ahead;
@@ -19,10 +18,9 @@ use crate::batch::{HostBatch, LossCounts};
 use crate::draw::step_seed;
 use crate::metrics::{MetricsDisplay, RecordError, Recorder, StepNumbers};
 use crate::mix::{DataMix, MixError};
-use crate::optimizer::AdamW;
 use crate::recipe::Recipe;
 use crate::replicas::{ReplicaError, Replicas};
-use crate::snapshot::{Progress, SnapshotError, Snapshots};
+use crate::snapshot::{Progress, SnapshotError, Snapshots, TrainState};
 use crate::step::{StepGradients, TrainStep};
 use crate::validation::ValidationSet;
 
@@ -30,65 +28,41 @@ use crate::validation::ValidationSet;
 pub struct Trainer {
     /// Its numbers.
     pub recipe: Recipe,
-    /// The model, prepared for training
-    /// ([`TrainableSet::prepare`](crate::TrainableSet::prepare)).
-    pub model: Mllmseg,
-    /// How a batch becomes a loss.
-    pub step: TrainStep,
-    /// The optimizer with its state.
-    pub optimizer: AdamW,
+    /// Model, optimizer and progress.
+    pub state: TrainState,
     /// The devices that share each step, if the model's own does not compute it alone.
     pub replicas: Option<Replicas>,
     /// Ids of the special tokens.
     pub special: SpecialTokens,
-    /// Names of the weights.
-    pub table: NameTable,
     /// Where snapshots are written.
     pub snapshots: Snapshots,
-    /// The steps done, and the best validation.
-    pub progress: Progress,
     /// The training data.
     pub mix: Arc<DataMix>,
     /// The validation data.
     pub validation: Option<Arc<ValidationSet>>,
 }
 
-/// How a training ended.
-#[derive(Debug)]
-pub struct Trained {
-    /// The model, no longer prepared for training.
-    pub model: Mllmseg,
-    /// The steps done, and the best validation.
-    pub progress: Progress,
-}
-
 /// Why a training stopped.
 #[derive(Debug, Error)]
-#[expect(missing_docs, reason = "each message says what its fields hold")]
+#[expect(missing_docs, reason = "each message says what is wrong and what its fields hold")]
 pub enum TrainError {
-    /// A step that cannot be taken.
     #[error("step {step}: {source}")]
     Step { step: usize, source: ReplicaError },
-    /// An image or an expression that cannot be read.
     #[error(transparent)]
     Data(#[from] MixError),
-    /// The thread that prepares examples is gone.
     #[error("the thread that prepares examples stopped; resume the run from its last snapshot")]
     Preparation(#[from] RecvError),
-    /// A snapshot that cannot be written.
     #[error("after step {step}: {source}")]
     Snapshot { step: usize, source: SnapshotError },
-    /// Numbers that cannot be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A validation that fails.
     #[error("validation after step {step}: {message}")]
     Validation { step: usize, message: String },
 }
 
 impl Trainer {
     /// Trains until the recipe's last step, or until the interrupter is set: then it writes a
-    /// snapshot after the current step and ends.
+    /// snapshot after the current step and ends. Returns the model, no longer prepared for training.
     ///
     /// # Errors
     /// [`TrainError`]; the snapshots written before can be resumed.
@@ -97,11 +71,10 @@ impl Trainer {
         renderer: Box<dyn MetricsRenderer>,
         recorder: &mut dyn Recorder,
         interrupter: &Interrupter,
-    ) -> Result<Trained, TrainError> {
-        let (first, steps) = (self.progress.step, self.recipe.steps);
+    ) -> Result<(Mllmseg, Progress), TrainError> {
+        let (first, steps) = (self.state.progress.step, self.recipe.steps);
         let schedule = self.recipe.schedule();
-        let pixel_term = self.step.mask_loss.pixel_term();
-        let mut display = MetricsDisplay::start(renderer, pixel_term, steps);
+        let mut display = MetricsDisplay::start(renderer, self.recipe.loss.mask, steps);
         let mix = self.mix.clone();
         let prepared = prepare_ahead(first..steps, move |step| mix.step(step));
         for step in first..steps {
@@ -114,10 +87,12 @@ impl Trainer {
                 .map_err(|source| TrainError::Step { step, source })?;
             let clip_factor = norms.clip_factor(self.recipe.optimizer.max_gradient_norm);
             let learning_rate = schedule.learning_rate(step);
-            self.model = self.optimizer.step(learning_rate, self.model, params, clip_factor);
-            let norm = &mut self.model.mask_decoder.head.norm;
+            let mut model =
+                self.state.optimizer.step(learning_rate, self.state.model, params, clip_factor);
+            let norm = &mut model.mask_decoder.head.norm;
             *norm = norm.clone().updated(&batch_statistics);
-            self.progress.step = step + 1;
+            self.state.model = model;
+            self.state.progress.step = step + 1;
 
             let numbers = StepNumbers {
                 step,
@@ -138,25 +113,27 @@ impl Trainer {
                 && !interrupter.should_stop()
             {
                 let report = self.validate(set, &mut display)?;
-                recorder.validation(self.progress.step, &report)?;
-                self.progress.note(report.ciou.unwrap_or(0.0));
+                recorder.validation(step + 1, &report)?;
+                self.state.progress.note(report.ciou.unwrap_or(0.0));
                 snapshot_is_due = true;
             }
             let stop = interrupter.should_stop();
             if stop || snapshot_is_due {
-                self.write_snapshot()?;
+                let written = self.snapshots.save(&self.state);
+                written.map_err(|source| TrainError::Snapshot { step: step + 1, source })?;
             }
             if stop {
                 break;
             }
         }
         display.end();
-        Ok(Trained { model: self.model.valid(), progress: self.progress })
+        Ok((self.state.model.valid(), self.state.progress))
     }
 
     /// Whether a multiple of `every` steps, or the last step, is done.
     fn is_due(&self, every: usize) -> bool {
-        self.progress.step.is_multiple_of(every) || self.progress.step == self.recipe.steps
+        let done = self.state.progress.step;
+        done.is_multiple_of(every) || done == self.recipe.steps
     }
 
     /// Losses and gradients of one step. Dropout depends on `seed` alone.
@@ -165,13 +142,16 @@ impl Trainer {
         batches: Vec<HostBatch>,
         seed: u64,
     ) -> Result<StepGradients, ReplicaError> {
+        let Self { recipe, state: TrainState { model, .. }, special, .. } = self;
+        let Recipe { loss, gradient_checkpointing, .. } = *recipe;
+        let step = TrainStep { seg_token: special.seg, loss, gradient_checkpointing };
         if let Some(replicas) = &mut self.replicas {
-            replicas.update(&self.model)?; // to the weights after the last step
-            return replicas.gradients(&self.step, &self.model, batches, seed);
+            replicas.update(model)?; // to the weights after the last step
+            return replicas.gradients(&step, model, batches, seed);
         }
-        let device = device_of(&self.model);
+        let device = device_of(model);
         let batches: Vec<_> = batches.iter().map(|batch| batch.to_device(&device)).collect();
-        Ok(self.step.gradients(&self.model, &batches, seed)?)
+        Ok(step.gradients(model, &batches, seed)?)
     }
 
     /// Scores the model on the validation set, by the standard protocol.
@@ -180,28 +160,20 @@ impl Trainer {
         set: Arc<ValidationSet>,
         display: &mut MetricsDisplay,
     ) -> Result<GeneralizedReport, TrainError> {
-        let (model, passes) = (self.model.valid(), set.len());
+        let (model, passes) = (self.state.model.valid(), set.len());
         let device = device_of(&model);
         let mut metrics = GeneralizedMetrics::new(Protocol::Standard);
-        let failed = |message| TrainError::Validation { step: self.progress.step, message };
+        let failed = |message| TrainError::Validation { step: self.state.progress.step, message };
         display.start_validation(passes);
         let prepared = prepare_ahead(0..passes, move |pass| set.item(pass));
         for pass in 0..passes {
             let item = prepared.recv()??;
-            let predictions = item.predict(&model, &self.special, &device).map_err(failed)?;
-            let scores = item.score(&predictions).map_err(failed)?;
+            let scores = item.score(&model, &self.special, &device).map_err(failed)?;
             metrics.merge(&scores).map_err(|error| failed(error.to_string()))?;
             display.validation_pass(pass, &metrics.report());
         }
         display.end_validation();
         Ok(metrics.report())
-    }
-
-    fn write_snapshot(&self) -> Result<(), TrainError> {
-        let Self { model, optimizer, table, progress, .. } = self;
-        let written = self.snapshots.save(model, optimizer, table, progress);
-        written.map_err(|source| TrainError::Snapshot { step: progress.step, source })?;
-        Ok(())
     }
 }
 

@@ -5,9 +5,7 @@ use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::mask::probability::mask_from_probabilities;
 use mllmseg_data::metrics::{Answer, GeneralizedMetrics, Protocol};
-use mllmseg_data::prompt::{
-    TokenizedPrompt, evaluation_answer, evaluation_question, tokenize_conversation,
-};
+use mllmseg_data::prompt::{TokenizedPrompt, evaluation_answer, evaluation_question};
 use mllmseg_data::refer::{AnnotationId, ReferDataset};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
@@ -36,28 +34,18 @@ struct Pass {
 
 /// One image with some of its expressions, on no device yet.
 #[derive(Debug)]
-pub struct ValidationItem {
-    /// Which image.
-    pub image_id: i64,
+pub(crate) struct ValidationItem {
+    image_id: i64,
     /// Normalised pixels `[1, 3, size, size]`.
-    pub pixels: TensorData,
+    pixels: TensorData,
     /// One forced answer for each expression.
-    pub prompts: Vec<TokenizedPrompt>,
+    prompts: Vec<TokenizedPrompt>,
     /// The true mask of each; `None` without a target.
-    pub truths: Vec<Option<Bitmap>>,
+    truths: Vec<Option<Bitmap>>,
     /// Height and width of the image.
-    pub image_size: (usize, usize),
+    image_size: (usize, usize),
     /// Whether `[REJ]` counts: the data set has expressions without a target.
-    pub generalized: bool,
-}
-
-/// A model's prediction for one expression.
-#[derive(Debug, Clone)]
-pub struct Prediction {
-    /// At the image's size.
-    pub mask: Bitmap,
-    /// Whether the model predicts `[REJ]`.
-    pub rejected: bool,
+    generalized: bool,
 }
 
 impl ValidationSet {
@@ -87,37 +75,27 @@ impl ValidationSet {
     }
 
     /// The number of passes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.passes.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.passes.is_empty()
     }
 
     /// Reads the image of a pass, below [`len`](Self::len), and makes its prompts.
     ///
     /// # Errors
     /// [`MixError`], which names the image.
-    pub fn item(&self, index: usize) -> Result<ValidationItem, MixError> {
+    pub(crate) fn item(&self, index: usize) -> Result<ValidationItem, MixError> {
         let Pass { image_id, expressions } = &self.passes[index];
         let image = self.data.image(*image_id)?;
         let path = self.data.image_path(image)?;
         let pixels = self.data.read_image(image)?;
-        let Conversation { tokenizer, template, num_image_tokens, image_size } = &self.conversation;
         let prompts = expressions.iter().map(|(text, _)| {
             let question = evaluation_question(&[text]);
             let answer = evaluation_answer(&[text], &[false]);
-            tokenize_conversation(tokenizer, *template, &question, Some(&answer), *num_image_tokens)
-                .map_err(|source| MixError::Prompt {
-                    image: path.display().to_string(),
-                    text: text.clone(),
-                    source: Box::new(source),
-                })
+            let prompt = self.conversation.tokenize(&question, &answer);
+            prompt.map_err(MixError::prompt(&path, text))
         });
         let truths = expressions.iter().map(|(_, targets)| self.data.mask(image, targets));
-        let size = *image_size;
+        let size = self.conversation.image_size;
         Ok(ValidationItem {
             image_id: *image_id,
             pixels: TensorData::new(preprocess(&pixels, size), [1, 3, size, size]),
@@ -130,17 +108,17 @@ impl ValidationSet {
 }
 
 impl ValidationItem {
-    /// The model's masks and reject decisions. The prompts are continuations of one prefix, so the
-    /// image is encoded once.
+    /// Scores the model's masks and reject decisions. The prompts are continuations of one prefix, so
+    /// the image is encoded once.
     ///
     /// # Errors
     /// The device's message if results cannot be read back.
-    pub fn predict(
+    pub fn score(
         &self,
         model: &Mllmseg,
         special: &SpecialTokens,
         device: &Device,
-    ) -> Result<Vec<Prediction>, String> {
+    ) -> Result<GeneralizedMetrics, String> {
         let pixels = Tensor::<4>::from_data(self.pixels.clone(), (device, DType::F32));
         let (prefix, _) = self.prompts[0].split();
         let prefix_ids = token_tensor(&[prefix], 0, device); // [1, p]
@@ -162,28 +140,15 @@ impl ValidationItem {
         let unread = |error| format!("results cannot be read back from the device: {error:?}");
         let best = model.language_model.predicted_ids(seg_tokens); // [n]
         let best = best.try_into_data().map_err(unread)?;
-        let rejected: Vec<bool> =
-            best.iter::<i64>().map(|id| id == i64::from(special.rej)).collect();
+        let rejected = best.iter::<i64>().map(|id| id == i64::from(special.rej));
         let masks = masks.cast(DType::F32).try_into_data().map_err(unread)?;
         let probabilities: Vec<f32> = masks.iter::<f32>().collect();
         let maps = probabilities.chunks(height * width);
-        maps.zip(rejected)
-            .map(|(map, rejected)| {
-                let mask = mask_from_probabilities(map, (height, width), self.image_size);
-                Ok(Prediction { mask: mask.map_err(|error| error.to_string())?, rejected })
-            })
-            .collect()
-    }
-
-    /// Scores predictions, one for each expression.
-    ///
-    /// # Errors
-    /// If a mask is not of the image's size.
-    pub fn score(&self, predictions: &[Prediction]) -> Result<GeneralizedMetrics, String> {
         let mut sums = GeneralizedMetrics::new(Protocol::Standard);
-        for (prediction, truth) in predictions.iter().zip(&self.truths) {
-            let rejected = self.generalized && prediction.rejected;
-            let answer = Answer { mask: &prediction.mask, rejected };
+        for ((map, rejected), truth) in maps.zip(rejected).zip(&self.truths) {
+            let mask = mask_from_probabilities(map, (height, width), self.image_size);
+            let mask = mask.map_err(|error| error.to_string())?;
+            let answer = Answer { mask: &mask, rejected: self.generalized && rejected };
             sums.add(self.image_id as u64, answer, truth.as_ref())
                 .map_err(|error| error.to_string())?;
         }

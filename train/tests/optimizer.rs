@@ -8,7 +8,7 @@ use mllmseg_model::{Mllmseg, Preset};
 use mllmseg_train::gradients::GradientNorms;
 use mllmseg_train::optimizer::MatrixOptimizer;
 use mllmseg_train::optimizer::state::{SavedState, StateError};
-use mllmseg_train::{AdamW, AdamWConfig, TrainableSet, TrainingMode};
+use mllmseg_train::{AdamW, OptimizerConfig, TrainableSet, TrainingMode};
 use serde::Deserialize;
 
 /// The CPU, whichever other devices are built in.
@@ -45,21 +45,25 @@ struct Values {
 }
 
 impl Values {
-    fn matrix(&self, device: &Device) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(self.matrix.clone(), [2, 2]), device)
-    }
-
-    fn vector(&self, device: &Device) -> Tensor<1> {
-        Tensor::from_data(TensorData::new(self.vector.clone(), [3]), device)
+    fn tensors(&self, device: &Device) -> (Tensor<2>, Tensor<1>) {
+        let matrix = TensorData::new(self.matrix.clone(), [2, 2]);
+        let vector = TensorData::new(self.vector.clone(), [3]);
+        (Tensor::from_data(matrix, device), Tensor::from_data(vector, device))
     }
 
     /// As weights on a device that differentiates.
     fn weights(&self) -> Weights {
-        let device = cpu().autodiff();
-        Weights {
-            matrix: Param::from_tensor(self.matrix(&device)),
-            vector: Param::from_tensor(self.vector(&device)),
-        }
+        let (matrix, vector) = self.tensors(&cpu().autodiff());
+        Weights { matrix: Param::from_tensor(matrix), vector: Param::from_tensor(vector) }
+    }
+
+    /// As gradients of weights.
+    fn gradients(&self, weights: &Weights) -> GradientsParams {
+        let (matrix, vector) = self.tensors(&cpu());
+        let mut gradients = GradientsParams::new();
+        gradients.register(weights.matrix.id, matrix);
+        gradients.register(weights.vector.id, vector);
+        gradients
     }
 }
 
@@ -76,11 +80,9 @@ fn six_clipped_steps_are_pytorchs() {
     let case = include_str!("../../tests/oracle/adamw.json");
     let case: Case = serde_json::from_str(case).unwrap();
     let mut weights = case.start.weights();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     for (index, step) in case.steps.iter().enumerate() {
-        let mut gradients = GradientsParams::new();
-        gradients.register(weights.matrix.id, step.gradients.matrix(&cpu()));
-        gradients.register(weights.vector.id, step.gradients.vector(&cpu()));
+        let gradients = step.gradients.gradients(&weights);
         let norms = GradientNorms::of(&weights, &gradients);
         assert!((norms.total - step.norm).abs() <= 1e-6 * step.norm);
         let factor = norms.clip_factor(case.max_norm);
@@ -97,8 +99,8 @@ fn a_weight_without_gradient_does_not_even_decay() {
     let values = Values { matrix: vec![1.0, 2.0, 3.0, 4.0], vector: vec![5.0, 6.0, 7.0] };
     let weights = values.weights();
     let mut gradients = GradientsParams::new();
-    gradients.register(weights.matrix.id, values.matrix(&cpu()));
-    let weights = AdamW::new(AdamWConfig::default()).step(0.1, weights, gradients, 1.0);
+    gradients.register(weights.matrix.id, values.tensors(&cpu()).0);
+    let weights = AdamW::new(OptimizerConfig::default()).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &values.vector, 0);
     // 1 - 0.1 · 0.05 - 0.1 · 1 / (1 + 1e-8) for the first.
     let first: Vec<f32> = weights.matrix.val().into_data().iter().collect();
@@ -116,7 +118,7 @@ fn half_precision_weights_have_an_f32_master() {
         matrix: Param::from_tensor(Tensor::ones([2, 2], (&device, DType::BF16))),
         vector: Param::from_tensor(ones(&device)),
     };
-    let config = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
+    let config = OptimizerConfig { weight_decay: 0.0, ..OptimizerConfig::default() };
     let mut optimizer = AdamW::new(config);
     for _ in 0..100 {
         let mut gradients = GradientsParams::new();
@@ -130,8 +132,8 @@ fn half_precision_weights_have_an_f32_master() {
     assert!(found.iter().all(|x| (x - 0.99).abs() <= 2f32.powi(-9)), "{found:?}");
 }
 
-fn muon() -> AdamWConfig {
-    AdamWConfig { matrix_optimizer: MatrixOptimizer::Muon, ..AdamWConfig::default() }
+fn muon() -> OptimizerConfig {
+    OptimizerConfig { matrix_optimizer: MatrixOptimizer::Muon, ..OptimizerConfig::default() }
 }
 
 /// One step from zero at rate 0.1: both singular values of the matrix, 3 and 0.3, move it by about
@@ -141,10 +143,8 @@ fn muon_updates_matrices_and_adamw_the_rest() {
     let zeros = Values { matrix: vec![0.0; 4], vector: vec![0.0; 3] };
     let weights = zeros.weights();
     let gradient = Values { matrix: vec![3.0, 0.0, 0.0, 0.3], vector: vec![1.0, 2.0, 3.0] };
-    let mut gradients = GradientsParams::new();
-    gradients.register(weights.matrix.id, gradient.matrix(&cpu()));
-    gradients.register(weights.vector.id, gradient.vector(&cpu()));
-    let config = AdamWConfig { weight_decay: 0.0, ..muon() };
+    let gradients = gradient.gradients(&weights);
+    let config = OptimizerConfig { weight_decay: 0.0, ..muon() };
     let weights = AdamW::new(config).step(0.1, weights, gradients, 1.0);
     assert_close(weights.vector.val(), &[-0.1; 3], 0);
     let moved: Vec<f32> = weights.matrix.val().into_data().iter().collect();
@@ -185,14 +185,14 @@ fn weights(model: &Mllmseg) -> [TensorData; 2] {
 #[test]
 fn a_restored_optimizer_continues_as_the_saved_one() {
     let (model, table) = tiny();
-    for constants in [AdamWConfig::default(), muon()] {
+    for constants in [OptimizerConfig::default(), muon()] {
         let mut first = AdamW::new(constants);
         let once = first.step(1e-2, model.clone(), gradients_of(&model, 30.0), 1.0);
         let saved = first.save(&table).unwrap();
         let names: Vec<_> = saved.updates.keys().map(String::as_str).collect();
         let trained = ["conv1.1.weight", "conv2.weight", "text_down.weight"];
         assert_eq!(names, trained.map(|name| format!("res_decoder.{name}")));
-        let mut second = AdamW::restore(constants, saved, &once, &table).unwrap();
+        let mut second = AdamW::new(constants).restore(saved, &once, &table).unwrap();
         let step = |optimizer: &mut AdamW| {
             weights(&optimizer.step(1e-2, once.clone(), gradients_of(&once, 70.0), 1.0))
         };
@@ -207,7 +207,7 @@ fn a_restored_optimizer_continues_as_the_saved_one() {
 #[test]
 fn a_state_of_0_1_0_is_read() {
     let (model, table) = tiny();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     let model = optimizer.step(1e-2, model.clone(), gradients_of(&model, 1.0), 1.0);
     let saved = optimizer.save(&table).unwrap();
     let renamed = |(name, data): (&String, &TensorData)| {
@@ -216,18 +216,18 @@ fn a_state_of_0_1_0_is_read() {
     };
     let old = SavedState { arrays: saved.arrays.iter().map(renamed).collect(), ..saved.clone() };
     assert_ne!(old, saved);
-    let restored = AdamW::restore(AdamWConfig::default(), old, &model, &table).unwrap();
+    let restored = AdamW::new(OptimizerConfig::default()).restore(old, &model, &table).unwrap();
     assert_eq!(restored.save(&table).unwrap(), saved);
 }
 
 #[test]
 fn a_state_of_another_model_is_refused() {
     let (model, table) = tiny();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     let model = optimizer.step(1e-2, model.clone(), gradients_of(&model, 1.0), 1.0);
     let saved = optimizer.save(&table).unwrap();
     let restore = |saved: SavedState| {
-        AdamW::restore(AdamWConfig::default(), saved, &model, &table).err().unwrap()
+        AdamW::new(OptimizerConfig::default()).restore(saved, &model, &table).err().unwrap()
     };
     // The state of one weight under the name of another.
     let renamed = |name: &str| {

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_model::mllmseg::{Conversations, token_tensor};
+use mllmseg_model::mllmseg::{SegToken, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::gradients::GradientNorms;
 use mllmseg_train::loss::{cross_entropy, mask_terms};
@@ -20,6 +20,12 @@ fn model(config: &MllmsegConfig, dropout: bool) -> Mllmseg {
     let model = Mllmseg::new(config, Some(LoraConfig::published(4)), &cpu());
     let mode = TrainingMode { dropout, ..TrainingMode::AS_EVALUATION };
     TrainableSet::LoraAndDecoder.prepare(model, mode)
+}
+
+fn without_dropout() -> (MllmsegConfig, Mllmseg, TrainStep) {
+    let config = Preset::Tiny.config();
+    let model = model(&config, false);
+    (config, model, TrainStep::new(SEG))
 }
 
 /// Four tokens to learn, one mask, and one expression without a target.
@@ -42,25 +48,20 @@ fn assert_norms_agree(a: &GradientNorms, b: &GradientNorms) {
 /// The step shares work between expressions and scores few positions; the plain pass does not.
 #[test]
 fn losses_equal_those_of_the_plain_pass() {
-    let config = Preset::Tiny.config();
-    let model = model(&config, false);
+    let (config, model, step) = without_dropout();
     let (example, pixels) = (example(&config), pixels(&config, 1));
-    let step = TrainStep::new(SEG);
     let batch = TrainBatch::new(pixels.clone(), vec![example.clone()]);
-    let found = step.losses(&model, &batch, 0).unwrap().values(step.weights);
+    let found = step.losses(&model, &batch, 0).unwrap().values(step.loss);
 
     let plain = model.valid();
     let device = cpu();
     let length = example.input_ids.len();
-    let output = plain.forward(Conversations {
-        pixels,
-        input_ids: token_tensor(&[&example.input_ids], 0, &device),
-        image_start: IMAGE_START,
-        seg_positions: vec![(0, length - 3)],
-    });
-    let masks = output.masks();
-    let states = output.last_hidden_state.narrow(1, length - 5, 4).squeeze_dim(0);
-    let logits = plain.language_model.logits::<2>(states);
+    let ids = token_tensor(&[&example.input_ids], 0, &device);
+    let segs = [SegToken { row: 0, position: length - 3, image: 0 }];
+    let (state, segmented) = plain.forward(pixels, ids, IMAGE_START, &segs);
+    let masks = segmented.map(|out| out.masks);
+    let states = state.hidden.narrow(1, length - 5, 4).squeeze_dim(0);
+    let logits = plain.language_model.lm_head.forward::<2>(states);
     let targets = Tensor::from_data([8, SEG as i32, 9, 10], &device);
     let ce = cross_entropy(logits, targets).into_scalar::<f32>();
     let terms = mask_terms(MaskLoss::FocalDice, masks, &[&truth()], 1, &device);
@@ -70,52 +71,39 @@ fn losses_equal_those_of_the_plain_pass() {
     assert!(close(found.total, found.ce + found.pixel + found.dice));
 }
 
+/// A batch is the mean of its examples, over the whole step: a long answer weighs by its tokens
+/// however it is batched.
 #[test]
-fn a_batch_of_two_is_the_mean_of_its_examples() {
-    let config = Preset::Tiny.config();
-    let model = model(&config, false);
+fn batches_weigh_by_their_counts() {
+    let (config, model, step) = without_dropout();
     let pixels = pixels(&config, 2);
-    let mut other = example(&config);
-    other.input_ids[IMAGE_START + config.num_image_tokens()] = 2;
-    let examples = vec![example(&config), other];
-    let step = TrainStep::new(SEG);
-    let single =
-        |row: usize| TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![examples[row].clone()]);
-    let accumulated = step.gradients(&model, &[single(0), single(1)], 0).unwrap();
-    let together = step.gradients(&model, &[TrainBatch::new(pixels, examples)], 0).unwrap();
-    let (a, b) = (together.losses, accumulated.losses);
-    assert!(close(a.ce, b.ce) && close(a.pixel, b.pixel) && close(a.dice, b.dice), "{a:?} {b:?}");
-    assert_eq!(together.norms.of_weights.len(), trained_paths(&model).len());
-    assert_norms_agree(&together.norms, &accumulated.norms);
-}
-
-/// Means are taken over the whole step: a long answer weighs by its tokens however it is batched.
-#[test]
-fn batches_of_unequal_counts_weigh_by_them() {
-    let config = Preset::Tiny.config();
-    let model = model(&config, false);
-    let step = TrainStep::new(SEG);
+    let mut alike = example(&config);
+    alike.input_ids[IMAGE_START + config.num_image_tokens()] = 2;
     let mut short = example(&config);
-    let last = short.labels.len() - 1;
-    short.labels[last] = NO_LOSS;
+    *short.labels.last_mut().unwrap() = NO_LOSS;
     short.masks.truncate(1);
-    let examples = vec![example(&config), short];
-    let pixels = pixels(&config, 2);
-    let single =
-        |row: usize| TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![examples[row].clone()]);
-    let accumulated = step.gradients(&model, &[single(0), single(1)], 0).unwrap();
-    let together = step.gradients(&model, &[TrainBatch::new(pixels.clone(), examples)], 0).unwrap();
-    let (a, b) = (together.losses, accumulated.losses);
-    assert!(close(a.total, b.total) && close(a.ce, b.ce) && close(a.iou, b.iou), "{a:?} {b:?}");
-    assert!(close(together.norms.total, accumulated.norms.total));
+    for other in [alike, short] {
+        let examples = vec![example(&config), other];
+        let single = [0, 1].map(|row| {
+            TrainBatch::new(pixels.clone().narrow(0, row, 1), vec![examples[row].clone()])
+        });
+        let accumulated = step.gradients(&model, &single, 0).unwrap();
+        let together = TrainBatch::new(pixels.clone(), examples);
+        let together = step.gradients(&model, &[together], 0).unwrap();
+        let (a, b) = (together.losses, accumulated.losses);
+        assert!(close(a.total, b.total) && close(a.ce, b.ce), "{a:?} {b:?}");
+        assert!(close(a.pixel, b.pixel) && close(a.dice, b.dice), "{a:?} {b:?}");
+        assert!(close(a.iou, b.iou), "{a:?} {b:?}");
+        assert_eq!(together.norms.of_weights.len(), trained_paths(&model).len());
+        assert_norms_agree(&together.norms, &accumulated.norms);
+        assert!(close(together.norms.total, accumulated.norms.total));
+    }
 }
 
 /// Reading an image once for several examples gives what reading it for each of them gives.
 #[test]
 fn shared_images_change_nothing() {
-    let config = Preset::Tiny.config();
-    let model = model(&config, false);
-    let step = TrainStep::new(SEG);
+    let (config, model, step) = without_dropout();
     let pixels = pixels(&config, 2);
     let mut other = example(&config);
     let end = other.input_ids.len() - 1;
@@ -137,9 +125,7 @@ fn shared_images_change_nothing() {
 /// A shorter conversation is padded on the right, and nothing of the padding is seen.
 #[test]
 fn padding_changes_nothing() {
-    let config = Preset::Tiny.config();
-    let model = model(&config, false);
-    let step = TrainStep::new(SEG);
+    let (config, model, step) = without_dropout();
     let mut long = example(&config);
     long.input_ids.extend([11, 12, 13]);
     long.labels.extend([NO_LOSS; 3]);
@@ -147,7 +133,7 @@ fn padding_changes_nothing() {
     let batch = |examples: Vec<TrainExample>| {
         TrainBatch::new(pixels.clone().repeat_dim(0, examples.len()), examples)
     };
-    let losses = |batch| step.losses(&model, &batch, 0).unwrap().values(step.weights);
+    let losses = |batch| step.losses(&model, &batch, 0).unwrap().values(step.loss);
     let alone = losses(batch(vec![example(&config)]));
     let padded = losses(batch(vec![example(&config), long]));
     assert!(close(alone.total, padded.total), "{alone:?} {padded:?}");
@@ -171,7 +157,7 @@ fn dropout_is_a_choice() {
     let config = Preset::Tiny.config();
     let step = TrainStep::new(SEG);
     let batch = TrainBatch::new(pixels(&config, 1), vec![example(&config)]);
-    let total = |model: &Mllmseg| step.losses(model, &batch, 0).unwrap().values(step.weights).total;
+    let total = |model: &Mllmseg| step.losses(model, &batch, 0).unwrap().values(step.loss).total;
     let with = model(&config, true);
     assert_ne!(total(&with), total(&with));
     let without = TrainableSet::LoraAndDecoder.prepare(with, TrainingMode::AS_EVALUATION);
@@ -180,9 +166,9 @@ fn dropout_is_a_choice() {
 
 #[test]
 fn broken_losses_name_the_term() {
-    let config = Preset::Tiny.config();
+    let (config, model, step) = without_dropout();
     let batch = TrainBatch::new(pixels(&config, 1) * f32::NAN, vec![example(&config)]);
-    let error = TrainStep::new(SEG).gradients(&model(&config, false), &[batch], 0).unwrap_err();
+    let error = step.gradients(&model, &[batch], 0).unwrap_err();
     assert!(
         matches!(error, StepError::NonFiniteLoss { term: "cross-entropy", value } if value.is_nan()),
         "{error}"
@@ -191,13 +177,12 @@ fn broken_losses_name_the_term() {
 
 #[test]
 fn contradictions_are_refused_by_name() {
-    let config = Preset::Tiny.config();
-    let model = model(&config, false);
+    let (config, model, step) = without_dropout();
     let refused = |change: fn(&mut TrainExample), words: &str| {
         let mut example = example(&config);
         change(&mut example);
         let batch = TrainBatch::new(pixels(&config, 1), vec![example]);
-        let error = TrainStep::new(SEG).losses(&model, &batch, 0).unwrap_err().to_string();
+        let error = step.losses(&model, &batch, 0).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     };
     refused(|e| e.masks.clear(), "1 [SEG], but there are 0 masks");
@@ -208,6 +193,6 @@ fn contradictions_are_refused_by_name() {
     let labelled = |e: &mut TrainExample| *e.labels.last_mut().unwrap() = -5;
     refused(labelled, "token -5 is not among the");
     let batch = TrainBatch::new(pixels(&config, 2), vec![example(&config)]);
-    let error = TrainStep::new(SEG).losses(&model, &batch, 0).unwrap_err();
+    let error = step.losses(&model, &batch, 0).unwrap_err();
     assert_eq!(error, StepError::BatchSize { images: 2, examples: 1 });
 }

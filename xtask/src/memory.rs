@@ -14,7 +14,7 @@ use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_train::recipe::TrainedRecipe;
-use mllmseg_train::{AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
+use mllmseg_train::{AdamW, OptimizerConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
 
 use crate::allocator::{in_use, peak_in_use, reset_peak};
 use crate::bench::TOKENS_BEFORE_IMAGE;
@@ -51,15 +51,6 @@ pub struct Workload {
     pub text_tokens: usize,
 }
 
-/// The cost of a step.
-#[derive(Debug, Clone, Copy)]
-pub struct StepCost {
-    /// The most bytes in use, of weights, gradients, optimizer state and activations.
-    pub peak: usize,
-    /// Duration of the step in seconds.
-    pub seconds: f64,
-}
-
 /// Prints a row for each depth, and one for the depth of the preset.
 pub fn run(workload: &Workload) -> Result<(), Box<dyn std::error::Error>> {
     let Workload { preset, dtype, images, expressions, .. } = workload;
@@ -71,7 +62,7 @@ pub fn run(workload: &Workload) -> Result<(), Box<dyn std::error::Error>> {
     for (checkpointing, name) in [(false, "no"), (true, "yes")] {
         let mut peaks = Vec::new();
         for &layers in workload.layers.iter().filter(|&&layers| layers <= depth) {
-            let StepCost { peak, seconds } = workload.measure(layers, checkpointing)?;
+            let (peak, seconds) = workload.measure(layers, checkpointing)?;
             println!("{name:<22}{layers:>9}{:>13.3}{seconds:>10.1}", peak as f64 / 1e9);
             peaks.push((layers as f64, peak as f64));
         }
@@ -88,12 +79,13 @@ pub fn run(workload: &Workload) -> Result<(), Box<dyn std::error::Error>> {
 
 impl Workload {
     /// Takes two steps of the published recipe with drawn weights, of which the second counts: the
-    /// first creates the optimizer state.
+    /// first creates the optimizer state. Returns the most bytes in use (of weights, gradients,
+    /// optimizer state and activations), and the step's seconds.
     pub fn measure(
         &self,
         layers: usize,
         gradient_checkpointing: bool,
-    ) -> Result<StepCost, Box<dyn std::error::Error>> {
+    ) -> Result<(usize, f64), Box<dyn std::error::Error>> {
         let before = in_use();
         let mut config = self.preset.config();
         config.language.num_hidden_layers = layers;
@@ -110,7 +102,7 @@ impl Workload {
         let mut model = trained.prepare(model, mode);
         let step = TrainStep { gradient_checkpointing, ..TrainStep::new(SEG) };
         let batch = [self.batch(&config, &device)?];
-        let mut optimizer = AdamW::new(AdamWConfig::default());
+        let mut optimizer = AdamW::new(OptimizerConfig::default());
         let mut seconds = 0.0;
         for _ in 0..2 {
             reset_peak();
@@ -120,7 +112,7 @@ impl Workload {
             model = optimizer.step(1e-5, model, gradients.params, factor);
             seconds = start.elapsed().as_secs_f64();
         }
-        Ok(StepCost { peak: peak_in_use() - before, seconds })
+        Ok((peak_in_use() - before, seconds))
     }
 
     fn length(&self, config: &MllmsegConfig) -> usize {

@@ -10,13 +10,11 @@ fn block_after<'a>(readme: &'a str, heading: &str) -> Vec<&'a str> {
     block.lines().skip(1).filter(|line| !line.is_empty()).collect()
 }
 
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 #[test]
 fn the_main_command_runs_as_written() {
-    let root = root();
+    let root = Path::new(ROOT);
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let lines = block_after(&readme, "## Run it");
     assert_eq!(lines.len(), 1, "one command: {lines:?}");
@@ -43,7 +41,7 @@ fn the_main_command_runs_as_written() {
 
 #[test]
 fn ci_runs_the_test_command_of_the_readme() {
-    let root = root();
+    let root = Path::new(ROOT);
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let lines = block_after(&readme, "## Test it");
     let script = std::fs::read_to_string(root.join(".ci/run")).unwrap();

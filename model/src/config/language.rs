@@ -120,6 +120,13 @@ impl From<RopeScaling> for Value {
 }
 
 impl LanguageConfig {
+    /// Whether the rotation of early positions changes with the length of the whole sequence, so
+    /// that keys of a prefix cannot be kept for continuations of different lengths.
+    pub fn rope_depends_on_length(&self, total_length: usize) -> bool {
+        matches!(self.rope_scaling, RopeScaling::Dynamic(_))
+            && total_length > self.max_position_embeddings
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         size("vocab_size", self.vocab_size, 1 << 24)?;

@@ -9,15 +9,33 @@ use crate::config::{Architecture, LanguageConfig};
 use crate::lora::{LoraConfig, LoraLinear};
 
 /// Rotated keys, and values, `[b, kv_heads, s, head_dim]` each.
-pub type KeysAndValues = (Tensor<4>, Tensor<4>);
+pub type KeysAndValues = [Tensor<4>; 2];
 
 /// What attention needs to know about the positions of a call; the same for every layer.
 #[derive(Debug, Clone)]
 pub struct AttentionContext {
     /// Rotary embedding of the positions.
-    pub(super) rotary: Rotation,
-    /// `true` where a query must not attend, `[1, 1, group · t, s]`.
-    pub(super) causal_mask: Tensor<4, Bool>,
+    rotary: Rotation,
+    /// `true` where a query must not attend: at keys later than itself. The rows of the `t` queries
+    /// are repeated for each head of a group, `[1, 1, group · t, s]`.
+    causal_mask: Tensor<4, Bool>,
+}
+
+impl AttentionContext {
+    /// For `x`, which follows `past` positions in a sequence of `total_length`.
+    ///
+    /// # Shapes
+    /// - `x`: `[b, t, d]`
+    pub fn new(config: &LanguageConfig, x: &Tensor<3>, past: usize, total_length: usize) -> Self {
+        let [_, length, _] = x.dims();
+        let (device, dtype) = (x.device().without_autodiff(), x.dtype());
+        let rows = config.num_attention_heads / config.num_key_value_heads * length;
+        let keys = past + length;
+        let hidden = (0..rows).flat_map(|row| (0..keys).map(move |key| key > past + row % length));
+        let hidden = TensorData::new(hidden.collect::<Vec<bool>>(), [1, 1, rows, keys]);
+        let rotary = Rotation::new(config, past..keys, total_length, &device, dtype);
+        Self { rotary, causal_mask: Tensor::from_data(hidden, &device) }
+    }
 }
 
 /// Self-attention of a decoder layer.
@@ -89,12 +107,12 @@ impl Attention {
         past: Option<KeysAndValues>,
     ) -> (Tensor<3>, KeysAndValues) {
         let [batch, length, _] = x.dims();
-        let (query, key, value) = self.qkv.forward(x, self.heads, self.kv_heads);
+        let [query, key, value] = self.qkv.forward(x, self.heads, self.kv_heads);
         let (query, key) = (context.rotary.apply(query), context.rotary.apply(key));
-        let (key, value) = match past {
-            None => (key, value),
-            Some((keys, values)) => {
-                (Tensor::cat(vec![keys, key], 2), Tensor::cat(vec![values, value], 2))
+        let [key, value] = match past {
+            None => [key, value],
+            Some([keys, values]) => {
+                [vec![keys, key], vec![values, value]].map(|x| Tensor::cat(x, 2))
             }
         }; // [b, kv_heads, s, head_dim]
 
@@ -104,10 +122,10 @@ impl Attention {
         let [_, _, rows, positions] = context.causal_mask.dims();
         let query = query.reshape([batch, self.kv_heads, rows, head_dim]); // [b, kv_heads, group t, head_dim]
         let mask = context.causal_mask.clone().expand([batch, self.kv_heads, rows, positions]);
-        let attended = attend(query, key.clone(), value.clone(), Some(mask));
+        let attended = attend(query, key.clone(), value.clone(), Some(mask), None);
         let attended = attended.reshape([batch, self.heads, length, head_dim]); // [b, heads, t, head_dim]
         let output = self.output.forward(merge_heads(attended)); // [b, t, d]
-        (output, (key, value))
+        (output, [key, value])
     }
 }
 
@@ -115,50 +133,22 @@ impl QkvProjection {
     /// # Shapes
     /// - `x`: `[b, t, d]`
     /// - output: queries `[b, heads, t, head_dim]`, keys and values `[b, kv_heads, t, head_dim]`
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        heads: usize,
-        kv_heads: usize,
-    ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
+    fn forward(&self, x: Tensor<3>, heads: usize, kv_heads: usize) -> [Tensor<4>; 3] {
         match self {
             QkvProjection::Packed(packed) => {
-                let [batch, length, _] = x.dims();
-                let group = heads / kv_heads;
-                let qkv = packed.forward(x); // [b, t, (heads + 2 kv_heads) head_dim]
-                let [_, _, width] = qkv.dims();
+                let (qkv, group) = (packed.forward(x), heads / kv_heads); // [b, t, (heads + 2 kv_heads) head_dim]
+                let [batch, length, width] = qkv.dims();
                 let head_dim = width / (heads + 2 * kv_heads);
-                let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]); // a group's queries, key, value
-                let query =
-                    qkv.clone().narrow(3, 0, group).reshape([batch, length, heads, head_dim]);
-                let [key, value] = [group, group + 1].map(|i| {
-                    qkv.clone().narrow(3, i, 1).reshape([batch, length, kv_heads, head_dim])
-                });
-                (query.swap_dims(1, 2), key.swap_dims(1, 2), value.swap_dims(1, 2)) // [b, heads, t, head_dim]
+                let qkv = qkv.reshape([batch, length, kv_heads, group + 2, head_dim]);
+                [(0, group), (group, 1), (group + 1, 1)].map(|(start, count)| {
+                    let part = qkv.clone().narrow(3, start, count); // [b, t, kv_heads, count, head_dim]
+                    part.flatten::<4>(2, 3).swap_dims(1, 2) // [b, kv_heads count, t, head_dim]
+                })
             }
-            QkvProjection::Separate(SeparateProjection { q, k, v }) => (
-                split_heads(q.forward(x.clone()), heads),
-                split_heads(k.forward(x.clone()), kv_heads),
-                split_heads(v.forward(x), kv_heads),
-            ),
+            QkvProjection::Separate(SeparateProjection { q, k, v }) => {
+                [(q, heads), (k, kv_heads), (v, kv_heads)]
+                    .map(|(linear, heads)| split_heads(linear.forward(x.clone()), heads))
+            }
         }
     }
-}
-
-/// `true` where a query must not attend: at keys later than itself. The rows of the `t` queries
-/// are repeated for each head of a group.
-///
-/// # Shapes
-/// - output: `[1, 1, group · t, past + t]`
-pub(super) fn causal_mask(
-    length: usize,
-    past: usize,
-    group: usize,
-    device: &Device,
-) -> Tensor<4, Bool> {
-    let positions = past + length;
-    let rows = (0..group * length).map(|row| past + row % length);
-    let hidden: Vec<bool> =
-        rows.flat_map(|last| (0..positions).map(move |key| key > last)).collect();
-    Tensor::from_data(TensorData::new(hidden, [1, 1, group * length, positions]), device)
 }

@@ -35,8 +35,8 @@ impl DecoderLayer {
         let normed = rms_norm(&self.attention_norm, x.clone());
         let (attended, keys_and_values) = self.attention.forward(normed, context, past);
         let x = x + attended;
-        let normed = rms_norm(&self.ffn_norm, x.clone());
-        (x + self.feed_forward.forward(normed), keys_and_values)
+        let mixed = self.feed_forward.forward(rms_norm(&self.ffn_norm, x.clone()));
+        (x + mixed, keys_and_values)
     }
 }
 

@@ -12,17 +12,16 @@ mod rope;
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::{DType, Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use crate::config::LanguageConfig;
 use crate::lora::LoraConfig;
+use attention::Attention;
 pub use attention::AttentionContext;
-use attention::{Attention, causal_mask};
 pub use cache::KvCache;
 use feed_forward::FeedForward;
 pub use layer::DecoderLayer;
 use layer::rms_norm;
-pub use rope::Rope;
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -35,9 +34,9 @@ pub struct LanguageModel {
     pub norm: RmsNorm,
     /// The vocabulary projection, `d -> v`.
     pub lm_head: Linear,
-    rope: Rope,
-    /// Query heads for each key and value head.
-    group: usize,
+    /// Its sizes.
+    #[module(skip)]
+    pub config: LanguageConfig,
 }
 
 impl LanguageModel {
@@ -56,24 +55,15 @@ impl LanguageModel {
             layers: (0..config.num_hidden_layers).map(layer).collect(),
             norm: norm(),
             lm_head: LinearConfig::new(width, config.vocab_size).with_bias(false).init(device),
-            rope: Rope::new(config),
-            group: config.num_attention_heads / config.num_key_value_heads,
+            config: config.clone(),
         }
-    }
-
-    /// Token embeddings.
-    ///
-    /// # Shapes
-    /// - `ids`: `[b, t]`, output: `[b, t, d]`
-    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.embed_tokens.forward(ids)
     }
 
     /// Eq. 3: hidden states after the final norm.
     ///
     /// `embeddings` continue what the cache holds, and their keys and values are appended to it.
     /// `total_length` is the length of the whole sequence that this call is part of: dynamic rotary
-    /// scaling depends on it ([`Rope::depends_on_length`]).
+    /// scaling depends on it ([`LanguageConfig::rope_depends_on_length`]).
     ///
     /// # Shapes
     /// - `embeddings`: `[b, t, d]`, output: `[b, t, d]`
@@ -83,33 +73,13 @@ impl LanguageModel {
         cache: &mut KvCache,
         total_length: usize,
     ) -> Tensor<3> {
-        let context = self.attention_context(&embeddings, cache.len(), total_length);
         let mut x = embeddings;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (output, keys_and_values) = layer.forward(x, &context, cache.take(index));
-            cache.put(index, keys_and_values);
-            x = output;
+        let context = AttentionContext::new(&self.config, &x, cache.length(), total_length);
+        for (layer, held) in self.layers.iter().zip(&mut cache.layers) {
+            let (output, keys_and_values) = layer.forward(x, &context, held.take());
+            (x, *held) = (output, Some(keys_and_values));
         }
         self.final_norm(x) // [b, t, d]
-    }
-
-    /// Rotary embedding and causal mask for `x`, which follows `past` positions in a sequence of
-    /// `total_length`.
-    ///
-    /// # Shapes
-    /// - `x`: `[b, t, d]`
-    pub fn attention_context(
-        &self,
-        x: &Tensor<3>,
-        past: usize,
-        total_length: usize,
-    ) -> AttentionContext {
-        let [_, length, _] = x.dims();
-        let (device, dtype): (Device, DType) = (x.device().without_autodiff(), x.dtype());
-        AttentionContext {
-            rotary: self.rope.rotation(past, length, total_length, &device, dtype),
-            causal_mask: causal_mask(length, past, self.group, &device), // [1, 1, group t, s]
-        }
     }
 
     /// The norm after the last layer.
@@ -120,29 +90,11 @@ impl LanguageModel {
         rms_norm(&self.norm, x)
     }
 
-    /// Scores of every token of the vocabulary.
-    ///
-    /// # Shapes
-    /// - `hidden`: `[..., d]`, output: `[..., v]`
-    pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        self.lm_head.forward(hidden)
-    }
-
     /// The most probable next token after each state.
     ///
     /// # Shapes
     /// - `states`: `[n, 1, d]`, output: `[n]`
     pub fn predicted_ids(&self, states: Tensor<3>) -> Tensor<1, Int> {
-        self.logits(states).argmax(2).reshape([-1])
-    }
-
-    /// An empty cache for this model.
-    pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.layers.len())
-    }
-
-    /// The rotary embedding.
-    pub fn rope(&self) -> &Rope {
-        &self.rope
+        self.lm_head.forward(states).argmax(2).reshape([-1])
     }
 }

@@ -12,7 +12,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
-use crate::attention::{attend_dropping, merge_heads, split_heads};
+use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::MaskDecoderConfig;
 use crate::dropout::{drop_elements, drops};
 
@@ -128,7 +128,7 @@ impl MultiheadAttention {
         let query = split_heads(self.project(x, QUERY), self.heads); // [n, heads, p, c / heads]
         let key = split_heads(self.project(memory.clone(), KEY), self.heads);
         let value = split_heads(self.project(memory, VALUE), self.heads);
-        let attended = attend_dropping(query, key, value, &self.dropout);
+        let attended = attend(query, key, value, None, Some(&self.dropout));
         self.out_proj.forward(merge_heads(attended)) // [n, p, c]
     }
 
@@ -138,16 +138,14 @@ impl MultiheadAttention {
     /// # Shapes
     /// - `memory`: `[n, 1, c]`; output: `[n, 1, c]`, or `[n, positions, c]` under dropout
     fn forward_one(&self, memory: Tensor<3>, positions: usize) -> Tensor<3> {
-        let value = self.project(memory, VALUE); // [n, 1, c]
-        let device = value.device();
-        if !device.is_autodiff() || !drops(&self.dropout) {
-            return self.out_proj.forward(value);
+        let mut value = split_heads(self.project(memory, VALUE), self.heads); // [n, heads, 1, c / heads]
+        if value.is_autodiff() && drops(&self.dropout) {
+            let [n, heads, _, _] = value.dims();
+            let options = (&value.device(), value.dtype());
+            let weights = Tensor::ones([n, heads, positions, 1], options); // [n, heads, p, 1]
+            value = drop_elements(&self.dropout, weights) * value; // [n, heads, p, c / heads]
         }
-        let value = split_heads(value, self.heads); // [n, heads, 1, c / heads]
-        let [n, heads, _, _] = value.dims();
-        let weights = Tensor::ones([n, heads, positions, 1], (&device, value.dtype())); // [n, heads, p, 1]
-        let attended = drop_elements(&self.dropout, weights) * value; // [n, heads, p, c / heads]
-        self.out_proj.forward(merge_heads(attended)) // [n, p, c]
+        self.out_proj.forward(merge_heads(value))
     }
 
     /// One part of the packed projection, `[n, m, c]` to `[n, m, c]`.

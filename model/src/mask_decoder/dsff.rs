@@ -37,16 +37,13 @@ pub struct Fusion {
 
 impl Dsff {
     pub(super) fn new(config: &MllmsegConfig, device: &Device) -> Self {
-        let width = config.vision.hidden_size;
-        let decoder = &config.mask_decoder;
-        let variant = decoder.variant;
-        let scale = config.tokens_per_side_ratio();
+        let (width, decoder) = (config.vision.hidden_size, &config.mask_decoder);
+        let (variant, scale) = (decoder.variant, config.tokens_per_side_ratio());
+        let attention = || CrossAttention::new(width, decoder, device);
+        let upsample = || DySample::new(width, scale, decoder.dysample_groups, device);
         Self {
-            cross_attention: (variant == Variant::Dsff)
-                .then(|| CrossAttention::new(width, decoder, device)),
-            upsample: variant
-                .uses_language_tokens()
-                .then(|| DySample::new(width, scale, decoder.dysample_groups, device)),
+            cross_attention: (variant == Variant::Dsff).then(attention),
+            upsample: variant.uses_language_tokens().then(upsample),
             adapter: xavier_linear(variant.maps() * width, width, device),
             variant,
         }
@@ -55,16 +52,10 @@ impl Dsff {
     /// # Shapes
     /// - `details`: T_img1 `[b, p, c]`, `semantics`: T_img3 `[b, l, c]`, unused in `vit`
     pub fn forward(&self, details: Tensor<3>, semantics: Option<Tensor<3>>) -> Fusion {
-        let t_vl = self
-            .cross_attention
-            .as_ref()
-            .zip(semantics.clone())
-            .map(|(attention, semantics)| attention.forward(details.clone(), semantics)); // [b, p, c]
-        let t_img4 = self
-            .upsample
-            .as_ref()
-            .zip(semantics)
-            .map(|(upsample, semantics)| upsample.forward_tokens(semantics)); // [b, p, c]
+        let attention = self.cross_attention.as_ref().zip(semantics.clone());
+        let t_vl = attention.map(|(layer, semantics)| layer.forward(details.clone(), semantics)); // [b, p, c]
+        let upsample = self.upsample.as_ref().zip(semantics);
+        let t_img4 = upsample.map(|(layer, semantics)| layer.forward_tokens(semantics)); // [b, p, c]
         let maps = match self.variant {
             Variant::Vit => [None, Some(details), None],
             Variant::Llm => [None, None, t_img4.clone()],

@@ -47,12 +47,11 @@ impl DySample {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, width, height, columns] = x.dims();
         let (scale, groups) = (self.scale, self.groups);
-        let group_width = width / groups;
         let grid = self.sampling_grid(x.clone()); // [b · groups, h · scale, w · scale, 2]
         let options = GridSampleOptions::new(InterpolateMode::Bilinear)
             .with_padding_mode(GridSamplePaddingMode::Border)
             .with_align_corners(false);
-        x.reshape([batch * groups, group_width, height, columns]) // [b · groups, c / groups, h, w]
+        x.reshape([batch * groups, width / groups, height, columns]) // [b · groups, c / groups, h, w]
             .grid_sample_2d(grid, options) // Eq. 12
             .reshape([batch, width, height * scale, columns * scale]) // [b, c, h · scale, w · scale]
     }
@@ -68,10 +67,15 @@ impl DySample {
         // Channels of the offsets: (axis, group, row in the cell, column in the cell).
         let offset = self.offset.forward(x) * SCOPE; // [b, 2 · groups · scale², h, w], φ of Eq. 10
         let offset = offset.reshape([batch, 2, groups, per_cell, height, width]);
-        let start = start_positions(scale, &device); // [1, 2, 1, scale², 1, 1]
-        let centre = cell_centres(height, width, &device); // [1, 2, 1, 1, h, w]
-        let size = TensorData::new(vec![width as f32, height as f32], [1, 2, 1, 1, 1, 1]);
-        let size = Tensor::<6>::from_data(size, &device);
+        // G of Eq. 11: the centres of the parts of a cell relative to its own (±0.25 for a scale of 2),
+        // and the centres of the cells in pixels.
+        let part = |i: usize| (i as f32 - (scale as f32 - 1.0) / 2.0) / scale as f32;
+        let start = columns_and_rows(scale, scale, part, &device);
+        let start = start.reshape([1, 2, 1, per_cell, 1, 1]);
+        let centre = columns_and_rows(height, width, |i| i as f32 + 0.5, &device);
+        let centre = centre.reshape([1, 2, 1, 1, height, width]);
+        let size = Tensor::<1>::from_data([width as f32, height as f32], &device);
+        let size = size.reshape([1, 2, 1, 1, 1, 1]);
         let position = (offset + start + centre) * 2.0 / size - 1.0; // [b, 2, groups, scale², h, w]
         // The PixelShuffle of Eq. 10, after the sum of Eq. 11 instead of before it: the same values.
         let position = position.reshape([batch * 2 * groups, scale, scale, height, width]); // [b · 2 · groups, row, column, h, w]
@@ -82,24 +86,17 @@ impl DySample {
     }
 }
 
-/// G of Eq. 11 inside a cell: the centres of its `scale x scale` parts relative to its own centre
-/// (±0.25 for a scale of 2), `[1, 2, 1, scale², 1, 1]` with the column axis first.
-fn start_positions(scale: usize, device: &Device) -> Tensor<6> {
-    let step = |i: usize| (i as f32 - (scale as f32 - 1.0) / 2.0) / scale as f32;
-    let cells = 0..scale * scale;
-    let columns = cells.clone().map(|cell| step(cell % scale));
-    let rows = cells.map(|cell| step(cell / scale));
-    let data = TensorData::new(columns.chain(rows).collect(), [1, 2, 1, scale * scale, 1, 1]);
-    Tensor::from_data(data, device)
-}
-
-/// Centres of the cells in pixels, `[1, 2, 1, 1, h, w]` with the column axis first.
-fn cell_centres(height: usize, width: usize, device: &Device) -> Tensor<6> {
+/// A value of the column and of the row of every cell of a map, `[2, height · width]`.
+fn columns_and_rows(
+    height: usize,
+    width: usize,
+    value: impl Fn(usize) -> f32,
+    device: &Device,
+) -> Tensor<2> {
     let cells = 0..height * width;
-    let columns = cells.clone().map(|cell| (cell % width) as f32 + 0.5);
-    let rows = cells.map(|cell| (cell / width) as f32 + 0.5);
-    let data = TensorData::new(columns.chain(rows).collect(), [1, 2, 1, 1, height, width]);
-    Tensor::from_data(data, device)
+    let places = cells.clone().map(|cell| cell % width).chain(cells.map(|cell| cell / width));
+    let values: Vec<f32> = places.map(value).collect();
+    Tensor::from_data(TensorData::new(values, [2, height * width]), device)
 }
 
 #[cfg(test)]

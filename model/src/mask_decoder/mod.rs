@@ -19,8 +19,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::config::{MllmsegConfig, Variant};
-use crate::parameters::parameter_count;
+use crate::config::MllmsegConfig;
 use batch_norm::BatchStatistics;
 use cross_attention::{CrossAttention, xavier_linear};
 use dsff::{Dsff, Fusion};
@@ -65,51 +64,24 @@ impl MaskDecoder {
         }
     }
 
-    /// The plain path: both halves of Eq. 7's layer for every expression.
-    ///
-    /// # Shapes
-    /// - `image_tokens`: T_img1 `[b, p, c]`
-    /// - `language_tokens`: T_img2 `[b, l, d]`
-    /// - `seg_tokens`: T_seg `[n, 1, d]`
-    /// - `image_of`: for each expression, the row of its image
-    /// - output: probabilities `[n, size, size]`
-    pub fn forward(
-        &self,
-        image_tokens: Tensor<3>,
-        language_tokens: Tensor<3>,
-        seg_tokens: Tensor<3>,
-        image_of: &[usize],
-    ) -> Tensor<3> {
-        let fusion = self.fuse(image_tokens, language_tokens);
-        let rows: Vec<_> =
-            image_of.iter().map(|&row| fusion.fused.clone().narrow(0, row, 1)).collect();
-        let queries = Tensor::cat(rows, 0); // [n, p, c]
-        let seg = self.text_down.forward(seg_tokens.cast(DType::F32)); // [n, 1, c], Eq. 5
-        let (masks, _) =
-            self.head.forward(self.seg_attention.forward(queries, seg), &[image_of.len()]);
-        masks // [n, size, size]
-    }
-
     /// The device of its weights.
     pub fn device(&self) -> Device {
         self.text_down.weight.lazy_device()
     }
 
-    /// Everything up to T_ds0: Eq. 5 (left) and Eq. 6.
-    pub fn fuse(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> Fusion {
-        let semantic =
-            self.img_llm_down.as_ref().map(|down| down.forward(language_tokens.cast(DType::F32))); // T_img3 [b, l, c]
-        self.dsff.forward(image_tokens.cast(DType::F32), semantic)
-    }
-
-    /// The part without expressions: DSFF and the self-attention half of Eq. 7's layer.
+    /// The part without expressions: Eq. 5 (left), Eq. 6, and the self-attention half of Eq. 7's layer.
+    ///
+    /// # Shapes
+    /// - `image_tokens`: T_img1 `[b, p, c]`, `language_tokens`: T_img2 `[b, l, d]`
     pub fn encode(&self, image_tokens: Tensor<3>, language_tokens: Tensor<3>) -> DecoderImage {
-        let fusion = self.fuse(image_tokens, language_tokens);
+        let down = self.img_llm_down.as_ref();
+        let semantics = down.map(|down| down.forward(language_tokens.cast(DType::F32))); // T_img3 [b, l, c]
+        let fusion = self.dsff.forward(image_tokens.cast(DType::F32), semantics);
         let attended = self.seg_attention.attend_to_self(fusion.fused.clone());
         DecoderImage { fusion, attended }
     }
 
-    /// The short path: Eq. 5 (right), 7 and 8 for expressions on encoded images. Returns the
+    /// The rest: Eq. 5 (right), 7 and 8 for expressions on encoded images. Returns the
     /// probabilities, and in training the batch statistics of each image.
     ///
     /// A softmax over one key is 1, so the cross-attention adds the same projected vector at every
@@ -139,35 +111,25 @@ impl MaskDecoder {
     }
 }
 
-/// Parameters of the mask decoder in each of Table 4's variants, at the sizes of `config`.
-pub fn variant_parameter_counts(config: &MllmsegConfig, device: &Device) -> [(Variant, usize); 4] {
-    Variant::ALL.map(|variant| {
-        let mut config = config.clone();
-        config.mask_decoder.variant = variant;
-        (variant, parameter_count(&MaskDecoder::new(&config, device)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Preset;
+    use crate::parameters::parameter_count;
+    use crate::{Preset, Variant};
     use burn::tensor::{Distribution, Tolerance};
 
     /// The counts of Table 4 at the width of the 8B language model.
     #[test]
     fn variants_have_the_published_parameter_counts() {
-        let counts =
-            variant_parameter_counts(&Preset::InternVl2_5_8b.config(), &crate::test_device());
-        let expected = [
-            (Variant::Vit, 17_556_070),
-            (Variant::Llm, 21_784_198),
-            (Variant::Concat, 22_832_774),
-            (Variant::Dsff, 34_385_542),
-        ];
-        assert_eq!(counts, expected);
+        let mut config = Preset::InternVl2_5_8b.config();
+        let counts = Variant::ALL.map(|variant| {
+            config.mask_decoder.variant = variant;
+            parameter_count(&MaskDecoder::new(&config, &crate::test_device()))
+        });
+        assert_eq!(counts, [17_556_070, 21_784_198, 22_832_774, 34_385_542]);
     }
 
+    /// The plain path computes both halves of Eq. 7's layer for every expression, and its query and key.
     #[test]
     fn the_short_path_equals_the_plain_one_in_every_variant() {
         let device = crate::test_device();
@@ -181,11 +143,12 @@ mod tests {
             let decoder = MaskDecoder::new(&config, &device);
             let (details, semantics) = (random([1, p, c]), random([1, l, d]));
             let seg = random([3, 1, d]);
-            let plain =
-                decoder.forward(details.clone(), semantics.clone(), seg.clone(), &[0, 0, 0]);
-            assert_eq!(plain.dims(), [3, config.mask_size(), config.mask_size()]);
             let image = decoder.encode(details, semantics);
-            let (short, _) = decoder.segment(&image, &[0, 0, 0], seg);
+            let (short, _) = decoder.segment(&image, &[0, 0, 0], seg.clone());
+            assert_eq!(short.dims(), [3, config.mask_size(), config.mask_size()]);
+            let queries = image.fusion.fused.expand([3, p, c]);
+            let attended = decoder.seg_attention.forward(queries, decoder.text_down.forward(seg));
+            let (plain, _) = decoder.head.forward(attended, &[3]);
             let (plain, short) = (plain.into_data(), short.into_data());
             short.assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
         }

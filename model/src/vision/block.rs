@@ -2,11 +2,11 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
-use crate::attention::{attend, merge_heads};
+use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::VisionConfig;
+use crate::mlp::Mlp;
 
 /// `x + ls1 · attention(norm1(x))`, then `x + ls2 · mlp(norm2(x))`.
 #[derive(Module, Debug)]
@@ -16,7 +16,7 @@ pub struct VisionBlock {
     /// `[c]`
     ls1: Param<Tensor<1>>,
     norm2: LayerNorm,
-    mlp: VisionMlp,
+    mlp: Mlp,
     /// `[c]`
     ls2: Param<Tensor<1>>,
 }
@@ -30,32 +30,21 @@ pub struct VisionAttention {
     heads: usize,
 }
 
-/// Linear, GELU (erf), Linear.
-#[derive(Module, Debug)]
-pub struct VisionMlp {
-    fc1: Linear,
-    fc2: Linear,
-}
-
 impl VisionBlock {
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let width = config.hidden_size;
         let norm = || LayerNormConfig::new(width).with_epsilon(config.layer_norm_eps).init(device);
-        let linear = |from, to, bias| LinearConfig::new(from, to).with_bias(bias).init(device);
         let scale = Initializer::Constant { value: config.initializer_factor };
         Self {
             norm1: norm(),
             attn: VisionAttention {
-                qkv: linear(width, 3 * width, config.qkv_bias),
-                proj: linear(width, width, true),
+                qkv: LinearConfig::new(width, 3 * width).with_bias(config.qkv_bias).init(device),
+                proj: LinearConfig::new(width, width).init(device),
                 heads: config.num_attention_heads,
             },
             ls1: scale.init([width], device),
             norm2: norm(),
-            mlp: VisionMlp {
-                fc1: linear(width, config.intermediate_size, true),
-                fc2: linear(config.intermediate_size, width, true),
-            },
+            mlp: Mlp::new([width, config.intermediate_size, width], device),
             ls2: scale.init([width], device),
         }
     }
@@ -72,18 +61,9 @@ impl VisionBlock {
 
 impl VisionAttention {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, length, width] = x.dims();
-        let head_dim = width / self.heads;
-        let qkv =
-            self.qkv.forward(x).reshape([batch, length, 3 * self.heads, head_dim]).swap_dims(1, 2); // [b, 3 heads, 1 + p, d]
-        let [query, key, value] =
-            [0, 1, 2].map(|i| qkv.clone().narrow(1, i * self.heads, self.heads)); // [b, heads, 1 + p, d]
-        self.proj.forward(merge_heads(attend(query, key, value, None))) // [b, 1 + p, c]
-    }
-}
-
-impl VisionMlp {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        let qkv = split_heads(self.qkv.forward(x), 3 * self.heads); // [b, 3 heads, 1 + p, d]
+        let part = |i| qkv.clone().narrow(1, i * self.heads, self.heads); // [b, heads, 1 + p, d]
+        let attended = attend(part(0), part(1), part(2), None, None);
+        self.proj.forward(merge_heads(attended)) // [b, 1 + p, c]
     }
 }

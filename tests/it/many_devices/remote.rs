@@ -116,8 +116,7 @@ fn every_kind_of_step_runs_on_a_remote_device() {
         shared.examples.push(shared.examples[0].clone());
         shared.image_of.push(0);
         let expected = step.gradients(&model, &[shared.to_device(&cpu)], 0).unwrap();
-        let mut replicas =
-            Replicas::start(&model, set, TrainingMode::AS_EVALUATION, &devices).unwrap();
+        let mut replicas = replicas_of(&model, &devices);
         let found = replicas.gradients(&step, &model, vec![shared.clone()], 0).unwrap();
         let name = format!("{:?} {:?}", config.language.architecture, config.mask_decoder.variant);
         println!("{name}: {} {}", found.losses.total, expected.losses.total);
@@ -127,7 +126,7 @@ fn every_kind_of_step_runs_on_a_remote_device() {
 
         if config.language.architecture == Architecture::InternLm2 {
             let mode = TrainingMode { dropout: true, ..TrainingMode::AS_EVALUATION };
-            let mut replicas = Replicas::start(&model, set, mode, &devices).unwrap();
+            let mut replicas = replicas_of(&set.prepare(model.clone(), mode), &devices);
             let mut dropped = |seed| {
                 replicas.gradients(&step, &model, vec![shared.clone()], seed).unwrap().losses
             };

@@ -10,7 +10,7 @@ use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg::train::replicas::{NamedDevice, Replicas};
 use mllmseg::train::{
-    AdamW, AdamWConfig, HostBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
+    AdamW, HostBatch, OptimizerConfig, TrainExample, TrainStep, TrainableSet, TrainingMode,
 };
 
 pub const SEG: u32 = 7;
@@ -67,13 +67,13 @@ pub fn devices(list: &str) -> Vec<NamedDevice> {
 
 /// A model on devices, and trained as [`model`] is.
 pub fn replicas_of(model: &Mllmseg, devices: &[NamedDevice]) -> Replicas {
-    Replicas::start(model, SET, TrainingMode::AS_EVALUATION, devices).unwrap()
+    Replicas::start(model, devices).unwrap()
 }
 
 /// Losses of a run: each step in one batch on the CPU, or in two halves on replicas.
 pub fn losses(mut model: Mllmseg, mut replicas: Option<&mut Replicas>) -> Vec<f64> {
     let step = TrainStep::new(SEG);
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     let mut losses = Vec::new();
     for index in 0..STEPS {
         let gradients = match &mut replicas {

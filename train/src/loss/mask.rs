@@ -3,22 +3,20 @@
 //! Both compare probabilities at the size of the true mask. A rejected expression has an empty
 //! prediction and an empty truth: its loss terms are 0, its soft IoU is 1, and it counts in the mean.
 
-use std::fmt;
-use std::str::FromStr;
-
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_model::interpolation::{Kernel, resize};
 use serde::{Deserialize, Serialize};
+use strum::EnumString;
 
 /// The loss beside Dice in L_mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumString)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = unknown)]
 pub enum MaskLoss {
     /// The paper's: binary cross-entropy and Dice.
     BceDice,
     /// The published code's, with which the published weights were trained: focal loss and Dice.
-    #[default]
     FocalDice,
 }
 
@@ -32,22 +30,8 @@ impl MaskLoss {
     }
 }
 
-impl fmt::Display for MaskLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_dice", self.pixel_term())
-    }
-}
-
-impl FromStr for MaskLoss {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "bce_dice" => Ok(Self::BceDice),
-            "focal_dice" => Ok(Self::FocalDice),
-            other => Err(format!("expected bce_dice or focal_dice, found {other:?}")),
-        }
-    }
+fn unknown(text: &str) -> String {
+    format!("expected bce_dice or focal_dice, found {text:?}")
 }
 
 /// Weight of foreground pixels in the focal loss; background pixels have `1 - ALPHA`.

@@ -14,20 +14,18 @@ use crate::batch::LossCounts;
 pub use mask::{MaskLoss, MaskTerms, mask_terms};
 pub use text::cross_entropy;
 
-/// Factors of the terms in the sum; 1 each in the published recipe.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LossWeights {
-    /// Of the answer's cross-entropy.
-    pub ce: f64,
-    /// Of the focal loss or BCE.
-    pub pixel: f64,
-    /// Of Dice.
-    pub dice: f64,
-}
-
-impl Default for LossWeights {
-    fn default() -> Self {
-        Self { ce: 1.0, pixel: 1.0, dice: 1.0 }
+recipe_section! {
+    /// What is minimised (Eq. 14 and 15).
+    #[derive(Copy)]
+    pub struct LossConfig {
+        /// `focal_dice`, the published code's, or `bce_dice`, the paper's.
+        pub mask: MaskLoss = MaskLoss::FocalDice,
+        /// Weight of the answer's cross-entropy.
+        pub ce_weight: f64 = 1.0,
+        /// Weight of the focal loss or BCE.
+        pub pixel_weight: f64 = 1.0,
+        /// Weight of Dice.
+        pub dice_weight: f64 = 1.0,
     }
 }
 
@@ -72,16 +70,16 @@ impl Losses {
 
     /// Eq. 15: the weighted sum, `[1]`. The paper weights the mask loss as a whole; here each of its
     /// two terms has a weight.
-    pub fn total(&self, weights: LossWeights) -> Tensor<1> {
-        self.ce.clone() * weights.ce
-            + self.mask.pixel.clone() * weights.pixel
-            + self.mask.dice.clone() * weights.dice
+    pub fn total(&self, config: LossConfig) -> Tensor<1> {
+        self.ce.clone() * config.ce_weight
+            + self.mask.pixel.clone() * config.pixel_weight
+            + self.mask.dice.clone() * config.dice_weight
     }
 
     /// Reads the values back in one go; waits for the device.
-    pub fn values(&self, weights: LossWeights) -> LossValues {
+    pub fn values(&self, config: LossConfig) -> LossValues {
         let terms = [
-            self.total(weights),
+            self.total(config),
             self.ce.clone(),
             self.mask.pixel.clone(),
             self.mask.dice.clone(),

@@ -5,10 +5,16 @@
 //! matrix equally in all directions. Source: <https://kellerjordan.github.io/posts/muon/>. The scale is
 //! that of Moonlight, arXiv:2502.16982, Eq. 4, with which AdamW's learning rates fit.
 
-use burn::tensor::Tensor;
+use std::collections::HashMap;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Tensor};
+use mllmseg_model::checkpoint::named_weights::for_each_weight;
+use rayon::prelude::*;
 
 /// How much of the momentum is kept in each step.
-pub(super) const MOMENTUM: f64 = 0.95;
+const MOMENTUM: f64 = 0.95;
 /// Coefficients of the quintic; iterated, it brings singular values to between 0.7 and 1.2.
 const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
 /// Iterations.
@@ -16,11 +22,47 @@ const ITERATIONS: usize = 5;
 /// Root mean square of AdamW's updates, as Moonlight measured it.
 const RMS: f64 = 0.2;
 
+/// The update of one matrix; both `[elements]`.
+pub(super) struct MuonUpdate {
+    pub momentum: Tensor<1>,
+    pub direction: Tensor<1>,
+}
+
+/// The updates of all matrices that have a gradient, by path; computed side by side, since each of
+/// them is too small for all cores of a CPU. `momentum` is that of the last step.
+pub(super) fn updates(
+    module: &impl Module,
+    gradients: &GradientsParams,
+    scale: f64,
+    momentum: impl Fn(&str) -> Option<Tensor<1>> + Sync,
+) -> HashMap<String, MuonUpdate> {
+    let mut matrices = Vec::new();
+    for_each_weight(module, |path, weight| {
+        if let &[rows, columns] = weight.shape().as_slice()
+            && is_for(path)
+            && let Some(gradient) = weight.gradient(gradients)
+        {
+            matrices.push((path.to_string(), [rows, columns], gradient));
+        }
+    });
+    let update = |(path, shape, gradient): (String, [usize; 2], Tensor<1>)| {
+        let gradient = gradient.cast(DType::F32) * scale;
+        let momentum = match momentum(&path) {
+            Some(momentum) => momentum * MOMENTUM + gradient.clone(),
+            None => gradient.clone(),
+        };
+        let nesterov = gradient + momentum.clone() * MOMENTUM;
+        let direction = direction(nesterov.reshape(shape)).reshape([-1]);
+        (path, MuonUpdate { momentum, direction })
+    };
+    matrices.into_par_iter().map(update).collect()
+}
+
 /// About `U Vᵀ` of the momentum's decomposition `U S Vᵀ`, scaled to the size of AdamW's updates.
 ///
 /// # Shapes
 /// - `momentum`: `[m, n]`, output: the same
-pub(super) fn direction(momentum: Tensor<2>) -> Tensor<2> {
+fn direction(momentum: Tensor<2>) -> Tensor<2> {
     let [rows, columns] = momentum.dims();
     let wide = match rows > columns {
         true => momentum.transpose(),
@@ -43,7 +85,7 @@ pub(super) fn direction(momentum: Tensor<2>) -> Tensor<2> {
 
 /// Whether Muon updates the matrix at a path: those between hidden states, neither the table of
 /// tokens nor the output layer.
-pub(super) fn is_for(path: &str) -> bool {
+fn is_for(path: &str) -> bool {
     !path.contains("embed_tokens") && !path.contains("lm_head")
 }
 

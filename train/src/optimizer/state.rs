@@ -10,7 +10,7 @@ use mllmseg_model::checkpoint::named_weights::{Weight, for_each_weight};
 use mllmseg_model::checkpoint::names::NameTable;
 use thiserror::Error;
 
-use super::{AdamW, AdamWConfig, WeightState};
+use super::{AdamW, WeightState};
 
 /// The state on the host.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,15 +26,12 @@ pub struct SavedState {
 
 /// Why a state does not fit a model.
 #[derive(Debug, Error, PartialEq)]
-#[expect(missing_docs, reason = "each message says what its fields hold")]
+#[expect(missing_docs, reason = "each message says what is wrong and what its fields hold")]
 pub enum StateError {
-    /// A name, or a path without a name, that the checkpoint of this configuration does not have.
     #[error("the optimizer state has {0}, which is not a weight of this model")]
     Unknown(String),
-    /// An array that is missing although the weight was updated.
     #[error("the optimizer state lacks {0}, although the weight was updated")]
     Missing(String),
-    /// An array of another size than the weight.
     #[error("the optimizer state should have {expected} values of {name}, found {found}")]
     Size { name: String, expected: usize, found: usize },
 }
@@ -60,12 +57,12 @@ impl AdamW {
         Ok(saved)
     }
 
-    /// An optimizer in the state that [`AdamW::save`] gave, on the devices of the model's weights.
+    /// The optimizer in the state that [`AdamW::save`] gave, on the devices of the model's weights.
     ///
     /// # Errors
     /// [`StateError`] for a weight that is not in the model, lacks an array or has another size.
     pub fn restore(
-        config: AdamWConfig,
+        self,
         mut saved: SavedState,
         model: &impl Module,
         table: &NameTable,
@@ -84,7 +81,7 @@ impl AdamW {
         restored?;
         match saved.updates.into_keys().chain(saved.arrays.into_keys()).next() {
             Some(name) => Err(StateError::Unknown(name)),
-            None => Ok(Self { config, states }),
+            None => Ok(Self { states, ..self }),
         }
     }
 }

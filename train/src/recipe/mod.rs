@@ -10,71 +10,48 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 pub use error::RecipeError;
 pub use sections::{
-    BatchRecipe, DataRecipe, LossRecipe, NewModel, OptimizerRecipe, PromptStyle, Prompting,
-    SnapshotRecipe, TrainedRecipe, TrainedWeights, ValidationRecipe,
+    BatchRecipe, DataRecipe, NewModel, PromptStyle, Prompting, SnapshotRecipe, TrainedRecipe,
+    TrainedWeights, ValidationRecipe,
 };
 
-use crate::loss::LossWeights;
-use crate::optimizer::AdamWConfig;
+use crate::loss::LossConfig;
+use crate::optimizer::OptimizerConfig;
 use crate::schedule::WarmupCosine;
 use crate::trainable::BatchNormStatistics;
 
-/// A training run's numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Recipe {
-    /// Its name.
-    pub name: String,
-    /// Updates of the weights.
-    pub steps: usize,
-    /// The seed of all random choices.
-    pub seed: u64,
-    /// The dtype of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
-    pub dtype: String,
-    /// Keep only the inputs of the layers, and compute the rest again in the backward pass.
-    #[serde(alias = "recompute")]
-    pub gradient_checkpointing: bool,
-    /// A model from nothing, in place of a base checkpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub new_model: Option<NewModel>,
-    /// The training data.
-    pub data: DataRecipe,
-    /// The batch of one step.
-    pub batch: BatchRecipe,
-    /// Which weights are trained.
-    pub trained: TrainedRecipe,
-    /// What is minimised.
-    pub loss: LossRecipe,
-    /// How the weights are updated.
-    pub optimizer: OptimizerRecipe,
-    /// What is kept to resume the run.
-    pub snapshots: SnapshotRecipe,
-    /// The validations on the way.
-    pub validation: ValidationRecipe,
-}
-
-impl Default for Recipe {
-    /// The published first stage.
-    fn default() -> Self {
-        Self {
-            name: "custom".into(),
-            steps: 50_000,
-            seed: 0,
-            dtype: "auto".into(),
-            gradient_checkpointing: false,
-            new_model: None,
-            data: DataRecipe::default(),
-            batch: BatchRecipe::default(),
-            trained: TrainedRecipe::default(),
-            loss: LossRecipe::default(),
-            optimizer: OptimizerRecipe::default(),
-            snapshots: SnapshotRecipe::default(),
-            validation: ValidationRecipe::default(),
-        }
+recipe_section! {
+    /// A training run's numbers.
+    pub struct Recipe {
+        /// Its name.
+        pub name: String = "custom".into(),
+        /// Updates of the weights.
+        pub steps: usize = 50_000,
+        /// The seed of all random choices.
+        pub seed: u64 = 0,
+        /// The dtype of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
+        pub dtype: String = "auto".into(),
+        /// Keep only the inputs of the layers, and compute the rest again in the backward pass.
+        #[serde(alias = "recompute")]
+        pub gradient_checkpointing: bool = false,
+        /// A model from nothing, in place of a base checkpoint.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub new_model: Option<NewModel> = None,
+        /// The training data.
+        pub data: DataRecipe = DataRecipe::default(),
+        /// The batch of one step.
+        pub batch: BatchRecipe = BatchRecipe::default(),
+        /// Which weights are trained.
+        pub trained: TrainedRecipe = TrainedRecipe::default(),
+        /// What is minimised.
+        pub loss: LossConfig = LossConfig::default(),
+        /// How the weights are updated.
+        pub optimizer: OptimizerConfig = OptimizerConfig::default(),
+        /// What is kept to resume the run.
+        pub snapshots: SnapshotRecipe = SnapshotRecipe::default(),
+        /// The validations on the way.
+        pub validation: ValidationRecipe = ValidationRecipe::default(),
     }
 }
 
@@ -143,21 +120,8 @@ impl Recipe {
 
     /// The learning rate over the run.
     pub fn schedule(&self) -> WarmupCosine {
-        let OptimizerRecipe { learning_rate, warmup, schedule_steps, .. } = self.optimizer;
+        let OptimizerConfig { learning_rate, warmup, schedule_steps, .. } = self.optimizer;
         WarmupCosine::with_warmup_ratio(learning_rate, schedule_steps.unwrap_or(self.steps), warmup)
-    }
-
-    /// The optimizer's constants.
-    pub fn adamw(&self) -> AdamWConfig {
-        let OptimizerRecipe { beta_1, beta_2, epsilon, weight_decay, matrix_optimizer, .. } =
-            self.optimizer;
-        AdamWConfig { beta_1, beta_2, epsilon, weight_decay, matrix_optimizer }
-    }
-
-    /// The factors of the losses.
-    pub fn loss_weights(&self) -> LossWeights {
-        let LossRecipe { ce_weight, pixel_weight, dice_weight, .. } = self.loss;
-        LossWeights { ce: ce_weight, pixel: pixel_weight, dice: dice_weight }
     }
 }
 
@@ -184,7 +148,8 @@ mod tests {
         assert_eq!((res.steps, res.batch.images * res.batch.batches_per_step), (50_000, 32));
         assert_eq!(res.data.mix, ["refclef", "refcoco", "refcoco+", "refcocog"]);
         assert_eq!((res.optimizer.learning_rate, res.optimizer.weight_decay), (4e-5, 0.05));
-        assert_eq!(res.adamw(), AdamWConfig::default());
+        let OptimizerConfig { beta_1, beta_2, epsilon, .. } = res.optimizer;
+        assert_eq!((beta_1, beta_2, epsilon), (0.9, 0.999, 1e-8));
         let TrainedRecipe { lora_rank, lora_alpha, lora_dropout, .. } = res.trained;
         assert_eq!((lora_rank, lora_alpha, lora_dropout), (64, 128.0, 0.05));
         assert_eq!(res.schedule().warmup_steps, 1500);

@@ -37,12 +37,10 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use mllmseg_model::Mllmseg;
-use mllmseg_model::checkpoint::named_weights::for_each_weight;
 
 use crate::batch::{HostBatch, LossCounts};
-use crate::gradients::GradientNorms;
-use crate::step::{StepGradients, TrainStep};
-use crate::trainable::{TrainableSet, TrainingMode, trained_paths};
+use crate::step::{GradientShare, StepGradients, TrainStep};
+use crate::trainable::trained_paths;
 pub use error::ReplicaError;
 pub use transfer::Traffic;
 use transfer::TrafficCounter;
@@ -71,20 +69,14 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Copies a model to all devices and waits until it is there.
+    /// Copies a model, prepared for training, to all devices and waits until it is there.
     ///
-    /// The weights in `set` are trained, as [`TrainableSet::prepare`] would prepare `model` itself;
-    /// pass the prepared model to the other calls. Several devices may be the same one; frozen
-    /// weights on the device of `model` are shared with it.
+    /// Several devices may be the same one; frozen weights on the device of `model` are shared with
+    /// it.
     ///
     /// # Errors
     /// [`ReplicaError::NoDevices`] and [`ReplicaError::Device`].
-    pub fn start(
-        model: &Mllmseg,
-        set: TrainableSet,
-        mode: TrainingMode,
-        devices: &[NamedDevice],
-    ) -> Result<Self, ReplicaError> {
+    pub fn start(model: &Mllmseg, devices: &[NamedDevice]) -> Result<Self, ReplicaError> {
         if devices.is_empty() {
             return Err(ReplicaError::NoDevices);
         }
@@ -96,8 +88,6 @@ impl Replicas {
             let plan = worker::Plan {
                 model: model.clone(),
                 main_device: main_device.clone(),
-                set,
-                mode,
                 traffic: traffic.clone(),
                 cores: share_of_cores(&device.device, devices),
             };
@@ -105,11 +95,7 @@ impl Replicas {
         };
         let workers = devices.iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
         drop(sender); // so that the workers' ends are noticed
-        let mut paths = Vec::new();
-        for_each_weight(model, |path, _| {
-            paths.extend(set.contains(path).then(|| path.to_string()))
-        });
-        let timeout = DEFAULT_TIMEOUT;
+        let (paths, timeout) = (trained_paths(model), DEFAULT_TIMEOUT);
         let mut replicas = Self { workers, reports, paths, timeout, traffic, failed: None };
         replicas.wait(vec![true; devices.len()])?;
         Ok(replicas)
@@ -167,8 +153,9 @@ impl Replicas {
             }
         }
         let shares = self.wait(busy)?;
-        match worker::attempt(|| Ok(self.sum(model, shares))) {
-            Ok(gradients) => Ok(gradients.checked()?),
+        let finish = || self.sum(model, shares).finish(model).map_err(Failure::Step);
+        match worker::attempt(finish) {
+            Ok(gradients) => Ok(gradients),
             Err(Failure::Step(error)) => Err(error.into()),
             Err(Failure::Device(message)) => Err(self.fail("the main device".into(), message)),
         }
@@ -189,7 +176,7 @@ impl Replicas {
 
     /// Adds the devices' shares, in their order. The batch statistics are those of the first device,
     /// as PyTorch's DistributedDataParallel saves those of rank 0.
-    fn sum(&self, model: &Mllmseg, mut shares: Vec<Share>) -> StepGradients {
+    fn sum(&self, model: &Mllmseg, mut shares: Vec<Share>) -> GradientShare {
         let first = shares.first_mut().map(|share| std::mem::take(&mut share.batch_statistics));
         let losses = shares.iter().map(|share| share.losses).sum();
         let mut sums = vec![None; self.paths.len()];
@@ -200,13 +187,9 @@ impl Replicas {
                 None => gradient,
             });
         }
-        let params = weights::as_gradients(model, sums);
-        StepGradients {
-            norms: GradientNorms::of(model, &params),
-            params,
-            losses,
-            batch_statistics: first.unwrap_or_default(),
-        }
+        let (params, batch_statistics) =
+            (weights::as_gradients(model, sums), first.unwrap_or_default());
+        GradientShare { params, losses, batch_statistics }
     }
 
     fn check_usable(&self, model: &Mllmseg) -> Result<(), ReplicaError> {

@@ -11,6 +11,7 @@ use std::thread;
 
 use burn::tensor::{Device, ExecutionError, Tensor};
 use mllmseg_model::Mllmseg;
+use mllmseg_model::checkpoint::named_weights::set_trained;
 use mllmseg_model::mask_decoder::batch_norm::BatchStatistics;
 use rayon::ThreadPoolBuilder;
 
@@ -20,7 +21,7 @@ use super::weights::{self, Which};
 use crate::batch::{HostBatch, LossCounts};
 use crate::loss::LossValues;
 use crate::step::{GradientShare, StepError, TrainStep};
-use crate::trainable::{TrainableSet, TrainingMode};
+use crate::trainable::trained_paths;
 
 /// A device and its name in messages.
 #[derive(Debug, Clone)]
@@ -71,8 +72,6 @@ pub(super) struct Plan {
     pub model: Mllmseg,
     /// The main device.
     pub main_device: Device,
-    pub set: TrainableSet,
-    pub mode: TrainingMode,
     pub traffic: TrafficCounter,
     /// How many of the host's cores it computes with; `None` for all of them.
     pub cores: Option<usize>,
@@ -152,11 +151,13 @@ struct Replica {
 
 impl Replica {
     fn new(device: Device, plan: Plan) -> Result<Self, Failure> {
-        let Plan { model, main_device, set, mode, traffic, .. } = plan;
+        let Plan { model, main_device, traffic, .. } = plan;
+        let trained = trained_paths(&model);
         let values = weights::values(&model, Which::All);
         let values = transfer(values, &device, &traffic.sent);
         let model = weights::with_values(model, Which::All, values);
-        let model = set.prepare(weights::with_integers_on(model, &device), mode);
+        let model = set_trained(model, |path| trained.iter().any(|other| other == path));
+        let model = weights::with_integers_on(model, &device);
         device.sync()?;
         Ok(Self { model, device, main_device, traffic })
     }

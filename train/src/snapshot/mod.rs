@@ -25,16 +25,28 @@ use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_model::checkpoint::write::{write_json, write_safetensors};
 use serde::{Deserialize, Serialize};
 
+use crate::optimizer::AdamW;
 use crate::optimizer::state::SavedState;
-use crate::optimizer::{AdamW, AdamWConfig};
 use arrays::{trained_weights, with_weights};
 pub use error::SnapshotError;
-use error::io;
+use error::{io, mismatch};
 use running::RunningStatistics;
 
 const WEIGHTS: &str = "trained.safetensors";
 const OPTIMIZER: &str = "adamw.safetensors";
 const STATE: &str = "state.json";
+
+/// What a training changes.
+#[derive(Debug)]
+pub struct TrainState {
+    /// The model, prepared for training
+    /// ([`TrainableSet::prepare`](crate::TrainableSet::prepare)).
+    pub model: Mllmseg,
+    /// The optimizer with its state.
+    pub optimizer: AdamW,
+    /// The steps done, and the best validation.
+    pub progress: Progress,
+}
 
 /// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -76,32 +88,25 @@ struct State {
 /// The snapshots of a run.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    dir: PathBuf,
-    keep: usize,
+    /// Their folder.
+    pub dir: PathBuf,
+    /// How many of the last are kept; the best is kept too.
+    pub keep: usize,
+    /// Names of the weights.
+    pub table: NameTable,
 }
 
 impl Snapshots {
-    /// Those in a folder, of which the last `keep` and the best are kept.
-    pub fn new(dir: impl Into<PathBuf>, keep: usize) -> Self {
-        Self { dir: dir.into(), keep }
-    }
-
     /// Writes a snapshot, then removes those that need not be kept.
     ///
     /// # Errors
     /// [`SnapshotError`]; earlier snapshots are removed only after this one is durable.
-    pub fn save(
-        &self,
-        model: &Mllmseg,
-        optimizer: &AdamW,
-        table: &NameTable,
-        progress: &Progress,
-    ) -> Result<PathBuf, SnapshotError> {
-        let folder = self.folder(progress.step);
+    pub fn save(&self, state: &TrainState) -> Result<(), SnapshotError> {
+        let folder = self.folder(state.progress.step);
         let part = folder.with_extension("part");
         remove_folder(&part)?;
         fs::create_dir_all(&part).map_err(io(&part))?;
-        let written = write_files(&part, model, optimizer, table, progress).and_then(|()| {
+        let written = write_files(&part, state, &self.table).and_then(|()| {
             // A step that is taken again after a resume replaces its earlier snapshot.
             remove_folder(&folder)?;
             sync_folder(&part)?;
@@ -112,35 +117,31 @@ impl Snapshots {
             let _ = fs::remove_dir_all(&part); // the error that matters is the first one
             return Err(error);
         }
-        self.prune(progress.best)?;
-        Ok(folder)
+        self.prune(state.progress.best)
     }
 
-    /// The last one that is whole.
+    /// Restores the snapshot after `step` steps, or the last one. `start` is the model as it was
+    /// loaded and prepared at the start of the run, to which a run without snapshots goes back.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`] if the folder cannot be listed; without a folder there is none.
-    pub fn latest(&self) -> Result<Option<PathBuf>, SnapshotError> {
-        Ok(self.steps()?.last().map(|&step| self.folder(step)))
-    }
-
-    /// The snapshot after so many steps.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Missing`].
-    pub fn at(&self, step: usize) -> Result<PathBuf, SnapshotError> {
+    /// [`SnapshotError`] for a snapshot that is not there, a damaged file, or one of another model.
+    pub fn restore(
+        &self,
+        step: Option<usize>,
+        start: TrainState,
+    ) -> Result<TrainState, SnapshotError> {
         let there = self.steps()?;
-        match there.contains(&step) {
-            true => Ok(self.folder(step)),
-            false => Err(SnapshotError::Missing { dir: self.dir.clone(), step, there }),
+        match step.or(there.last().copied()) {
+            None => Ok(start),
+            Some(step) if there.contains(&step) => {
+                read_files(&self.folder(step), start, &self.table)
+            }
+            Some(step) => Err(SnapshotError::Missing { dir: self.dir.clone(), step, there }),
         }
     }
 
     /// The steps after which there are snapshots, in order.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Io`].
-    pub fn steps(&self) -> Result<Vec<usize>, SnapshotError> {
+    fn steps(&self) -> Result<Vec<usize>, SnapshotError> {
         if !self.dir.exists() {
             return Ok(Vec::new());
         }
@@ -176,51 +177,37 @@ impl Snapshots {
     }
 }
 
-/// Restores a snapshot into a model that was loaded and prepared as at the start of the run. Returns
-/// the model with the snapshot's weights, the optimizer with its state, and the run's progress.
-///
-/// # Errors
-/// [`SnapshotError`] for a damaged file, or a snapshot of another model.
-pub fn restore(
+fn read_files(
     dir: &Path,
-    model: Mllmseg,
-    config: AdamWConfig,
+    start: TrainState,
     table: &NameTable,
-) -> Result<(Mllmseg, AdamW, Progress), SnapshotError> {
-    let [state, weights, optimizer] = [STATE, WEIGHTS, OPTIMIZER].map(|name| dir.join(name));
+) -> Result<TrainState, SnapshotError> {
+    let [state, weights, moments] = [STATE, WEIGHTS, OPTIMIZER].map(|name| dir.join(name));
     let text = fs::read_to_string(&state).map_err(io(&state))?;
     let State { progress, updates, batch_norm } = serde_json::from_str(&text).map_err(|error| {
         SnapshotError::Damaged { path: state.clone(), message: error.to_string() }
     })?;
-    let mut model =
-        with_weights(model, read_safetensors(&weights).map_err(SnapshotError::Read)?, table)
-            .map_err(|message| SnapshotError::Mismatch { path: weights, message })?;
-    running::restore(&mut model.mask_decoder.head.norm, batch_norm)
-        .map_err(|message| SnapshotError::Mismatch { path: state, message })?;
-    let saved =
-        SavedState { updates, arrays: read_safetensors(&optimizer).map_err(SnapshotError::Read)? };
-    let optimizer = AdamW::restore(config, saved, &model, table)
-        .map_err(|error| SnapshotError::Mismatch { path: optimizer, message: error.to_string() })?;
-    Ok((model, optimizer, progress))
+    let arrays = read_safetensors(&weights).map_err(SnapshotError::Read)?;
+    let mut model = with_weights(start.model, arrays, table).map_err(mismatch(&weights))?;
+    running::restore(&mut model.mask_decoder.head.norm, batch_norm).map_err(mismatch(&state))?;
+    let arrays = read_safetensors(&moments).map_err(SnapshotError::Read)?;
+    let optimizer = start.optimizer.restore(SavedState { updates, arrays }, &model, table);
+    Ok(TrainState { optimizer: optimizer.map_err(mismatch(&moments))?, model, progress })
 }
 
 fn write_files(
     dir: &Path,
-    model: &Mllmseg,
-    optimizer: &AdamW,
+    TrainState { model, optimizer, progress }: &TrainState,
     table: &NameTable,
-    progress: &Progress,
 ) -> Result<(), SnapshotError> {
     let [state, weights, moments] = [STATE, WEIGHTS, OPTIMIZER].map(|name| dir.join(name));
-    let mismatch = |path: &Path, message| SnapshotError::Mismatch { path: path.into(), message };
-    let trained = trained_weights(model, table).map_err(|message| mismatch(&weights, message))?;
+    let trained = trained_weights(model, table).map_err(mismatch(&weights))?;
     write_safetensors(trained.into_iter().collect(), &weights)?;
-    let saved = optimizer.save(table).map_err(|error| mismatch(&moments, error.to_string()))?;
-    write_safetensors(saved.arrays.into_iter().collect(), &moments)?;
+    let SavedState { updates, arrays } = optimizer.save(table).map_err(mismatch(&moments))?;
+    write_safetensors(arrays.into_iter().collect(), &moments)?;
     let batch_norm = RunningStatistics::of(&model.mask_decoder.head.norm);
-    let contents = State { progress: progress.clone(), updates: saved.updates, batch_norm };
-    let contents =
-        serde_json::to_value(&contents).map_err(|error| mismatch(&state, error.to_string()))?;
+    let contents = State { progress: progress.clone(), updates, batch_norm };
+    let contents = serde_json::to_value(&contents).map_err(mismatch(&state))?;
     Ok(write_json(&contents, &state)?)
 }
 

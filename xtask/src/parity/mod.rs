@@ -32,9 +32,8 @@ pub fn run(
     let image = read_image(case.join("image.png"))?;
     let prompt = segmenter.tokenize(&question, Some(&answer))?;
     let pixels = segmenter.pixels(&image);
-    let output = segmenter.forward_plain(pixels.clone(), &prompt);
-    let masks = output.masks();
-    let logits = segmenter.model.language_model.logits(output.last_hidden_state.clone());
+    let (state, segmented) = segmenter.forward_plain(pixels.clone(), &prompt);
+    let logits = segmenter.model.language_model.lm_head.forward(state.hidden.clone());
 
     let mut dump = Dump::default();
     let ids: Vec<i32> = prompt.input_ids.iter().map(|&id| id as i32).collect();
@@ -43,12 +42,12 @@ pub fn run(
     dump.array("input_ids", ids, [1, length]);
     dump.array("labels", prompt.labels.iter().map(|&id| id as i32).collect(), [1, length]);
     dump.tensor("pixel_values", pixels);
-    dump.tensor("vit_feature", output.image_tokens);
-    dump.tensor("projected", output.projected);
-    dump.tensor("last_hidden_state", output.last_hidden_state);
+    dump.tensor("vit_feature", state.image_tokens);
+    dump.tensor("projected", state.projected);
+    dump.tensor("last_hidden_state", state.hidden);
     dump.tensor("logits", logits);
-    match masks {
-        Some(masks) => dump.tensor("masks", masks),
+    match segmented {
+        Some(segmented) => dump.tensor("masks", segmented.masks),
         None => {
             let size = segmenter.config.mask_size();
             dump.array("masks", Vec::<f32>::new(), [0, size, size]);

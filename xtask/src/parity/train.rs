@@ -12,7 +12,7 @@ use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_train::step::StepGradients;
 use mllmseg_train::{
-    AdamW, AdamWConfig, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
+    AdamW, OptimizerConfig, TrainBatch, TrainExample, TrainStep, TrainableSet, TrainingMode,
 };
 
 use super::dump::Dump;
@@ -55,7 +55,7 @@ pub fn run(
     let step = TrainStep::new(segmenter.special.seg);
     let mut model = trained.prepare(segmenter.model.clone(), TrainingMode::AS_EVALUATION);
     let batches = [batch];
-    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut optimizer = AdamW::new(OptimizerConfig::default());
     let mut trajectory = Vec::with_capacity(5 * STEPS);
     for index in 0..STEPS {
         let gradients = step.gradients(&model, &batches, 0)?;
