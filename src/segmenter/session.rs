@@ -71,8 +71,9 @@ impl<'a> ImageSession<'a> {
     /// Bytes of everything that is kept.
     pub fn bytes(&self) -> u64 {
         let size = |x: &Tensor<3>| (x.shape().num_elements() * x.dtype().size()) as u64;
-        let PrefixState { image_tokens, language_tokens, projected, cache, decoder } = &self.state;
-        let maps = [image_tokens, language_tokens, projected, &decoder.attended];
+        let PrefixState { image_tokens, projected, hidden, cache, language_tokens, decoder } =
+            &self.state;
+        let maps = [image_tokens, projected, hidden, language_tokens, &decoder.attended];
         let fusion = &decoder.fusion;
         let fused = [fusion.t_vl.as_ref(), fusion.t_img4.as_ref(), Some(&fusion.fused)];
         let maps = maps.into_iter().chain(fused.into_iter().flatten()).map(size).sum::<u64>();

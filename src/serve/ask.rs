@@ -93,7 +93,7 @@ pub async fn ask(context: &Context, question: Question) -> Result<Answer, ApiErr
                 return result.map_err(|failure| failed(&failure));
             }
         }
-        Err(ApiError::busy("the server ends"))
+        Err(dropped())
     };
     timeout(context.options.limits.answer, end).await.unwrap_or_else(|_| Err(too_late()))
 }
@@ -102,7 +102,12 @@ pub async fn ask(context: &Context, question: Question) -> Result<Answer, ApiErr
 pub async fn forget(context: &Context, id: String) -> Result<bool, ApiError> {
     let (reply, forgotten) = oneshot::channel();
     push(context, Task::Forget(id, reply))?;
-    forgotten.await.map_err(|_| ApiError::busy("the server ends"))
+    forgotten.await.map_err(|_| dropped())
+}
+
+/// Who waited was not answered.
+pub fn dropped() -> ApiError {
+    ApiError::busy("the server ends, or failed at this request; try again")
 }
 
 pub fn too_late() -> ApiError {

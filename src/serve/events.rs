@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::ask::{Question, failed, submit, too_late};
+use super::ask::{Question, dropped, failed, submit, too_late};
 use super::error::ApiError;
 use super::state::Shared;
 use super::worker::{Answer, Update};
@@ -48,7 +48,7 @@ pub fn stream(
                     return;
                 }
             }
-            end(&events, Err(ApiError::busy("the server ends")));
+            end(&events, Err(dropped()));
         };
         if timeout(context.options.limits.answer, told).await.is_err() {
             end(&events, Err(too_late()));

@@ -118,20 +118,8 @@ pub fn work(
 ) {
     let mut worker = Worker { segmenter, metrics, cache: Cache::new(cache_bytes), max_pixels };
     while let Some(task) = queue.pop() {
-        match task {
-            Task::Forget(id, reply) => {
-                let _ = reply.send(worker.cache.remove(&id)); // who asked may have gone
-            }
-            Task::Ask(job) => {
-                let same = |task: &Task| matches!(task, Task::Ask(other) if other.id == job.id);
-                let others = queue.take_all(same).into_iter().filter_map(|task| match task {
-                    Task::Ask(job) => Some(job),
-                    Task::Forget(..) => None,
-                });
-                let others = others.collect();
-                worker.answer(job, others);
-            }
-        }
+        // Who waits for a task that panics here hears that its channel is closed.
+        let _ = catch_unwind(AssertUnwindSafe(|| worker.take(task, queue)));
         let (images, bytes) = worker.cache.size();
         metrics.kept(images, bytes);
     }
@@ -152,6 +140,22 @@ struct Asked {
 }
 
 impl Worker<'_> {
+    fn take(&mut self, task: Task, queue: &Queue<Task>) {
+        match task {
+            Task::Forget(id, reply) => {
+                let _ = reply.send(self.cache.remove(&id)); // who asked may have gone
+            }
+            Task::Ask(job) => {
+                let same = |task: &Task| matches!(task, Task::Ask(other) if other.id == job.id);
+                let others = queue.take_all(same).into_iter().filter_map(|task| match task {
+                    Task::Ask(job) => Some(job),
+                    Task::Forget(..) => None,
+                });
+                self.answer(job, others.collect());
+            }
+        }
+    }
+
     /// Answers jobs about one image together.
     fn answer(&mut self, first: Job, others: Vec<Job>) {
         let jobs = std::iter::once(first).chain(others);

@@ -117,6 +117,23 @@ fn the_page_shows_the_masks_that_segment_gives() {
     page.type_and_enter("the small star");
     page.wait_for("document.querySelectorAll('#answers li').length === 5");
 
+    // Pasted and dropped pictures begin anew.
+    for event in [
+        "ClipboardEvent('paste', { clipboardData: files })",
+        "DragEvent('drop', { dataTransfer: files })",
+    ] {
+        page.evaluate(&format!(
+            "fetch('/page/example.png').then((r) => r.blob()).then((blob) => {{ \
+             const files = new DataTransfer(); \
+             files.items.add(new File([blob], 'x.png', {{ type: 'image/png' }})); \
+             document.dispatchEvent(new {event}); }})"
+        ));
+        page.wait_for("document.querySelectorAll('#answers li').length === 0");
+        page.wait_for("document.activeElement.id === 'words'");
+        page.type_and_enter("the red star");
+        page.wait_for("document.querySelectorAll('#answers li').length === 1");
+    }
+
     // Nothing was asked of anyone else, and no script failed.
     for event in &page.events {
         let url = event["params"]["request"]["url"].as_str().unwrap_or(&address);
