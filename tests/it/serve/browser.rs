@@ -86,9 +86,7 @@ fn the_page_shows_the_masks_that_segment_gives() {
     assert!(kept * 10 > inside * 9, "{kept} of {inside} pixels inside are as they were");
     assert!(dimmed * 10 > outside * 8, "{dimmed} of {outside} pixels outside are dimmed");
 
-    // Maps, a phone's width, dark and light.
-    page.evaluate("document.getElementById('maps').click()");
-    page.wait_for("document.querySelectorAll('#layers li').length === 3");
+    // Light and dark, maps, a phone's width.
     for scheme in ["light", "dark"] {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         page.call("Emulation.setEmulatedMedia", json!({ "features": features }));
@@ -99,6 +97,8 @@ fn the_page_shows_the_masks_that_segment_gives() {
             std::fs::write(file, shot).unwrap();
         }
     }
+    page.evaluate("document.getElementById('maps').click()");
+    page.wait_for("document.querySelectorAll('#layers li').length === 3");
     page.call(
         "Emulation.setDeviceMetricsOverride",
         json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": true }),
