@@ -13,7 +13,6 @@ use super::model::ModelArgs;
 #[command(after_help = "Example: mllmseg serve --checkpoint DIR --bind 127.0.0.1:8000\n\n\
     MLLMSEG_TOKEN stands for --token. LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name the Label Studio \
     whose pictures may be fetched.")]
-#[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "read where there is a server"))]
 pub struct ServeArgs {
     #[command(flatten)]
     model: ModelArgs,

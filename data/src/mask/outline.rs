@@ -240,10 +240,6 @@ fn simplify(ring: &Ring, tolerance: f64) -> Ring {
 }
 
 #[cfg(test)]
-#[path = "../../tests/shapes/mod.rs"]
-mod shapes;
-
-#[cfg(test)]
 mod tests {
     use super::super::polygon::rasterize;
     use super::*;
@@ -267,33 +263,6 @@ mod tests {
         assert_eq!(parts[0].holes, holes);
         assert_eq!(parts[1].outer, [[5, 3], [6, 3], [6, 4], [5, 4]]);
         assert!(outlines(&bitmap(&["...", "..."]), 0.0).is_empty());
-    }
-
-    /// Masks of noise, coarse and fine, and of nested rings; `rasterize` agrees with pycocotools.
-    #[test]
-    fn an_outline_rasterised_again_is_the_mask() {
-        let mut random = shapes::Random::new(77);
-        for round in 0..300 {
-            let side = |value: f64| 1 + (value * 40.0) as usize;
-            let (height, width) = (side(random.uniform()), side(random.uniform()));
-            let (share, grain) = (random.uniform(), 1 + round % 3);
-            let noise: Vec<_> = (0..height * width).map(|_| random.uniform() < share).collect();
-            let pixel = |i: usize| noise[(i / width / grain) * width + i % width / grain];
-            let mask: Vec<_> = (0..height * width).map(pixel).collect();
-            let mask = Bitmap::from_pixels(height, width, mask).unwrap();
-            let parts = outlines(&mask, 0.0);
-            let polygons: Vec<_> = parts.iter().map(|part| flat(&part.joined())).collect();
-            assert_eq!(rasterize(height, width, &polygons).unwrap(), mask, "round {round}");
-            let whole = rasterize(height, width, &[flat(&join_parts(&parts))]).unwrap();
-            assert_eq!(whole, mask, "round {round}: one ring for all parts");
-            // By the even-odd rule, as SVG fills: every ring on its own.
-            let mut odd = vec![false; height * width];
-            for ring in parts.iter().flat_map(Outline::rings) {
-                let one = rasterize(height, width, &[flat(ring)]).unwrap();
-                odd.iter_mut().zip(one.pixels()).for_each(|(odd, one)| *odd ^= one);
-            }
-            assert_eq!(odd, mask.pixels(), "round {round}: even-odd");
-        }
     }
 
     #[test]

@@ -87,12 +87,13 @@ pub async fn predict(
 /// What was typed into a `TextArea`: one expression a line.
 fn words(context: Option<&Value>) -> Vec<String> {
     let results = context.and_then(|context| context["result"].as_array());
-    let texts = results.into_iter().flatten().filter_map(|result| match &result["value"]["text"] {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(texts) => texts.first().and_then(Value::as_str).map(str::to_string),
-        _ => None,
-    });
-    let text = texts.last().unwrap_or_default();
+    let mut texts =
+        results.into_iter().flatten().filter_map(|result| match &result["value"]["text"] {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(texts) => texts.first().and_then(Value::as_str).map(str::to_string),
+            _ => None,
+        });
+    let text = texts.next_back().unwrap_or_default();
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect()
 }
 

@@ -34,7 +34,7 @@ fn an_image_is_encoded_once_and_asked_in_every_format() {
         assert_eq!(result["box"], json!(expected.bounding_box));
         assert_eq!(result["area"], expected.mask.area());
     }
-    assert_eq!(expected[2].rejected, true);
+    assert!(expected[2].rejected);
 
     // Every other format draws the same mask.
     let polygons = ask("polygon");
