@@ -1,7 +1,7 @@
 //! `mllmseg serve`: a page and an API over HTTP, on one model.
 //!
-//! A request is checked ([`guard`], [`body`]), waits in a bounded [`queue`], and is answered by the one
-//! [`worker`] that owns the model and keeps encoded images ([`cache`]). [`routes`] has the table.
+//! A request is checked (`guard`, `body`), waits in a bounded `queue`, and is answered by the one `worker`
+//! that owns the model and keeps encoded images (`cache`). `routes` has the table.
 
 mod answer;
 mod any_labeling;
