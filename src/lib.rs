@@ -16,11 +16,14 @@
 
 pub mod device;
 pub mod evaluate;
+pub mod formats;
 pub mod hub;
 pub mod machine;
 pub mod merge;
 pub mod overlay;
 pub mod segmenter;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod tiny;
 pub mod training;
 

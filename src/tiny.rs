@@ -26,6 +26,11 @@ const FILES: [(&str, &[u8]); 7] = [
 pub const NOTICE: &str = "No --checkpoint: this is the tiny model, which knows pictures drawn by \
                           `mllmseg synth` and nothing of photographs";
 
+/// What the page of `mllmseg serve` says of it.
+pub const PAGE_NOTICE: &str = "This is the tiny model that travels with the program. It knows coloured shapes \
+    in drawn scenes, their sizes, places, orders and relations: \"the red star\", \"all the yellow \
+    triangles\". It knows nothing of photographs; `mllmseg serve --checkpoint DIR` takes a model that does.";
+
 /// The model as a checkpoint folder in the user's cache, where it is written at first use.
 ///
 /// # Errors

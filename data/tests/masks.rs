@@ -1,5 +1,6 @@
 //! Masks against pycocotools 2.0.11: `tests/oracle/mask_oracle.py` wrote the expected values.
 
+use mllmseg_data::mask::outline::{Outline, Ring, join_parts, outlines};
 use mllmseg_data::mask::polygon::rasterize;
 use mllmseg_data::mask::{Bitmap, Rle, Segmentation};
 
@@ -68,4 +69,35 @@ fn unions_intersections_and_ious_are_pycocotools() {
         compared += 1;
     }
     assert_eq!(compared, 2_000);
+}
+
+/// Masks of noise, coarse and fine, and of nested rings; `rasterize` agrees with pycocotools.
+#[test]
+fn an_outline_rasterised_again_is_the_mask() {
+    let mut random = shapes::Random::new(77);
+    for round in 0..300 {
+        let side = |value: f64| 1 + (value * 40.0) as usize;
+        let (height, width) = (side(random.uniform()), side(random.uniform()));
+        let (share, grain) = (random.uniform(), 1 + round % 3);
+        let noise: Vec<_> = (0..height * width).map(|_| random.uniform() < share).collect();
+        let pixel = |i: usize| noise[(i / width / grain) * width + i % width / grain];
+        let mask: Vec<_> = (0..height * width).map(pixel).collect();
+        let mask = Bitmap::from_pixels(height, width, mask).unwrap();
+        let parts = outlines(&mask, 0.0);
+        let polygons: Vec<_> = parts.iter().map(|part| flat(&part.joined())).collect();
+        assert_eq!(rasterize(height, width, &polygons).unwrap(), mask, "round {round}");
+        let whole = rasterize(height, width, &[flat(&join_parts(&parts))]).unwrap();
+        assert_eq!(whole, mask, "round {round}: one ring for all parts");
+        // By the even-odd rule, as SVG fills: every ring on its own.
+        let mut odd = vec![false; height * width];
+        for ring in parts.iter().flat_map(Outline::rings) {
+            let one = rasterize(height, width, &[flat(ring)]).unwrap();
+            odd.iter_mut().zip(one.pixels()).for_each(|(odd, one)| *odd ^= one);
+        }
+        assert_eq!(odd, mask.pixels(), "round {round}: even-odd");
+    }
+}
+
+fn flat(ring: &Ring) -> Vec<f64> {
+    ring.iter().flatten().map(|&value| f64::from(value)).collect()
 }

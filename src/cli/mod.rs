@@ -16,6 +16,7 @@ mod picture;
 mod recipe_flags;
 pub mod score;
 pub mod segment;
+pub mod serve;
 pub mod serve_device;
 pub mod synth;
 pub mod terminal;

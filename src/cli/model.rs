@@ -45,6 +45,12 @@ fn threshold(text: &str) -> Result<f32, String> {
 }
 
 impl ModelArgs {
+    /// Whether no model was named, so that the tiny one is taken.
+    #[cfg(feature = "serve")]
+    pub fn is_tiny(&self) -> bool {
+        self.checkpoint.is_none()
+    }
+
     /// Loads the model, and warns if it is untrained.
     pub fn load(&self) -> Result<Segmenter, CliError> {
         let device = self.device.select()?;

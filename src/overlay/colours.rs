@@ -18,6 +18,12 @@ const PALETTE: [[u8; 3]; 7] = [
     [0, 114, 178],   // blue
 ];
 
+/// The colour of the item at `index` as `#rrggbb`.
+pub fn colour_code(index: usize) -> String {
+    let Rgb([red, green, blue]) = colour(index);
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 /// The colour of the item at `index`: the palette, then a lighter and a darker round of it.
 pub(super) fn colour(index: usize) -> Rgb<u8> {
     let base = PALETTE[index % PALETTE.len()].map(u16::from);

@@ -129,9 +129,10 @@ mod tests {
         // Dark violet and yellow over the grey, by 0.65.
         assert_eq!(panel(1, 0, 0), [76, 32, 86]);
         assert_eq!(panel(2, 399, 299), [196, 182, 56]);
-        // Half of sky blue inside, nothing outside.
-        assert_eq!(panel(3, 100, 150), [88, 135, 161]);
-        assert_eq!(panel(3, 300, 150), [90; 3]);
+        // The object as it is, its outline in sky blue, the rest dimmed to two fifths.
+        assert_eq!(panel(3, 100, 150), [90; 3]);
+        assert_eq!(panel(3, 200, 150), [86, 180, 233]);
+        assert_eq!(panel(3, 300, 150), [36; 3]);
         let ink = |y: u32| (0..figure.width()).any(|x| figure.get_pixel(x, y).0[0] < 60);
         assert!((13..39).any(ink), "titles are written");
     }

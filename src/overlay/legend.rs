@@ -7,7 +7,7 @@ use super::item::OverlayItem;
 use super::text::Type;
 
 /// Narrowest overlay in pixels; tiny images are enlarged towards it so that there is something to see.
-pub(super) const MIN_CANVAS: u32 = 320;
+pub(super) const MIN_CANVAS: u32 = 640;
 /// Most expressions listed; the rest are counted.
 const MAX_ENTRIES: usize = 64;
 /// Most lines an expression takes.

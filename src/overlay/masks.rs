@@ -1,18 +1,19 @@
-//! Masks over an image, half transparent with a solid rim, and a legend below.
+//! Masks over an image: objects keep their colours, the rest is dimmed; outlines, words, a legend below.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use mllmseg_data::mask::Bitmap;
 
 use super::colours::colour;
 use super::item::{OverlayError, OverlayItem, check};
+use super::label;
 use super::legend::{self, MIN_CANVAS};
 use super::scale::enlarge;
 
-/// Draws every item's mask over `image`, half transparent with a solid contour, and a legend below.
+/// Draws every item's mask over `image` with its words beside it, and a legend below.
 ///
-/// Colours go by position in `items` and repeat, lighter and darker, after the seventh. The image keeps its scale, but
-/// one smaller than 320 x 320 pixels is enlarged by a whole factor, and the result is at least 320 wide. Without items
-/// there is no legend.
+/// What no mask covers is dimmed. Colours go by position in `items` and repeat, lighter and darker, after
+/// the seventh. The image keeps its scale, but one with sides under 640 pixels is enlarged by a whole factor,
+/// and the result is at least 640 wide. Without items there is no legend.
 ///
 /// # Errors
 /// [`OverlayError::NoPixels`] for an empty image, [`OverlayError::MaskSize`] for a mask of another size.
@@ -30,12 +31,13 @@ pub fn draw_overlay_with_remarks(
     remarks: &[String],
 ) -> Result<RgbImage, OverlayError> {
     check(image, items)?;
-    let factor = (MIN_CANVAS / image.width().max(image.height())).max(1);
+    let factor = MIN_CANVAS.div_ceil(image.width().max(image.height()));
     let mut canvas = enlarge(image, factor);
     let shown = items.iter().enumerate().filter(|(_, item)| !item.rejected);
     let masks: Vec<_> =
         shown.filter_map(|(index, item)| Some((item.mask?, colour(index)))).collect();
     paint(&mut canvas, &masks);
+    label::draw(&mut canvas, factor, items);
     Ok(legend::add_below(canvas, items, remarks))
 }
 
@@ -48,71 +50,66 @@ pub fn mask_image(mask: &Bitmap) -> GrayImage {
     })
 }
 
-/// Paints masks of any size, each stretched over the whole canvas, in their colours.
+/// Shows masks of any size, each stretched over the whole canvas: what they cover keeps its colours, the
+/// rest is dimmed, and each has an outline in its colour. Without a foreground pixel nothing changes.
 pub(crate) fn paint(canvas: &mut RgbImage, masks: &[(&Bitmap, Rgb<u8>)]) {
     let (width, height) = canvas.dimensions();
-    let stretched = |mask| Stretched { mask, width, height };
-    for &(mask, colour) in masks {
-        tint(canvas, &stretched(mask), colour);
+    let masks: Vec<_> = (masks.iter())
+        .map(|&(mask, colour)| (Stretched::new(mask, width, height), colour))
+        .filter(|(mask, _)| mask.inside.contains(&true))
+        .collect();
+    if masks.is_empty() {
+        return;
     }
-    // After every tint, so that no mask hides another's rim.
-    for &(mask, colour) in masks {
-        outline(canvas, &stretched(mask), colour);
-    }
-}
-
-/// A mask over a canvas of another size.
-struct Stretched<'a> {
-    mask: &'a Bitmap,
-    width: u32,
-    height: u32,
-}
-
-impl Stretched<'_> {
-    /// Whether the mask has the pixel under the middle of a pixel of the canvas.
-    fn contains(&self, x: u32, y: u32) -> bool {
-        let under = |place: u32, canvas: u32, full: usize| {
-            ((2 * u64::from(place) + 1) * full as u64 / (2 * u64::from(canvas))) as usize
-        };
-        let row = under(y, self.height, self.mask.height());
-        let column = under(x, self.width, self.mask.width());
-        self.mask.get(row, column).unwrap_or(false)
-    }
-
-    /// Whether a pixel at most `reach` steps left, right, above or below of (x, y) is inside the
-    /// mask, or outside, as `inside` says.
-    fn is_within(&self, reach: u32, x: u32, y: u32, inside: bool) -> bool {
-        // What wraps around is far outside.
-        let around = |step| {
-            let [left, right] = [x.wrapping_sub(step), x + step];
-            [(left, y), (right, y), (x, y.wrapping_sub(step)), (x, y + step)]
-        };
-        (1..=reach).flat_map(around).any(|(x, y)| self.contains(x, y) == inside)
-    }
-}
-
-fn tint(canvas: &mut RgbImage, mask: &Stretched, Rgb(colour): Rgb<u8>) {
-    for (x, y, pixel) in canvas.enumerate_pixels_mut() {
-        if mask.contains(x, y) {
-            for (level, towards) in pixel.0.iter_mut().zip(colour) {
-                *level = level.midpoint(towards);
-            }
+    for (place, pixel) in canvas.pixels_mut().enumerate() {
+        if !masks.iter().any(|(mask, _)| mask.inside[place]) {
+            pixel.0 = pixel.0.map(|level| (u16::from(level) * 2 / 5) as u8);
         }
     }
+    let reach = (width.min(height) / 200).clamp(2, 8) as usize;
+    masks.iter().for_each(|(mask, colour)| outline(canvas, mask, *colour, reach));
 }
 
-/// Draws the mask's rim in its full colour, 1 to 3 pixels wide by the size of the canvas, and a pale
-/// line around it that separates it from things of the same colour.
-fn outline(canvas: &mut RgbImage, mask: &Stretched, colour: Rgb<u8>) {
-    let short_side = canvas.width().min(canvas.height());
-    let reach = (short_side / 160).clamp(1, 3);
-    for (x, y, pixel) in canvas.enumerate_pixels_mut() {
-        if mask.contains(x, y) {
-            if mask.is_within(reach, x, y, false) {
-                *pixel = colour;
+/// A mask over a canvas of another size: each pixel of the canvas is that under its middle.
+struct Stretched {
+    inside: Vec<bool>,
+    width: usize,
+    height: usize,
+}
+
+impl Stretched {
+    fn new(mask: &Bitmap, width: u32, height: u32) -> Self {
+        let (width, height) = (width as usize, height as usize);
+        let under =
+            |place: usize, canvas: usize, full: usize| (2 * place + 1) * full / (2 * canvas);
+        let columns: Vec<_> = (0..width).map(|x| under(x, width, mask.width())).collect();
+        let rows = (0..height).map(|y| under(y, height, mask.height()));
+        let inside = rows.flat_map(|row| {
+            columns.iter().map(move |&column| mask.get(row, column).unwrap_or(false))
+        });
+        Self { inside: inside.collect(), width, height }
+    }
+}
+
+/// Draws a line around the mask, `reach` pixels wide: the mask's own pixels stay as they are.
+fn outline(canvas: &mut RgbImage, mask: &Stretched, colour: Rgb<u8>, reach: usize) {
+    let Stretched { inside, width, height } = mask;
+    for y in 0..*height {
+        for x in (0..*width).filter(|x| inside[y * width + x]) {
+            let beside = |x: usize, y: usize| x < *width && y < *height && !inside[y * width + x];
+            // A pixel with foreground on all sides has nothing to draw beside it.
+            let (left, up) = (x.wrapping_sub(1), y.wrapping_sub(1));
+            if ![(left, y), (x + 1, y), (x, up), (x, y + 1)].iter().any(|&(x, y)| beside(x, y)) {
+                continue;
             }
-        } else if mask.is_within(1, x, y, true) {
-            pixel.0 = pixel.0.map(|level| level.midpoint(255));
+            for row in y.saturating_sub(reach)..(y + reach + 1).min(*height) {
+                for column in x.saturating_sub(reach)..(x + reach + 1).min(*width) {
+                    let far = row.abs_diff(y).pow(2) + column.abs_diff(x).pow(2);
+                    if far <= reach * reach && beside(column, row) {
+                        canvas.put_pixel(column as u32, row as u32, colour);
+                    }
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod colours;
 mod figure;
 mod heat;
 mod item;
+mod label;
 mod legend;
 mod masks;
 mod png;
@@ -12,6 +13,7 @@ mod scale;
 mod tests;
 mod text;
 
+pub use colours::colour_code;
 pub use figure::{HeatMap, draw_figure};
 pub use item::{OverlayError, OverlayItem};
 pub(crate) use masks::paint;

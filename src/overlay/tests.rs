@@ -13,33 +13,53 @@ fn item<'a>(caption: &'a str, mask: Option<&'a Bitmap>) -> OverlayItem<'a> {
 }
 
 #[test]
-fn a_mask_is_half_its_colour_inside_and_all_of_it_on_the_rim() {
-    let image = RgbImage::from_pixel(400, 400, Rgb([100, 100, 100]));
-    let mask = (0..400 * 400)
-        .map(|i| (100..200).contains(&(i % 400)) && (50..150).contains(&(i / 400)))
+fn an_object_keeps_its_colours_the_rest_is_dimmed_and_words_stand_above() {
+    let image = RgbImage::from_pixel(640, 640, Rgb([100, 100, 100]));
+    let mask = (0..640 * 640)
+        .map(|i| (100..200).contains(&(i % 640)) && (50..150).contains(&(i / 640)))
         .collect();
-    let mask = Bitmap::from_pixels(400, 400, mask).unwrap();
+    let mask = Bitmap::from_pixels(640, 640, mask).unwrap();
     let drawn = draw_overlay(&image, &[item("a square", Some(&mask))]).unwrap();
-    assert_eq!(drawn.width(), 400);
-    assert!(drawn.height() > 400, "the legend is below the image");
-    assert_eq!(drawn.get_pixel(98, 100).0, [100; 3], "left of the mask");
-    assert_eq!(drawn.get_pixel(99, 100).0, [177; 3], "pale line: (100 + 255) / 2");
-    // 400 / 160 = 2 pixels of rim in sky blue, then (100 + 86) / 2, (100 + 180) / 2 and (100 + 233) / 2.
-    for x in [100, 101, 198, 199] {
-        assert_eq!(drawn.get_pixel(x, 100).0, [86, 180, 233], "rim at {x}");
+    assert_eq!(drawn.width(), 640);
+    assert!(drawn.height() > 640, "the legend is below the image");
+    for x in [100, 101, 150, 199] {
+        assert_eq!(drawn.get_pixel(x, 100).0, [100; 3], "inside at {x}");
     }
-    for x in [102, 150, 197] {
-        assert_eq!(drawn.get_pixel(x, 100).0, [93, 140, 166], "inside at {x}");
+    // 640 / 200 = 3 pixels of outline in sky blue; 100 * 2 / 5 beyond.
+    for x in [97, 99, 200, 202] {
+        assert_eq!(drawn.get_pixel(x, 100).0, [86, 180, 233], "outline at {x}");
+    }
+    for (x, y) in [(96, 100), (203, 100), (600, 600), (150, 154)] {
+        assert_eq!(drawn.get_pixel(x, y).0, [40; 3], "dimmed at {x}, {y}");
+    }
+    // The tag: letters of 640 / 30 pixels on the mask's colour, above the first pixel (100, 50).
+    let tag = imageops::crop_imm(&drawn, 60, 18, 80, 20).to_image();
+    let blue = tag.pixels().filter(|pixel| pixel.0 == [86, 180, 233]).count();
+    let dark = tag.pixels().filter(|pixel| pixel.0[2] < 90).count();
+    assert!(blue > 500 && dark > 50, "{blue} of the colour, {dark} of ink");
+}
+
+#[test]
+fn words_of_objects_at_one_place_do_not_cover_each_other() {
+    let image = RgbImage::from_pixel(640, 640, WHITE);
+    let mask = (0..640 * 640).map(|i| (300..340).contains(&(i % 640)) && i / 640 > 300).collect();
+    let mask = Bitmap::from_pixels(640, 640, mask).unwrap();
+    let items = ["one", "two", "six"].map(|caption| item(caption, Some(&mask)));
+    let drawn = draw_overlay(&image, &items).unwrap();
+    let image = imageops::crop_imm(&drawn, 0, 0, 640, 640).to_image();
+    for index in 0..3 {
+        let count = image.pixels().filter(|pixel| **pixel == colour(index)).count();
+        assert!(count > 400, "tag {index} has {count} pixels");
     }
 }
 
 #[test]
 fn a_rejected_expression_leaves_the_image_alone() {
-    let image = RgbImage::from_fn(330, 40, |x, y| Rgb([x as u8, y as u8, 7]));
-    let mask = Bitmap::from_pixels(40, 330, vec![true; 330 * 40]).unwrap();
+    let image = RgbImage::from_fn(650, 40, |x, y| Rgb([x as u8, y as u8, 7]));
+    let mask = Bitmap::from_pixels(40, 650, vec![true; 650 * 40]).unwrap();
     let rejected = OverlayItem { rejected: true, ..item("a purple cow", Some(&mask)) };
     let drawn = draw_overlay(&image, &[rejected]).unwrap();
-    let top = imageops::crop_imm(&drawn, 0, 0, 330, 40).to_image();
+    let top = imageops::crop_imm(&drawn, 0, 0, 650, 40).to_image();
     assert_eq!(top, image);
 }
 
@@ -47,12 +67,12 @@ fn a_rejected_expression_leaves_the_image_alone() {
 fn tiny_and_extreme_images_get_a_readable_canvas() {
     // image, where it lies on the canvas and how large
     for ((width, height), factor) in
-        [((1, 1), 320), ((16, 16), 20), ((1, 900), 1), ((3000, 1), 1), ((320, 2), 1), ((7, 3), 45)]
+        [((1, 1), 640), ((16, 16), 40), ((1, 900), 1), ((3000, 1), 1), ((320, 2), 2), ((7, 3), 92)]
     {
         let image = RgbImage::from_pixel(width, height, Rgb([0, 0, 90]));
         let mask = Bitmap::new(height as usize, width as usize).unwrap();
         let drawn = draw_overlay(&image, &[item("nothing", Some(&mask))]).unwrap();
-        assert_eq!(drawn.width(), (width * factor).max(320), "{width} x {height}");
+        assert_eq!(drawn.width(), (width * factor).max(640), "{width} x {height}");
         let blue = drawn.pixels().filter(|pixel| pixel.0 == [0, 0, 90]).count();
         assert_eq!(blue as u32, width * height * factor * factor, "{width} x {height}");
         assert!(drawn.height() > height * factor + 16, "{width} x {height}: {}", drawn.height());
@@ -61,7 +81,7 @@ fn tiny_and_extreme_images_get_a_readable_canvas() {
 
 #[test]
 fn without_items_the_image_is_returned_as_it_is() {
-    let image = RgbImage::from_fn(500, 20, |x, y| Rgb([x as u8, y as u8, 1]));
+    let image = RgbImage::from_fn(700, 20, |x, y| Rgb([x as u8, y as u8, 1]));
     assert_eq!(draw_overlay(&image, &[]).unwrap(), image);
 }
 
@@ -84,10 +104,10 @@ fn any_text_is_drawn_and_the_band_stays_bounded() {
         let drawn = draw_overlay(&image, &[item(caption, None)]).unwrap();
         let dark = drawn.pixels().filter(|pixel| pixel.0[0] < 90).count();
         assert!(dark > 10, "{:?} leaves no mark", caption.chars().take(9).collect::<String>());
-        assert!(drawn.height() <= 200 + 110, "{}", drawn.height());
+        assert!(drawn.height() <= 400 + 110, "{}", drawn.height());
     }
     let many = vec![item("one of many", None); 500];
-    assert!(draw_overlay(&image, &many).unwrap().height() < 200 + 70 * 30);
+    assert!(draw_overlay(&image, &many).unwrap().height() < 400 + 70 * 30);
 }
 
 #[test]
@@ -131,8 +151,8 @@ fn a_mask_is_stretched_over_a_thumbnail() {
     let mut thumbnail = RgbImage::from_pixel(3, 1, Rgb([80; 3]));
     let mask = Bitmap::from_bytes(1, 9, &[1, 0, 0, 0, 0, 0, 0, 1, 0]).unwrap();
     paint(&mut thumbnail, &[(&mask, Rgb([34, 197, 94]))]);
-    // The middles of the pixels are at 1, 4 and 7 of 9; the second is beside the third.
-    assert_eq!(thumbnail.into_raw(), [80, 80, 80, 167, 167, 167, 34, 197, 94]);
+    // The middles of the pixels are at 1, 4 and 7 of 9; the first two are beside the third.
+    assert_eq!(thumbnail.into_raw(), [34, 197, 94, 34, 197, 94, 80, 80, 80]);
 }
 
 #[test]

@@ -43,6 +43,16 @@ impl MaskPrediction {
         Ok(Self { expression, probabilities, size, threshold, mask, bounding_box, score, rejected })
     }
 
+    /// The same answer with the mask of what is at least as probable as `threshold`.
+    ///
+    /// # Errors
+    /// None for an answer of a session.
+    pub fn at_threshold(self, threshold: f32) -> Result<Self, MaskError> {
+        let Self { expression, probabilities, size, mask, rejected, .. } = self;
+        let [height, width] = mask.size();
+        Self::new(expression, probabilities, size, rejected, (height, width), threshold)
+    }
+
     /// The mask as COCO run-length encoding.
     pub fn rle(&self) -> Rle {
         Rle::from_bitmap(&self.mask)

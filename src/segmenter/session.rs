@@ -41,12 +41,26 @@ impl Segmenter {
     /// Computes everything that does not depend on the expression: vision, the prompt up to `</img>`,
     /// the fusion of details and semantics, and half of the decoder's second layer.
     pub fn encode(&self, image: &RgbImage) -> Result<ImageSession<'_>, SegmentError> {
-        ImageSession::new(self, image)
+        self.encode_in_stages(image, |_| {})
+    }
+
+    /// As [`encode`](Self::encode), and calls `stage` with the name of each part of the model before it
+    /// computes.
+    pub fn encode_in_stages(
+        &self,
+        image: &RgbImage,
+        stage: impl FnMut(&'static str),
+    ) -> Result<ImageSession<'_>, SegmentError> {
+        ImageSession::new(self, image, stage)
     }
 }
 
 impl<'a> ImageSession<'a> {
-    pub(super) fn new(segmenter: &'a Segmenter, image: &RgbImage) -> Result<Self, SegmentError> {
+    fn new(
+        segmenter: &'a Segmenter,
+        image: &RgbImage,
+        mut stage: impl FnMut(&'static str),
+    ) -> Result<Self, SegmentError> {
         // The ids up to `</img>` are the same for every question.
         let prompt = segmenter.tokenize(&evaluation_question(&["it"]), None)?;
         let (prefix, _) = prompt.split();
@@ -54,10 +68,30 @@ impl<'a> ImageSession<'a> {
         let prefix_ids = token_tensor(&[prefix], 0, &segmenter.device.device);
         let image_start = prompt.image_range.start;
         let model = &segmenter.model;
+        stage("vision encoder");
         let image_tokens = model.encode_image(pixels.clone());
+        stage("language model");
         let state = model.encode_prefix(image_tokens, prefix_ids, image_start);
         let image_size = (image.height() as usize, image.width() as usize);
         Ok(Self { segmenter, state, pixels, image_size })
+    }
+
+    /// Height and width of the image.
+    pub fn image_size(&self) -> (usize, usize) {
+        self.image_size
+    }
+
+    /// Bytes of everything that is kept.
+    pub fn bytes(&self) -> u64 {
+        let size = |x: &Tensor<3>| (x.shape().num_elements() * x.dtype().size()) as u64;
+        let PrefixState { image_tokens, projected, hidden, cache, language_tokens, decoder } =
+            &self.state;
+        let maps = [image_tokens, projected, hidden, language_tokens, &decoder.attended];
+        let fusion = &decoder.fusion;
+        let fused = [fusion.t_vl.as_ref(), fusion.t_img4.as_ref(), Some(&fusion.fused)];
+        let maps = maps.into_iter().chain(fused.into_iter().flatten()).map(size).sum::<u64>();
+        maps + cache.bytes()
+            + (self.pixels.shape().num_elements() * self.pixels.dtype().size()) as u64
     }
 
     /// The mask of one expression, by the published evaluation prompt and its forced answer.
@@ -189,7 +223,7 @@ impl<'a> ImageSession<'a> {
         }
     }
 
-    pub(super) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
+    pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
         SegmentError::ReadBack(self.segmenter.device.id.clone(), format!("{error:?}"))
     }
 }

@@ -175,3 +175,9 @@ fn info_counts_parameters() {
     let unknown = mllmseg(["info", "--preset", "huge"]).output().unwrap();
     assert_says(errors(&unknown), &["huge", "internvl2_5-1b"]);
 }
+
+#[cfg(not(feature = "serve"))]
+#[test]
+fn a_build_without_a_server_names_the_feature() {
+    assert_says(failure(&mut mllmseg(["serve"])), &["--features serve"]);
+}

@@ -16,6 +16,9 @@ mod hub_server;
 mod many_devices;
 mod merge_lora;
 mod parity;
+mod segment_formats;
+#[cfg(feature = "serve")]
+mod serve;
 mod session;
 mod support;
 mod terminal;

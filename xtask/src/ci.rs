@@ -39,17 +39,21 @@ const ADVISORIES: Step =
 /// Where what is compiled has changed since they passed.
 const DEVICE_LINTS: Step = Step {
     what: "lints of every device and display",
-    command: "cargo clippy --workspace --all-targets --features cuda,wgpu,remote,tui -- -D warnings",
+    command: "cargo clippy --workspace --all-targets --features cuda,wgpu,remote,tui,serve -- -D warnings",
     // CUDA's native part, which needs a download, is left out.
     variables: &[("DOCS_RS", "1")],
 };
 
 /// Where wgpu is built: from nothing that takes 40 minutes on two cores.
-const DEVICE_TESTS: [Step; 2] = [
+const DEVICE_TESTS: [Step; 3] = [
     step("tests on GPUs", "cargo test --release --workspace --features wgpu,remote,tui --test gpu"),
     step(
         "tests on devices of other hosts",
         "cargo test --release --workspace --features wgpu,remote,tui --test it many_devices::remote",
+    ),
+    step(
+        "the server, and its page in Chromium where there is one",
+        "cargo test --release --workspace --features wgpu,remote,tui,serve --lib --test it serve",
     ),
 ];
 

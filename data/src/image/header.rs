@@ -79,6 +79,17 @@ pub fn check_image(
     Ok(size)
 }
 
+/// Width and height, as stored, of an image held in memory; `name` is for error messages.
+///
+/// # Errors
+/// As [`read_size`], but for the file.
+pub fn size_in_memory(bytes: &[u8], name: &str) -> Result<(u32, u32), ImageError> {
+    let (format, format_name) = recognise(bytes).map_err(error::unknown(name))?;
+    let decoder = decode::decoder(Cursor::new(bytes), format);
+    let decoder = decoder.map_err(|error| error::undecoded(name, format_name, error))?;
+    decode::check_size(&decoder, name)
+}
+
 /// What the decoders read from.
 trait Source: BufRead + Seek {}
 impl<T: BufRead + Seek> Source for T {}

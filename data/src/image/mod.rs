@@ -15,7 +15,7 @@ mod resample;
 
 pub use decode::{Orientation, decode_image, read_image, read_image_with};
 pub use error::{ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS};
-pub use header::{check_image, read_size};
+pub use header::{check_image, read_size, size_in_memory};
 pub use jpeg::jpeg_recompress;
 pub use mask_file::{read_index_mask, read_mask};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, preprocess};

@@ -7,6 +7,7 @@
 mod bitmap;
 mod coco_string;
 mod error;
+pub mod outline;
 pub mod polygon;
 pub mod probability;
 mod rle;

@@ -24,6 +24,12 @@ impl KvCache {
         self.layers.first().and_then(Option::as_ref).map_or(0, |[key, _]| key.dims()[2])
     }
 
+    /// Bytes of all keys and values.
+    pub fn bytes(&self) -> u64 {
+        let size = |x: &Tensor<4>| (x.shape().num_elements() * x.dtype().size()) as u64;
+        self.layers.iter().flatten().flatten().map(size).sum()
+    }
+
     /// The cache of one sequence, repeated for a batch of `n` continuations.
     pub fn expand(&self, n: usize) -> Self {
         let expand = |x: Tensor<4>| {

@@ -1,6 +1,7 @@
 //! `mllmseg segment`: masks for expressions, in one image or many.
 
 mod inputs;
+mod masks;
 mod output;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use super::picture::read_picture;
 use super::terminal::{print_result, progress_bar, warn};
 use super::{CliError, make_output_folder};
 use inputs::{Input, collect_inputs};
+use masks::{MaskFormat, MaskWriter};
 use output::{Answered, Report, Scores};
 
 /// Segment what each expression names
@@ -38,6 +40,12 @@ pub struct SegmentArgs {
     /// Folder for masks and overlays [default: mllmseg-out, unless --json or --scores is given]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// How the masks are written [default: png]
+    #[arg(long, value_enum)]
+    format: Option<MaskFormat>,
+    /// Leave out corners of polygons (polygon, svg, coco, yolo) within so many pixels of the rest
+    #[arg(long, value_name = "PIXELS", default_value_t = 0.0)]
+    tolerance: f64,
     /// Write the probabilities at the model's resolution: tensors `scores` f32 [N, size, size] and
     /// `rejected` u8 [N]
     #[arg(long, value_name = "FILE.safetensors")]
@@ -79,6 +87,8 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
         images => progress_bar("{bar:30} {pos}/{len} pictures, {eta} left", images as u64),
     };
     let mut scores = Scores::default();
+    let format = arguments.format.unwrap_or(MaskFormat::Png);
+    let mut masks = MaskWriter::new(format, arguments.tolerance);
     let mut failures = 0;
     for input in &inputs {
         match answer(&segmenter, input, &arguments) {
@@ -90,7 +100,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
                     scores.extend(&answered.predictions)?;
                 }
                 let files = match &out {
-                    Some(folder) => output::write_images(&answered, input, folder)?,
+                    Some(folder) => output::write_images(&answered, input, folder, &mut masks)?,
                     None => Default::default(),
                 };
                 let lines = report.add(&input.path, &answered, files);
@@ -108,6 +118,9 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    if let Some(folder) = &out {
+        masks.finish(folder)?;
+    }
     if let Some(path) = &arguments.scores {
         scores.write(path)?;
     }
@@ -127,7 +140,9 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
 fn output_folder(arguments: &SegmentArgs) -> Result<Option<PathBuf>, CliError> {
     let folder = match &arguments.out {
         Some(folder) => folder.clone(),
-        None if arguments.json || arguments.scores.is_some() => return Ok(None),
+        None if (arguments.json || arguments.scores.is_some()) && arguments.format.is_none() => {
+            return Ok(None);
+        }
         None => PathBuf::from("mllmseg-out"),
     };
     make_output_folder(&folder)?;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use burn::tensor::{DType, TensorData};
 use image::RgbImage;
 use mllmseg::model::checkpoint::write::write_safetensors;
-use mllmseg::overlay::{draw_overlay_with_remarks, mask_image, write_png};
+use mllmseg::overlay::{draw_overlay_with_remarks, write_png};
 use mllmseg::{MaskPrediction, Segmenter};
 use serde_json::{Value, json};
 
 use super::inputs::Input;
+use super::masks::MaskWriter;
 use crate::cli::CliError;
 use crate::cli::answers::{caution_line, json_of, line_of, overlay_item};
 use crate::cli::terminal::note;
@@ -35,13 +36,14 @@ pub struct Files {
 }
 
 /// Writes the masks at the image's size and one overlay.
-pub fn write_images(answered: &Answered, input: &Input, folder: &Path) -> Result<Files, CliError> {
-    let mut masks = Vec::new();
-    for (number, prediction) in answered.predictions.iter().enumerate() {
-        let path = folder.join(format!("{}_mask{}.png", input.name, number + 1));
-        write_png(&path, mask_image(&prediction.mask))?;
-        masks.push(path);
-    }
+pub fn write_images(
+    answered: &Answered,
+    input: &Input,
+    folder: &Path,
+    writer: &mut MaskWriter,
+) -> Result<Files, CliError> {
+    let size = answered.image.dimensions();
+    let masks = writer.write(&answered.predictions, size, input, folder)?;
     let items: Vec<_> = answered.predictions.iter().map(overlay_item).collect();
     let path = folder.join(format!("{}_overlay.png", input.name));
     let overlay = draw_overlay_with_remarks(&answered.image, &items, &answered.cautions)?;
