@@ -212,8 +212,12 @@ impl Worker<'_> {
 /// An upright image of at most so many pixels, which its header tells.
 fn read(file: &[u8], max_pixels: u64) -> Result<RgbImage, SegmentError> {
     let (width, height) = size_in_memory(file, NAME)?;
-    if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(ImageError::TooManyPixels { name: NAME.into(), width, height }.into());
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > max_pixels {
+        let mebibytes = (3 * pixels) >> 20;
+        return Err(
+            ImageError::TooManyPixels { name: NAME.into(), width, height, mebibytes }.into()
+        );
     }
     Ok(decode_image(file, NAME, Orientation::Upright)?)
 }
