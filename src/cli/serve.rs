@@ -51,11 +51,12 @@ pub fn run(_: ServeArgs) -> Result<(), CliError> {
 /// Serves.
 #[cfg(feature = "serve")]
 pub fn run(arguments: ServeArgs) -> Result<(), CliError> {
-    use std::io::Write;
     use std::time::Duration;
 
     use mllmseg::serve::{LabelStudioHost, Limits, ServeOptions, Server};
     use mllmseg::tiny;
+
+    use super::terminal::{print_result, warn};
 
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let label_studio = variable("LABEL_STUDIO_URL").map(|url| {
@@ -82,12 +83,11 @@ pub fn run(arguments: ServeArgs) -> Result<(), CliError> {
         limits,
         notice: arguments.model.is_tiny().then(|| tiny::PAGE_NOTICE.to_string()),
         label_studio,
-        log: |line| eprintln!("{line}"),
+        log: |line| warn(line),
     })?;
     let address = server.address()?;
     let segmenter = arguments.model.load()?;
     let query = if has_token { "?token=TOKEN, with your token" } else { "" };
-    println!("the page is at http://{address}/{query}");
-    std::io::stdout().flush()?;
+    print_result(format!("the page is at http://{address}/{query}"))?;
     Ok(server.run(&segmenter)?)
 }

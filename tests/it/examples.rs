@@ -48,13 +48,13 @@ fn one_picture_gives_an_overlay() {
     let folder = tempfile::tempdir().unwrap();
     support::printed(&mut example("segment_image", folder.path()));
     let overlay = folder.path().join("overlay.png");
-    assert!(image::open(&overlay).unwrap().width() >= 320);
+    assert!(image::open(&overlay).unwrap().width() >= 640);
     std::fs::remove_file(&overlay).unwrap();
 
     let files = ["assets/tiny", "examples/cat.jpg"].map(|file| root().join(file));
     support::printed(example("segment_image", folder.path()).args(files).arg("the cat"));
     let picture = image::open(&overlay).unwrap();
-    assert!(picture.width() == 451 && picture.height() > 300, "the cat is 451 x 300");
+    assert!(picture.width() == 902 && picture.height() > 600, "twice 451 x 300, below 640");
 
     let mut command = example("segment_image", folder.path());
     assert_says(failure(command.arg("no-such-model")), &["no-such-model"]);
