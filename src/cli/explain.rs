@@ -26,7 +26,7 @@ use super::{CliError, make_output_folder};
     after_help = "Example: mllmseg explain --checkpoint DIR photo.jpg \"the man in the red shirt\""
 )]
 pub struct ExplainArgs {
-    /// A picture (JPEG, PNG, WebP, BMP); - reads it from standard input
+    /// A picture (JPEG, PNG, WebP, BMP, GIF, TIFF); - reads it from standard input
     #[arg(value_hint = ValueHint::FilePath)]
     image: PathBuf,
     /// The expression, a few words in quotes

@@ -64,7 +64,7 @@ pub fn submit(
     context: &Context,
     question: Question,
 ) -> Result<UnboundedReceiver<Update>, ApiError> {
-    let threshold = question.threshold.unwrap_or(0.5);
+    let threshold = question.threshold.unwrap_or(context.threshold);
     if !(0.0..=1.0).contains(&threshold) {
         let message = format!("threshold: expected a number from 0 to 1, found {threshold}");
         return Err(ApiError::bad_request(message));

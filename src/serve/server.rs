@@ -79,6 +79,7 @@ impl Server {
             tokenizer: segmenter.tokenizer.clone(),
             bodies: Arc::new(Semaphore::new(limits.bodies >> 10)),
             model,
+            threshold: segmenter.threshold,
             options,
         });
         let mut runtime = tokio::runtime::Builder::new_multi_thread();

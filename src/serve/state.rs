@@ -19,6 +19,8 @@ pub struct Context {
     /// A permit for each KiB of bodies that may be received or wait.
     pub bodies: Arc<Semaphore>,
     pub model: ModelInfo,
+    /// Of requests that name none.
+    pub threshold: f32,
 }
 
 /// What the page and the tools show of the model.

@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use image::RgbImage;
-use mllmseg_data::image::{ImageError, Orientation, decode_image, size_in_memory};
+use mllmseg_data::image::{Orientation, decode_image, size_in_memory};
 use mllmseg_data::mask::Rle;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
@@ -188,7 +187,8 @@ impl Worker<'_> {
         let tell = |stage: &str| batch.iter().for_each(|asked| asked.tell(stage));
         let (start, segmenter) = (Instant::now(), self.segmenter);
         tell("reading the image");
-        let image = guarded(|| read(&file, self.max_pixels))?;
+        check_pixels(&file, self.max_pixels)?;
+        let image = guarded(|| Ok(decode_image(&file, NAME, Orientation::Upright)?))?;
         let (decode, start) = (start.elapsed(), Instant::now());
         let session = guarded(|| {
             let session = segmenter.encode_in_stages(&image, &tell)?;
@@ -209,17 +209,15 @@ impl Worker<'_> {
     }
 }
 
-/// An upright image of at most so many pixels, which its header tells.
-fn read(file: &[u8], max_pixels: u64) -> Result<RgbImage, SegmentError> {
-    let (width, height) = size_in_memory(file, NAME)?;
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > max_pixels {
-        let mebibytes = (3 * pixels) >> 20;
-        return Err(
-            ImageError::TooManyPixels { name: NAME.into(), width, height, mebibytes }.into()
-        );
+/// Refuses an image of more pixels than the server takes, by its header alone.
+fn check_pixels(file: &[u8], most: u64) -> Result<(), Failure> {
+    let (width, height) = guarded(|| Ok(size_in_memory(file, NAME)?))?;
+    if u64::from(width) * u64::from(height) <= most {
+        return Ok(());
     }
-    Ok(decode_image(file, NAME, Orientation::Upright)?)
+    Err(Failure::Image(format!(
+        "{NAME}: {width} x {height} pixels, but this server takes at most {most}; scale it down and send it again"
+    )))
 }
 
 impl Asked {

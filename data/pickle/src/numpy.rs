@@ -76,10 +76,10 @@ impl<'a> Machine<'a> {
             (Global::Reconstruct, [Node::Global(Global::NdArray), ..]) => {
                 Some(Node::List(self.container(Vec::new())))
             }
-            (Global::FromBuffer, [_, _, _, _]) => {
-                let [data, dtype, shape, order] = arguments else { unreachable!("matched above") };
-                return self.array(*data, *dtype, *shape, *order);
-            }
+            (Global::FromBuffer, _) => match *arguments {
+                [data, dtype, shape, order] => return self.array(data, dtype, shape, order),
+                _ => None,
+            },
             _ => None,
         };
         let node = node.ok_or_else(|| {

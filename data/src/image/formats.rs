@@ -2,6 +2,10 @@
 
 use image::ImageFormat;
 
+/// How the names of images that are read usually end, in lower case: for looking through folders. What a file is, its
+/// bytes say.
+pub const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+
 /// Bytes that tell all formats apart.
 pub(super) const SIGNATURE_BYTES: usize = 132;
 

@@ -15,6 +15,7 @@ mod resample;
 
 pub use decode::{Orientation, decode_image, read_image, read_image_with};
 pub use error::{ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS};
+pub use formats::ENDINGS;
 pub use header::{check_image, read_size, size_in_memory};
 pub use jpeg::jpeg_recompress;
 pub use mask_file::{read_index_mask, read_mask};

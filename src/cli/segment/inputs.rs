@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use mllmseg::data::image::ENDINGS;
+
 use super::CliError;
 use crate::cli::picture::{is_stdin, stem};
 use crate::cli::terminal::note;
-
-/// Endings of the images in a folder.
-const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 
 /// An image and what its outputs are called.
 #[derive(Debug, PartialEq)]
@@ -104,6 +103,17 @@ fn named(paths: Vec<PathBuf>) -> Vec<Input> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_gives_every_format_that_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.gif", "b.TIF", "c.tiff", "d.jpeg", "e.txt", ".f.png"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let images = images_in(folder.path()).unwrap();
+        let names: Vec<_> = images.iter().map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(names, ["a.gif", "b.TIF", "c.tiff", "d.jpeg"]);
+    }
 
     #[test]
     fn outputs_never_share_a_name() {

@@ -27,7 +27,7 @@ use output::{Answered, Report, Scores};
     after_help = "Example: mllmseg segment --checkpoint DIR photo.jpg \"the man in the red shirt\" \"the dog\""
 )]
 pub struct SegmentArgs {
-    /// A picture (JPEG, PNG, WebP, BMP), a folder of pictures, or - for standard input
+    /// A picture (JPEG, PNG, WebP, BMP, GIF, TIFF), a folder of pictures, or - for standard input
     image: PathBuf,
     /// The expressions, each a few words in quotes
     #[arg(required = true)]

@@ -137,6 +137,20 @@ fn the_threshold_is_the_requests_own() {
     assert_eq!(area(0.5), expected(&["the red star"])[0].mask.area());
 }
 
+/// `serve --threshold` is that of requests that name none.
+#[test]
+fn the_servers_threshold_is_the_default() {
+    let server = Server::start(&["--threshold", "0.95"]);
+    let id = server.client.add(&scene_file());
+    let area = |question: Value| {
+        let answer = server.client.post_json(&format!("/v1/images/{id}/segment"), &question).ok();
+        answer["results"][0]["area"].as_u64().unwrap()
+    };
+    let named = area(json!({ "expressions": ["the red star"], "threshold": 0.95 }));
+    assert_eq!(area(json!({ "expressions": ["the red star"] })), named);
+    assert!(named < expected(&["the red star"])[0].mask.area());
+}
+
 #[test]
 fn images_are_kept_up_to_so_many_bytes() {
     let server = Server::start(&["--cache-mb", "1"]); // one image of the tiny model takes 0.6 MB

@@ -101,6 +101,9 @@ fn a_hostile_request_is_refused_with_a_reason() {
     let start = Instant::now();
     post("/v1/images", &[PNG], bomb.get_ref(), 422);
     assert!(start.elapsed() < Duration::from_secs(5), "its header is enough");
+    let reply = client.send("POST", "/v1/images", &[PNG], bomb.get_ref()).json();
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(message.contains("10000 x 10000") && message.contains("at most 50000000"), "{message}");
     // Wrong forms.
     post("/v1/images", &["Content-Type: multipart/form-data"], b"", 400);
     let (kind, body) = form(&scene, &[("expression", "the red star"), ("unknown", "1")]);
