@@ -14,6 +14,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod allocator;
 pub mod device;
 pub mod evaluate;
 pub mod formats;

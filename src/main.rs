@@ -5,6 +5,10 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use mllmseg::allocator::KeepingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: KeepingAllocator = KeepingAllocator;
 
 /// Say "the man in the red shirt" and get his mask.
 #[derive(Parser)]

@@ -1,9 +1,11 @@
 //! An allocator that counts.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator, counting the bytes in use. On the CPU every tensor lies in memory that
+use mllmseg::allocator::KeepingAllocator;
+
+/// The allocator of the command, counting the bytes in use. On the CPU every tensor lies in memory that
 /// it gave out.
 #[derive(Debug)]
 pub struct CountingAllocator;
@@ -34,25 +36,25 @@ fn counted(place: *mut u8, size: usize) -> *mut u8 {
     place
 }
 
-// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
+// SAFETY: every call is passed on unchanged to the command's allocator, which keeps the contract.
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
 #[expect(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        counted(unsafe { System.alloc(layout) }, layout.size())
+        counted(unsafe { KeepingAllocator.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        counted(unsafe { System.alloc_zeroed(layout) }, layout.size())
+        counted(unsafe { KeepingAllocator.alloc_zeroed(layout) }, layout.size())
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(place, layout) };
+        unsafe { KeepingAllocator.dealloc(place, layout) };
         IN_USE.fetch_sub(layout.size(), Relaxed);
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let moved = counted(unsafe { System.realloc(place, layout, size) }, size);
+        let moved = counted(unsafe { KeepingAllocator.realloc(place, layout, size) }, size);
         if !moved.is_null() {
             IN_USE.fetch_sub(layout.size(), Relaxed);
         }
