@@ -9,6 +9,7 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor};
 
+use crate::cpu;
 use crate::dropout::{dropped_elements, is_training_forward};
 use crate::memory_efficient::softmax_matmul;
 
@@ -26,7 +27,9 @@ pub fn attend(
     dropout: Option<&Dropout>,
 ) -> Tensor<4> {
     if !is_training_forward() && !query.is_autodiff() {
-        return attention(query, key, value, mask, None, AttentionModuleOptions::default());
+        return cpu::attention(&query, &key, &value, mask.as_ref()).unwrap_or_else(|| {
+            attention(query, key, value, mask, None, AttentionModuleOptions::default())
+        });
     }
     let [_, _, _, head_dim] = query.dims();
     let scores = query.matmul(key.swap_dims(2, 3)) / (head_dim as f64).sqrt(); // [b, heads, t, s]

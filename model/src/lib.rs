@@ -21,6 +21,7 @@ pub mod attention;
 pub mod axes;
 pub mod checkpoint;
 pub mod config;
+pub mod cpu;
 pub mod dropout;
 pub mod init;
 pub mod interpolation;

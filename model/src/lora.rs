@@ -6,9 +6,9 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer};
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
+use crate::cpu::{Activation, linear};
 use crate::dropout::drop_adapter_input;
 
 /// Rank, scale and dropout of the adapters, the same for every layer that has one.
@@ -84,8 +84,8 @@ impl LoraFactors {
     fn update(&self, x: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
         let (x, kept) = drop_adapter_input(&self.dropout, x); // [b t, in]
-        let low_rank = linear(x, self.a.val().cast(dtype), None); // [b t, r]
-        linear(low_rank, self.b.val().cast(dtype), None) * (self.scale / kept) // [b t, out]
+        let low_rank = linear(x, self.a.val().cast(dtype), None, Activation::Identity); // [b t, r]
+        linear(low_rank, self.b.val().cast(dtype), None, Activation::Identity) * (self.scale / kept) // [b t, out]
     }
 }
 
@@ -113,7 +113,12 @@ impl LoraLinear {
         // One product for the whole batch: with three dimensions the CPU reads the weight once a row.
         let x = x.reshape([batch * length, d_input]); // [b t, in]
         let update = self.lora.as_ref().map(|lora| lora.update(x.clone()));
-        let mut y = linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val())); // [b t, out]
+        let mut y = linear(
+            x,
+            self.weight.val(),
+            self.bias.as_ref().map(|bias| bias.val()),
+            Activation::Identity,
+        ); // [b t, out]
         if let Some(update) = update {
             y = y + update;
         }
@@ -149,7 +154,9 @@ mod tests {
         let layer = LoraLinear::new([3, 5], true, lora, &device);
         let x = Tensor::<3>::ones([1, 2, 3], &device);
         let with = layer.forward(x.clone()).into_data();
-        let without = linear(x, layer.weight.val(), layer.bias.map(|b| b.val())).into_data();
+        let without =
+            burn::tensor::module::linear(x, layer.weight.val(), layer.bias.map(|b| b.val()))
+                .into_data();
         with.assert_eq(&without, true);
     }
 }

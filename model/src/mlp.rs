@@ -2,8 +2,9 @@
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
+
+use crate::cpu::{Activation, apply};
 
 /// Linear, GELU (erf), Linear.
 #[derive(Module, Debug)]
@@ -22,6 +23,6 @@ impl Mlp {
     /// # Shapes
     /// - `x`: `[b, t, input]`, output: `[b, t, output]`
     pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        apply(&self.fc2, apply(&self.fc1, x, Activation::Gelu), Activation::Identity)
     }
 }

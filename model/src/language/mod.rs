@@ -16,6 +16,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNor
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::config::LanguageConfig;
+use crate::cpu::{Activation, apply};
 use crate::lora::LoraConfig;
 use attention::Attention;
 pub use attention::AttentionContext;
@@ -96,6 +97,6 @@ impl LanguageModel {
     /// # Shapes
     /// - `states`: `[n, 1, d]`, output: `[n]`
     pub fn predicted_ids(&self, states: Tensor<3>) -> Tensor<1, Int> {
-        self.lm_head.forward(states).argmax(2).reshape([-1])
+        apply(&self.lm_head, states, Activation::Identity).argmax(2).reshape([-1])
     }
 }

@@ -8,12 +8,11 @@ use burn::module::{Module, Param};
 use burn::nn::{
     Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
 };
-use burn::tensor::activation::relu;
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
 use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::MaskDecoderConfig;
+use crate::cpu::{Activation, apply, linear};
 use crate::dropout::{drop_elements, drops};
 
 /// The layer; its cross-attention attends to `memory`.
@@ -99,8 +98,8 @@ impl CrossAttention {
 
     fn after_attention(&self, x: Tensor<3>, from_memory: Tensor<3>) -> Tensor<3> {
         let x = self.norm2.forward(x + self.drop(from_memory)); // [n, p, c]
-        let hidden = self.drop(relu(self.linear1.forward(x.clone()))); // [n, p, c]
-        let mixed = self.drop(self.linear2.forward(hidden));
+        let hidden = self.drop(apply(&self.linear1, x.clone(), Activation::Relu)); // [n, p, c]
+        let mixed = self.drop(apply(&self.linear2, hidden, Activation::Identity));
         self.norm.forward(self.norm3.forward(x + mixed))
     }
 
@@ -129,7 +128,7 @@ impl MultiheadAttention {
         let key = split_heads(self.project(memory.clone(), KEY), self.heads);
         let value = split_heads(self.project(memory, VALUE), self.heads);
         let attended = attend(query, key, value, None, Some(&self.dropout));
-        self.out_proj.forward(merge_heads(attended)) // [n, p, c]
+        apply(&self.out_proj, merge_heads(attended), Activation::Identity) // [n, p, c]
     }
 
     /// Attention of `positions` queries to a memory of one token. All attention weights are 1, so the
@@ -145,7 +144,7 @@ impl MultiheadAttention {
             let weights = Tensor::ones([n, heads, positions, 1], options); // [n, heads, p, 1]
             value = drop_elements(&self.dropout, weights) * value; // [n, heads, p, c / heads]
         }
-        self.out_proj.forward(merge_heads(value))
+        apply(&self.out_proj, merge_heads(value), Activation::Identity)
     }
 
     /// One part of the packed projection, `[n, m, c]` to `[n, m, c]`.
@@ -153,7 +152,7 @@ impl MultiheadAttention {
         let [_, _, width] = x.dims();
         let weight = self.in_proj_weight.val().narrow(1, part * width, width);
         let bias = self.in_proj_bias.val().narrow(0, part * width, width);
-        linear(x, weight, Some(bias))
+        linear(x, weight, Some(bias), Activation::Identity)
     }
 }
 

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use super::cross_attention::{CrossAttention, xavier_linear};
 use super::dysample::DySample;
 use crate::config::{MllmsegConfig, Variant};
+use crate::cpu::{Activation, apply};
 
 /// The fusion, or the part of it that a variant of Table 4 has.
 #[derive(Module, Debug)]
@@ -63,7 +64,7 @@ impl Dsff {
             Variant::Concat | Variant::Dsff => [t_vl.clone(), Some(details), t_img4.clone()],
         };
         let maps: Vec<_> = maps.into_iter().flatten().collect();
-        let fused = self.adapter.forward(Tensor::cat(maps, 2)); // [b, p, c], Eq. 13
+        let fused = apply(&self.adapter, Tensor::cat(maps, 2), Activation::Identity); // [b, p, c], Eq. 13
         Fusion { t_vl, t_img4, fused }
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::attention::{attend, merge_heads, split_heads};
 use crate::config::VisionConfig;
+use crate::cpu::{Activation, apply};
 use crate::mlp::Mlp;
 
 /// `x + ls1 · attention(norm1(x))`, then `x + ls2 · mlp(norm2(x))`.
@@ -61,9 +62,9 @@ impl VisionBlock {
 
 impl VisionAttention {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let qkv = split_heads(self.qkv.forward(x), 3 * self.heads); // [b, 3 heads, 1 + p, d]
+        let qkv = split_heads(apply(&self.qkv, x, Activation::Identity), 3 * self.heads); // [b, 3 heads, 1 + p, d]
         let part = |i| qkv.clone().narrow(1, i * self.heads, self.heads); // [b, heads, 1 + p, d]
         let attended = attend(part(0), part(1), part(2), None, None);
-        self.proj.forward(merge_heads(attended)) // [b, 1 + p, c]
+        apply(&self.proj, merge_heads(attended), Activation::Identity) // [b, 1 + p, c]
     }
 }

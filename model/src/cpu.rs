@@ -1,0 +1,224 @@
+//! Operations on the CPU by `mllmseg-kernels`, in place of several of Burn's.
+//!
+//! They take f32 tensors of Burn's `flex` backend that record no gradients, outside of training.
+//! Everything else, and everything inside of [`without_kernels`], goes through Burn's own
+//! operations, which stand beside each kernel. A test compares the two.
+
+use std::cell::Cell;
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+use burn::nn::Linear;
+use burn::tensor::activation::{gelu, relu, sigmoid};
+use burn::tensor::module;
+use burn::tensor::{Bool, DType, Tensor, TensorData};
+pub use mllmseg_kernels::Activation;
+use mllmseg_kernels::{Heads, Matrix};
+
+use crate::dropout::is_training_forward;
+
+thread_local! {
+    static KERNELS: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Runs `compute` with Burn's own operations only, on this thread.
+pub fn without_kernels<T>(compute: impl FnOnce() -> T) -> T {
+    /// Puts the switch back, also when `compute` panics.
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            KERNELS.set(self.0);
+        }
+    }
+
+    let _restore = Restore(KERNELS.replace(false));
+    compute()
+}
+
+/// `activation(x W + b)`.
+///
+/// # Shapes
+/// - `x`: `[..., in]`, `weight`: `[in, out]`, `bias`: `[out]`, output: `[..., out]`
+pub(crate) fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+) -> Tensor<D> {
+    if let Some(y) = linear_kernel(&x, &weight, bias.as_ref(), activation) {
+        return y;
+    }
+    let y = module::linear(x, weight, bias);
+    match activation {
+        Activation::Identity => y,
+        Activation::Relu => relu(y),
+        Activation::Gelu => gelu(y),
+    }
+}
+
+/// [`linear`] with the weights of a module.
+pub(crate) fn apply<const D: usize>(
+    linear: &Linear,
+    x: Tensor<D>,
+    activation: Activation,
+) -> Tensor<D> {
+    let bias = linear.bias.as_ref().map(|bias| bias.val());
+    self::linear(x, linear.weight.val(), bias, activation)
+}
+
+/// `silu(gate) · up`, of tensors that record no gradients.
+///
+/// # Shapes
+/// - all: `[b, t, mlp]`
+pub(crate) fn gated_silu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+    let (Some(gates), Some(ups)) = (on_cpu(&gate), on_cpu(&up)) else {
+        return gate.clone() * sigmoid(gate) * up;
+    };
+    let mut gates = gates.to_contiguous().into_data();
+    let ups = ups.to_contiguous();
+    match (gates.as_mut_slice::<f32>(), ups.as_slice::<f32>()) {
+        (Ok(gates), Some(ups)) if gates.len() == ups.len() => {
+            mllmseg_kernels::gated_silu(gates, ups);
+        }
+        _ => return gate.clone() * sigmoid(gate) * up,
+    }
+    Tensor::from_data(gates, (&up.device(), DType::F32))
+}
+
+/// `softmax(q kᵀ / √d) v`, if there is a kernel for these tensors. Shapes as in
+/// [`attend`](crate::attention::attend).
+pub(crate) fn attention(
+    query: &Tensor<4>,
+    key: &Tensor<4>,
+    value: &Tensor<4>,
+    mask: Option<&Tensor<4, Bool>>,
+) -> Option<Tensor<4>> {
+    let [q, k, v] = [on_cpu(query)?, on_cpu(key)?, on_cpu(value)?];
+    let masked = match mask {
+        None => None,
+        Some(mask) => Some(mask.clone().try_into_primitive::<Flex>().ok()?),
+    };
+    let masked = match (&masked, mask) {
+        (Some(masked), Some(mask)) if mask.dtype().size() == 1 => {
+            Some(heads(masked.bytes(), masked, mask.dims())?)
+        }
+        (None, _) => None,
+        _ => return None,
+    };
+    let [batch, count, length, width] = query.dims();
+    let output = mllmseg_kernels::attention(
+        heads(q.storage(), &q, query.dims())?,
+        heads(k.storage(), &k, key.dims())?,
+        heads(v.storage(), &v, value.dims())?,
+        masked,
+    );
+    let output = TensorData::new(output, [batch, length, count, width]); // [b, t, heads, d]
+    Some(Tensor::from_data(output, (&query.device(), DType::F32)).swap_dims(1, 2)) // [b, heads, t, d]
+}
+
+fn linear_kernel<const D: usize>(
+    x: &Tensor<D>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+    activation: Activation,
+) -> Option<Tensor<D>> {
+    let (input, matrix) = (on_cpu(x)?.to_contiguous(), on_cpu(weight)?);
+    let bias = match bias {
+        Some(bias) => Some(on_cpu(bias)?.to_contiguous()),
+        None => None,
+    };
+    let ([rows, columns], mut shape) = (weight.dims(), x.dims());
+    let &[stride, 1] = matrix.layout().strides() else { return None };
+    let weight = Matrix {
+        values: matrix.storage::<f32>().get(matrix.layout().start_offset()..)?,
+        rows,
+        columns,
+        stride: usize::try_from(stride).ok().filter(|&stride| stride >= columns)?,
+    };
+    let count = shape[..D - 1].iter().product();
+    let input = Matrix::new(input.as_slice()?, count, shape[D - 1]);
+    let bias = match &bias {
+        Some(bias) => Some(bias.as_slice()?),
+        None => None,
+    };
+    shape[D - 1] = columns;
+    let output = mllmseg_kernels::linear(input, weight, bias, activation);
+    Some(Tensor::from_data(TensorData::new(output, shape), (&x.device(), DType::F32)))
+}
+
+/// The values of a tensor that a kernel takes.
+fn on_cpu<const D: usize>(x: &Tensor<D>) -> Option<FloatTensor<Flex>> {
+    let taken = KERNELS.get() && !is_training_forward() && x.dtype() == DType::F32;
+    taken.then(|| x.clone().try_into_primitive::<Flex>().ok()).flatten()
+}
+
+/// A view of four axes, the last without gaps; `values` are all of the storage of `x`.
+fn heads<'a, T>(values: &'a [T], x: &FloatTensor<Flex>, shape: [usize; 4]) -> Option<Heads<'a, T>> {
+    let &[batch, head, row, 1] = x.layout().strides() else { return None };
+    let stride = |stride: isize| usize::try_from(stride).ok();
+    Some(Heads {
+        values: values.get(x.layout().start_offset()..)?,
+        shape,
+        strides: [stride(batch)?, stride(head)?, stride(row)?],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::attend;
+    use burn::tensor::{Device, Distribution, Tolerance};
+
+    fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+    }
+
+    fn agree<const D: usize>(compute: impl Fn() -> Tensor<D>) {
+        let plain = without_kernels(&compute).into_data();
+        compute().into_data().assert_approx_eq::<f32>(&plain, Tolerance::absolute(1e-5));
+    }
+
+    #[test]
+    fn kernels_agree_with_burn() {
+        let device = crate::test_device();
+        let weight = random([20, 3 * 24], &device);
+        let (x, bias) = (random([2, 7, 20], &device), random([24], &device));
+        for activation in [Activation::Identity, Activation::Relu, Activation::Gelu] {
+            // A part of a wider weight, and an input that is a view.
+            let part = weight.clone().narrow(1, 24, 24);
+            let view = x.clone().swap_dims(0, 1).narrow(0, 1, 5);
+            agree(|| linear(view.clone(), part.clone(), Some(bias.clone()), activation));
+            // A transposed weight has no kernel.
+            let other = random([24, 20], &device).swap_dims(0, 1);
+            agree(|| linear(x.clone(), other.clone(), None, activation));
+        }
+        let (gate, up) = (random([2, 3, 9], &device), random([2, 3, 9], &device));
+        agree(|| gated_silu(gate.clone(), up.clone()));
+    }
+
+    #[test]
+    fn attention_of_views_agrees_with_burn() {
+        let device = crate::test_device();
+        let packed = random([2, 9, 3 * 4, 16], &device).swap_dims(1, 2); // [b, 3 heads, t, d]
+        let part = |i: usize| packed.clone().narrow(1, 4 * i, 4);
+        let hidden: Vec<bool> = (0..9 * 9).map(|i| i % 9 > i / 9).collect();
+        let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, 1, 9, 9]), &device);
+        for mask in [None, Some(hidden.expand([2, 4, 9, 9]))] {
+            agree(|| attend(part(0), part(1), part(2), mask.clone(), None));
+        }
+    }
+
+    /// Otherwise the tests above compare Burn with itself.
+    #[test]
+    fn kernels_are_used() {
+        let device = crate::test_device();
+        let (x, weight) = (random([2, 3], &device), random([3, 4], &device));
+        let used = || linear_kernel(&x, &weight, None, Activation::Identity).is_some();
+        assert!(used() && !without_kernels(used));
+        let query = random([1, 2, 3, 4], &device);
+        assert!(attention(&query, &query, &query, None).is_some());
+        let tracked = x.clone().autodiff().require_grad();
+        assert!(linear_kernel(&tracked, &weight, None, Activation::Identity).is_none());
+    }
+}
