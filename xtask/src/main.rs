@@ -10,7 +10,7 @@ use mllmseg::device::DeviceChoice;
 use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
 use xtask::allocator::CountingAllocator;
-use xtask::bench::PartSeconds;
+use xtask::bench::Bench;
 use xtask::fuzz::Fuzz;
 use xtask::memory;
 use xtask::parity::{Tolerances, compare};
@@ -72,18 +72,8 @@ enum Chore {
         /// Folder with config.json and weights
         checkpoint: PathBuf,
     },
-    /// Time encoding an image against one more expression, with drawn weights
-    Bench {
-        /// Sizes
-        #[arg(long, default_value = "internvl2_5-1b")]
-        preset: Preset,
-        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
-        #[arg(long, default_value = "cpu")]
-        device: DeviceChoice,
-        /// Runs of each, of which the median counts
-        #[arg(long, default_value_t = 3)]
-        runs: usize,
-    },
+    /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
+    Bench(Bench),
     /// Train the four decoders of Table 4 at small scale, and write docs/ablation.md; called again, resume
     Ablation(Ablation),
     /// Train the model of assets/tiny on drawn scenes; called again, resume
@@ -120,7 +110,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
             xtask::bench::draw(&config, &out, dtype)?;
         }
         Chore::BenchLoad { checkpoint } => bench_load(&checkpoint)?,
-        Chore::Bench { preset, device, runs } => bench(preset, device, runs)?,
+        Chore::Bench(bench) => bench.run()?,
         Chore::Ablation(ablation) => ablation.make()?,
         Chore::TinyModel(tiny) => tiny.make()?,
         Chore::Fuzz(fuzz) => {
@@ -177,22 +167,5 @@ fn bench_load(checkpoint: &Path) -> Result<(), Box<dyn Error>> {
     println!("weights in memory       {:>10.1} MB", megabytes(cost.model));
     println!("most in use             {:>10.1} MB", megabytes(cost.peak));
     println!("most in use / weights   {:>10.3}", cost.peak as f64 / cost.model as f64);
-    Ok(())
-}
-
-fn bench(preset: Preset, device: DeviceChoice, runs: usize) -> Result<(), Box<dyn Error>> {
-    let device = device.select()?;
-    let [encode, segment] = xtask::bench::session(&preset.config(), &device, runs);
-    let total = |parts: &PartSeconds| parts.iter().map(|(_, seconds)| seconds).sum::<f64>();
-    println!("{} on {} ({}), f32, drawn weights", preset.name(), device.id, device.name);
-    for (title, parts) in [("encode an image", &encode), ("one more expression", &segment)] {
-        println!("{title:<24}{:>10.3} s", total(parts));
-        parts.iter().for_each(|(name, seconds)| println!("  {name:<22}{seconds:>10.3} s"));
-    }
-    println!(
-        "{:<24}{:>10.1}",
-        "(encode + one) / one",
-        (total(&encode) + total(&segment)) / total(&segment)
-    );
     Ok(())
 }
