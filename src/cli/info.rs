@@ -25,7 +25,8 @@ pub struct InfoArgs {
     /// Only its config.json and the headers of its weights are read.
     #[arg(value_name = "DIR|OWNER/NAME", value_hint = ValueHint::DirPath, required_unless_present = "preset", conflicts_with = "preset")]
     checkpoint: Option<PathBuf>,
-    /// internvl2-2b, internvl2-8b, internvl2_5-1b, internvl2_5-2b, internvl2_5-4b, internvl2_5-8b or tiny
+    /// internvl2-2b, -8b, internvl2_5-1b, -2b, -4b, -8b, internvl3-1b, -2b, -8b, internvl3_5-1b, -2b, -4b,
+    /// -8b or tiny
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
     /// Print JSON

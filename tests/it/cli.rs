@@ -165,6 +165,8 @@ fn info_counts_parameters() {
         "internvl2_5-1b",
         "internvl2_5-2b",
         "internvl2_5-4b",
+        "internvl3-8b",
+        "internvl3_5-1b",
         "tiny",
     ] {
         let output = printed(&mut mllmseg(["info", "--preset", preset]));

@@ -220,11 +220,31 @@ pub fn published_json(file: Value) -> Result<Value, String> {
     to_published(file).map(|(file, _)| file)
 }
 
+/// What an error about a base names.
+const SUPPORTED: &str = "supported are InternViT-300M, not InternViT-6B, with InternLM2, Qwen2 or \
+                         Qwen3 of at most 8B";
+/// The width of the largest language model that is supported, of the 8B sizes.
+const LARGEST_WIDTH: u64 = 4096;
+
 fn check_fixed_values(file: &Value) -> Result<(), String> {
     let language = &file["llm_config"];
     let layers = language["layer_types"].as_array().into_iter().flatten();
     if let Some(found) = layers.into_iter().find(|kind| *kind != "full_attention") {
         return Err(format!("llm_config.layer_types: expected \"full_attention\", found {found}"));
+    }
+    if let Some(kind) = language["architectures"][0].as_str()
+        && (kind.contains("Moe") || kind.contains("GptOss") || kind == "InternLM3ForCausalLM")
+    {
+        return Err(format!(
+            "llm_config.architectures: {kind} is not supported: mixtures of experts and InternLM3 \
+             (InternVL3-9B) are not; {SUPPORTED}"
+        ));
+    }
+    if let Some(width) = language["hidden_size"].as_u64().filter(|&width| width > LARGEST_WIDTH) {
+        return Err(format!(
+            "llm_config.hidden_size: expected at most {LARGEST_WIDTH}, found {width}; bases of 14B and \
+             more are not supported: {SUPPORTED}"
+        ));
     }
     let is_qwen3 = language["architectures"][0] == "Qwen3ForCausalLM";
     if is_qwen3 && language["attention_bias"] == true {
@@ -240,8 +260,7 @@ fn check_fixed_values(file: &Value) -> Result<(), String> {
                 let found = &file[section][key];
                 if !found.is_null() && found != expected {
                     return Err(format!(
-                        "{section}.{key}: expected {expected}, found {found}; supported are \
-                         InternViT-300M, not InternViT-6B, with InternLM2, Qwen2 or Qwen3"
+                        "{section}.{key}: expected {expected}, found {found}; {SUPPORTED}"
                     ));
                 }
             }
@@ -318,6 +337,11 @@ mod tests {
             ("/force_image_size", json!(0)),
             ("/downsample_ratio", json!(0.3)),
             ("/ps_version", json!("v3")),
+            ("/llm_config/architectures", json!(["Qwen3MoeForCausalLM"])),
+            ("/llm_config/architectures", json!(["GptOssForCausalLM"])),
+            ("/llm_config/architectures", json!(["InternLM3ForCausalLM"])),
+            ("/llm_config/hidden_size", json!(5120)), // 14B
+            ("/vision_config/qk_normalization", json!(true)), // InternViT-6B
         ];
         for (pointer, value) in refused {
             let mut file = whole.clone();

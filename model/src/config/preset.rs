@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::language::Architecture::{self, InternLm2, Qwen2};
+use super::language::Architecture::{self, InternLm2, Qwen2, Qwen3};
 use super::language::LanguageConfig;
 use super::mask_decoder::MaskDecoderConfig;
 use super::mllmseg::{MllmsegConfig, PsVersion};
@@ -24,6 +24,20 @@ pub enum Preset {
     InternVl2_5_4b,
     /// InternVL2.5-8B.
     InternVl2_5_8b,
+    /// InternVL3-1B.
+    InternVl3_1b,
+    /// InternVL3-2B.
+    InternVl3_2b,
+    /// InternVL3-8B.
+    InternVl3_8b,
+    /// InternVL3.5-1B.
+    InternVl3_5_1b,
+    /// InternVL3.5-2B.
+    InternVl3_5_2b,
+    /// InternVL3.5-4B.
+    InternVl3_5_4b,
+    /// InternVL3.5-8B.
+    InternVl3_5_8b,
     /// A model of a few million weights, for tests and teaching.
     Tiny,
 }
@@ -33,13 +47,20 @@ type Row = (&'static str, Architecture, usize, usize, usize, usize, usize, f64, 
 
 impl Preset {
     /// All presets.
-    pub const ALL: [Preset; 7] = [
+    pub const ALL: [Preset; 14] = [
         Preset::InternVl2_2b,
         Preset::InternVl2_8b,
         Preset::InternVl2_5_1b,
         Preset::InternVl2_5_2b,
         Preset::InternVl2_5_4b,
         Preset::InternVl2_5_8b,
+        Preset::InternVl3_1b,
+        Preset::InternVl3_2b,
+        Preset::InternVl3_8b,
+        Preset::InternVl3_5_1b,
+        Preset::InternVl3_5_2b,
+        Preset::InternVl3_5_4b,
+        Preset::InternVl3_5_8b,
         Preset::Tiny,
     ];
 
@@ -52,6 +73,13 @@ impl Preset {
             InternVl2_5_2b => ("internvl2_5-2b", InternLm2, 24, 2048, 16, 8, 8192, 1e-5, 92_555),
             InternVl2_5_4b => ("internvl2_5-4b", Qwen2, 36, 2048, 16, 2, 11_008, 1e-6, 151_676),
             InternVl2_5_8b => ("internvl2_5-8b", InternLm2, 32, 4096, 32, 8, 14_336, 1e-5, 92_555),
+            InternVl3_1b => ("internvl3-1b", Qwen2, 24, 896, 14, 2, 4864, 1e-6, 151_676),
+            InternVl3_2b => ("internvl3-2b", Qwen2, 28, 1536, 12, 2, 8960, 1e-6, 151_676),
+            InternVl3_8b => ("internvl3-8b", Qwen2, 28, 3584, 28, 4, 18_944, 1e-6, 151_676),
+            InternVl3_5_1b => ("internvl3_5-1b", Qwen3, 28, 1024, 16, 8, 3072, 1e-6, 151_936),
+            InternVl3_5_2b => ("internvl3_5-2b", Qwen3, 28, 2048, 16, 8, 6144, 1e-6, 151_936),
+            InternVl3_5_4b => ("internvl3_5-4b", Qwen3, 36, 2560, 32, 8, 9728, 1e-6, 151_936),
+            InternVl3_5_8b => ("internvl3_5-8b", Qwen3, 36, 4096, 32, 8, 12_288, 1e-6, 151_936),
             Tiny => ("tiny", Qwen2, 4, 128, 4, 2, 384, 1e-6, 512),
         }
     }
@@ -61,7 +89,8 @@ impl Preset {
         self.row().0
     }
 
-    /// The sizes, `[SEG]` and `[REJ]` included in the vocabulary.
+    /// The sizes, `[SEG]` and `[REJ]` included in the vocabulary. Tables of InternVL3.5 are longer than
+    /// its tokenizer with both, and are not grown.
     pub fn config(self) -> MllmsegConfig {
         let (_, architecture, layers, width, heads, kv_heads, mlp, eps, vocab) = self.row();
         let vision = if self == Self::Tiny { tiny_vision() } else { internvit_300m() };
@@ -81,11 +110,11 @@ impl Preset {
                 num_hidden_layers: layers,
                 num_attention_heads: heads,
                 num_key_value_heads: kv_heads,
-                head_dim: None,
+                head_dim: (architecture == Qwen3).then_some(128),
                 rms_norm_eps: eps,
                 rope_theta: 1e6,
                 rope_scaling: RopeScaling::None,
-                max_position_embeddings: 32_768,
+                max_position_embeddings: if architecture == Qwen3 { 40_960 } else { 32_768 },
                 bias: false,
                 tie_word_embeddings: false,
             },
@@ -140,5 +169,31 @@ impl FromStr for Preset {
                 Preset::ALL.map(Preset::name).join(", ")
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mllmseg;
+    use crate::parameters::parameter_count;
+
+    /// Language model and whole, counted by hand from the sizes that the bases publish.
+    #[test]
+    fn newer_bases_have_their_exact_number_of_parameters() {
+        for (name, language, total) in [
+            ("internvl3-1b", 629_701_504, 966_028_550),
+            ("internvl3-2b", 1_776_289_280, 2_118_106_246),
+            ("internvl3-8b", 7_612_835_328, 7_977_725_062),
+            ("internvl3_5-1b", 751_632_384, 1_088_991_878),
+            ("internvl3_5-2b", 2_031_739_904, 2_378_538_630),
+            ("internvl3_5-4b", 4_411_424_256, 4_763_729_030),
+            ("internvl3_5-8b", 8_190_735_360, 8_562_704_006),
+        ] {
+            let preset: Preset = name.parse().unwrap();
+            let model = Mllmseg::new(&preset.config(), None, &crate::test_device());
+            let found = (parameter_count(&model.language_model), parameter_count(&model));
+            assert_eq!(found, (language, total), "{name}");
+        }
     }
 }
