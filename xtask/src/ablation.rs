@@ -119,7 +119,6 @@ impl Ablation {
             recipe.trained = TrainedRecipe {
                 weights: TrainedWeights::LoraAndDecoder,
                 lora_rank: LORA_RANK,
-                lora_alpha: 2.0 * LORA_RANK as f64,
                 ..recipe.trained
             };
             let prior = recipe.new_model.take().and_then(|new| new.mask_prior);

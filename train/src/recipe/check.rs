@@ -69,12 +69,9 @@ impl Recipe {
             &format!("{quality:?}"),
             "[least, greatest] between 1 and 100, or []",
         )?;
-        require(
-            trained.lora_alpha == 2.0 * trained.lora_rank as f64,
-            "trained.lora_alpha",
-            &trained.lora_alpha,
-            "twice lora_rank: published files do not record the scale, and readers take this one",
-        )?;
+        let alpha = trained.lora_alpha.unwrap_or(1.0);
+        let fits = alpha.is_finite() && alpha > 0.0;
+        require(fits, "trained.lora_alpha", &alpha, "a number above 0")?;
         let schedule = optimizer.schedule_steps.unwrap_or(self.steps);
         require(
             schedule >= self.steps,

@@ -152,7 +152,20 @@ fn read_text(path: &Path) -> Result<String, RecipeError> {
 
 #[cfg(test)]
 mod tests {
+    use mllmseg_model::lora::LoraConfig;
+
     use super::*;
+
+    #[test]
+    fn alpha_is_free_and_twice_the_rank_without_one() {
+        for (text, alpha) in [("", 16.0), ("lora_alpha = 8.0", 8.0), ("lora_alpha = 1.0", 1.0)] {
+            let text = format!("[trained]\nlora_rank = 8\n{text}");
+            let recipe = Recipe::parse(&text, Path::new("my.toml")).unwrap();
+            recipe.check().unwrap();
+            assert_eq!(recipe.trained.new_lora().map(|lora| lora.alpha), Some(alpha));
+            assert_eq!(Recipe::parse(&recipe.to_toml(), Path::new("r.toml")).unwrap(), recipe);
+        }
+    }
 
     /// Section by section the numbers of the paper and its published code.
     #[test]
@@ -163,8 +176,8 @@ mod tests {
         assert_eq!((res.optimizer.learning_rate, res.optimizer.weight_decay), (4e-5, 0.05));
         let OptimizerConfig { beta_1, beta_2, epsilon, .. } = res.optimizer;
         assert_eq!((beta_1, beta_2, epsilon), (0.9, 0.999, 1e-8));
-        let TrainedRecipe { lora_rank, lora_alpha, lora_dropout, .. } = res.trained;
-        assert_eq!((lora_rank, lora_alpha, lora_dropout), (64, 128.0, 0.05));
+        let lora = LoraConfig { rank: 64, alpha: 128.0, dropout: 0.05 };
+        assert_eq!(res.trained.new_lora(), Some(lora));
         assert_eq!(res.schedule().warmup_steps, 1500);
         assert_eq!(res.data.jpeg_quality, [75, 100]);
         assert_eq!((res.data.expressions_per_image, res.data.prompting), (5, Prompting::Joint));
@@ -227,7 +240,8 @@ mod tests {
             ("[data]\njpeg_quality = [90, 10]", "jpeg_quality"),
             ("[optimizer]\nlearning_rate = nan", "learning_rate"),
             ("[data]\nmix = []", "data.mix"),
-            ("[trained]\nlora_rank = 8", "lora_alpha"),
+            ("[trained]\nlora_alpha = 0.0", "lora_alpha"),
+            ("[trained]\nlora_alpha = inf", "lora_alpha"),
             ("steps = 9\n[optimizer]\nschedule_steps = 8", "schedule_steps"),
         ] {
             let message = parse(text).unwrap().check().unwrap_err().to_string();

@@ -94,8 +94,9 @@ recipe_section! {
         pub weights: TrainedWeights = TrainedWeights::Published,
         /// Rank of the adapters.
         pub lora_rank: usize = 64,
-        /// Their scale is `lora_alpha / lora_rank`.
-        pub lora_alpha: f64 = 128.0,
+        /// Their scale is `lora_alpha / lora_rank`; without it 2, as published.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub lora_alpha: Option<f64> = None,
         /// Share of an adapter's inputs that is dropped.
         pub lora_dropout: f64 = 0.05,
         /// Whether there is any dropout, in the adapters and in the mask decoder.
@@ -113,8 +114,9 @@ impl TrainedRecipe {
 
     /// The adapters that a model without any gets.
     pub fn new_lora(&self) -> Option<LoraConfig> {
-        let Self { lora_rank: rank, lora_alpha: alpha, lora_dropout: dropout, .. } = *self;
-        let lora = LoraConfig { rank, alpha, dropout };
+        let published = LoraConfig::published(self.lora_rank);
+        let alpha = self.lora_alpha.unwrap_or(published.alpha);
+        let lora = LoraConfig { alpha, dropout: self.lora_dropout, ..published };
         (self.weights != TrainedWeights::Everything).then_some(lora)
     }
 }
