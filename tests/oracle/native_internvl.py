@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Small models of transformers' own InternVL, with Qwen2 and Qwen3, and what they compute:
-tests/fixtures/native/{qwen2,qwen3}/. Needs torch and transformers 4.57; no network.
+tests/fixtures/native/{qwen2,qwen2_tied,qwen3,qwen3_untied}/. Needs torch and transformers 4.57; no network.
 
 usage: native_internvl.py OUT"""
 
@@ -13,14 +13,16 @@ from safetensors.torch import save_file
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 IMAGE_TOKEN, IMAGE_TOKENS = 40, 4
+CASES = {"qwen2": ("qwen2", False), "qwen2_tied": ("qwen2", True),
+         "qwen3": ("qwen3", True), "qwen3_untied": ("qwen3", False)}
 
 
-def config(kind):
+def config(kind, tied):
     text = {
         "model_type": kind, "architectures": [{"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}[kind]],
         "vocab_size": 48, "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2,
         "num_attention_heads": 3, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
-        "max_position_embeddings": 128, "tie_word_embeddings": kind == "qwen3",
+        "max_position_embeddings": 128, "tie_word_embeddings": tied,
     }
     if kind == "qwen3":
         text["head_dim"] = 12  # not hidden_size / num_attention_heads
@@ -30,12 +32,12 @@ def config(kind):
     }
     return InternVLConfig(vision_config=vision, text_config=text, image_token_id=IMAGE_TOKEN,
                           image_seq_length=IMAGE_TOKENS, downsample_ratio=0.5,
-                          tie_word_embeddings=kind == "qwen3")
+                          tie_word_embeddings=tied)
 
 
-def make(kind, out):
+def make(kind, tied, out):
     torch.manual_seed(7)
-    model = InternVLForConditionalGeneration._from_config(config(kind), attn_implementation="eager").eval()
+    model = InternVLForConditionalGeneration._from_config(config(kind, tied), attn_implementation="eager").eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             drawn = torch.randn_like(weight)
@@ -62,7 +64,7 @@ def make(kind, out):
     save_file({name: tensor.contiguous() for name, tensor in expected.items()}, out / "expected.safetensors")
 
 
-for kind in ("qwen2", "qwen3"):
-    out = Path(sys.argv[1]) / kind
+for name, (kind, tied) in CASES.items():
+    out = Path(sys.argv[1]) / name
     out.mkdir(parents=True, exist_ok=True)
-    make(kind, out)
+    make(kind, tied, out)
