@@ -115,6 +115,27 @@ fn a_model_that_cannot_run_is_refused_before_its_weights_come() {
     assert!(server.requests_for(WEIGHTS).is_empty());
 }
 
+#[test]
+fn bases_that_are_too_large_are_refused_by_name() {
+    for (key, value, word) in [
+        ("hidden_size", json!(5120), "14B"),
+        ("architectures", json!(["Qwen3MoeForCausalLM"]), "mixtures of experts"),
+        ("architectures", json!(["InternLM3ForCausalLM"]), "InternVL3-9B"),
+    ] {
+        let mut file: serde_json::Value = serde_json::from_str(config()).unwrap();
+        file["llm_config"][key] = value;
+        let server = Server::start(move |request| match is_listing(request) {
+            true => listing(json!([{"rfilename": "config.json"}, {"rfilename": WEIGHTS}])),
+            false => Reply::file(request, file.to_string().as_bytes()),
+        });
+        assert_fails(&server, &[REPO, "not fetched", key, word, "at most 8B"]);
+        let home = tempfile::tempdir().unwrap();
+        let mut info = with_hub(home.path(), &server.address, &["info", REPO]);
+        assert_says(failure(&mut info), &[word]);
+        assert!(server.requests_for(WEIGHTS).is_empty());
+    }
+}
+
 /// Nobody's disk takes 2^60 bytes.
 #[test]
 fn what_the_disk_cannot_take_is_not_begun() {
