@@ -105,6 +105,7 @@ fn open_journal(
         split_by: benchmark.split_by().to_owned(),
         protocol: benchmark.protocol,
         threshold: segmenter.threshold,
+        shard: selection.shard,
     };
     let (journal, done) = match options.resume {
         true => Journal::resume(predictions, label, selection, results)?,
