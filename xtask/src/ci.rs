@@ -20,7 +20,7 @@ const fn step(what: &'static str, command: &'static str) -> Step {
 }
 
 /// On every machine.
-pub const ALWAYS: [Step; 4] = [
+pub const ALWAYS: [Step; 5] = [
     step("format", "cargo fmt --all --check"),
     step("lints", "cargo clippy --release --workspace --all-targets -- -D warnings"),
     Step {
@@ -29,6 +29,10 @@ pub const ALWAYS: [Step; 4] = [
         variables: &[("RUSTDOCFLAGS", "-D warnings")],
     },
     step("the README's test command: everything on the CPU", "cargo test --release --workspace"),
+    step(
+        "the server, and its page in Chromium where there is one",
+        "cargo test --release --workspace --features serve --lib --test it serve",
+    ),
 ];
 
 const LICENCES: Step =
@@ -45,15 +49,11 @@ const DEVICE_LINTS: Step = Step {
 };
 
 /// Where wgpu is built: from nothing that takes 40 minutes on two cores.
-const DEVICE_TESTS: [Step; 3] = [
+const DEVICE_TESTS: [Step; 2] = [
     step("tests on GPUs", "cargo test --release --workspace --features wgpu,remote,tui --test gpu"),
     step(
         "tests on devices of other hosts",
         "cargo test --release --workspace --features wgpu,remote,tui --test it many_devices::remote",
-    ),
-    step(
-        "the server, and its page in Chromium where there is one",
-        "cargo test --release --workspace --features wgpu,remote,tui,serve --lib --test it serve",
     ),
 ];
 
