@@ -14,6 +14,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod ahead;
 pub mod allocator;
 pub mod device;
 pub mod evaluate;

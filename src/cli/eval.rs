@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
 use indicatif::ProgressFinish;
-use mllmseg::evaluate::{Progress, RunOptions, evaluate, write_list};
+use mllmseg::evaluate::{Progress, RunOptions, Shard, evaluate, write_list};
 
 use super::CliError;
 use super::model::ModelArgs;
@@ -28,6 +28,9 @@ pub struct EvalArgs {
     /// Continue from what an interrupted run left beside the predictions file (FILE.part)
     #[arg(long)]
     resume: bool,
+    /// Only the K-th of N parts, for machines that share a benchmark; `score` takes the files of all
+    #[arg(long, value_name = "K/N", requires = "predictions")]
+    shard: Option<Shard>,
     /// Leave out images that are not there, and count them, instead of stopping
     #[arg(long)]
     skip_missing: bool,
@@ -40,6 +43,9 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let mut selection = benchmark.selection()?;
+    if let Some(shard) = arguments.shard {
+        selection.keep_shard(shard)?;
+    }
     if arguments.skip_missing {
         selection.skip_missing_images();
         for path in &selection.missing_images {
@@ -64,7 +70,7 @@ pub fn run(arguments: EvalArgs) -> Result<(), CliError> {
     if let (Some(list), Some(predictions)) = (arguments.predictions_list, &predictions) {
         write_list(predictions, &list)?;
     }
-    finish(&arguments.benchmark, &selection, &evaluation, predictions.as_deref())
+    finish(&arguments.benchmark, &selection, &evaluation, predictions.as_slice())
 }
 
 /// Shows on standard error how many expressions are done, the time that is left, and cIoU so far.

@@ -1,7 +1,7 @@
 //! `mllmseg score`: a benchmark's numbers for predictions from anywhere.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use mllmseg::data::refer::ReferError;
@@ -58,9 +58,9 @@ impl BenchmarkArgs {
 pub struct ScoreArgs {
     #[command(flatten)]
     benchmark: BenchmarkArgs,
-    /// The predictions
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    predictions: PathBuf,
+    /// The predictions: one file, or those of all shards
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true, num_args = 1..)]
+    predictions: Vec<PathBuf>,
     /// Score what is there, and count expressions without an entry, instead of stopping
     #[arg(long)]
     allow_missing: bool,
@@ -71,7 +71,7 @@ pub fn run(arguments: ScoreArgs) -> Result<(), CliError> {
     let benchmark = arguments.benchmark.open()?;
     let selection = benchmark.selection()?;
     let evaluation = score(&selection, &arguments.predictions, arguments.allow_missing)?;
-    finish(&arguments.benchmark, &selection, &evaluation, Some(&arguments.predictions))
+    finish(&arguments.benchmark, &selection, &evaluation, &arguments.predictions)
 }
 
 /// Writes the report, and prints the numbers as JSON or as a table beside the paper's.
@@ -79,9 +79,9 @@ pub fn finish(
     arguments: &BenchmarkArgs,
     selection: &Selection,
     evaluation: &Evaluation,
-    predictions: Option<&Path>,
+    predictions: &[PathBuf],
 ) -> Result<(), CliError> {
-    if let (Some(dir), Some(predictions)) = (&arguments.report, predictions) {
+    if let Some(dir) = &arguments.report {
         let page = report::write(dir, selection, evaluation, predictions)?;
         note(format!("The report is {}", page.display()));
     }

@@ -10,8 +10,8 @@ use mllmseg_data::refer::{
     Contradictions, Dataset, Expression, OpenOptions, ReferDataset, ReferItem, Split,
 };
 
-use super::EvalError;
 use super::published::{self, PublishedNumber};
+use super::{EvalError, Shard};
 
 /// Which numbers are wanted.
 #[derive(Debug, Clone, Args)]
@@ -120,6 +120,7 @@ impl Benchmark {
             items,
             places: HashMap::new(),
             missing_images: Vec::new(),
+            shard: None,
         };
         selection.select();
         Ok(selection)
@@ -153,6 +154,8 @@ pub struct Selection<'d> {
     pub items: Vec<ReferItem<'d>>,
     /// The image files that [`skip_missing_images`](Self::skip_missing_images) did not find.
     pub missing_images: Vec<PathBuf>,
+    /// The part that [`keep_shard`](Self::keep_shard) has kept.
+    pub shard: Option<Shard>,
     /// `None` for expressions of the split that are not asked.
     places: HashMap<(i64, i64), Option<Place>>,
 }
@@ -190,6 +193,21 @@ impl<'d> Selection<'d> {
                 self.places.insert((asked.ref_id, asked.sent_id), Some(place));
             }
         }
+    }
+
+    /// Leaves out the images of all other shards.
+    ///
+    /// # Errors
+    /// If there are more shards than images.
+    pub fn keep_shard(&mut self, shard: Shard) -> Result<(), EvalError> {
+        if shard.count() > self.items.len() {
+            return Err(EvalError::Shard(shard, self.items.len()));
+        }
+        let mut images = 0..;
+        self.items.retain(|_| images.next().is_some_and(|image| shard.has(image)));
+        self.shard = Some(shard);
+        self.find_places();
+        Ok(())
     }
 
     /// Leaves out the expressions of images that are not there.

@@ -7,6 +7,7 @@ use mllmseg_data::image::ImageError;
 use mllmseg_data::refer::ReferError;
 use thiserror::Error;
 
+use super::Shard;
 use crate::segmenter::SegmentError;
 
 /// Why there are no numbers.
@@ -34,6 +35,11 @@ pub enum EvalError {
          repeat the first run's options, or choose another --predictions file"
     )]
     OtherRun(PathBuf, &'static str, String, String),
+    /// More shards than images: one of the shards, and the number of images.
+    #[error(
+        "shard {0}: expected at most {1} shards, one for each image; divide by a smaller number"
+    )]
+    Shard(Shard, usize),
     /// A journal is where a new run's should be.
     #[error(
         "{0}: an unfinished run is here; continue it with --resume, or delete this file to begin again"

@@ -20,7 +20,7 @@ use mllmseg_data::refer::{Expression, ImageInfo, for_each_record};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::EvalError;
+use super::{EvalError, Shard};
 
 /// The longest line in bytes, far above any mask's.
 const MAX_LINE: u64 = 64 << 20;
@@ -85,6 +85,9 @@ pub struct MadeBy {
     /// The probability from which on a pixel belongs to a mask.
     #[serde(default = "published_threshold", skip_serializing_if = "is_published_threshold")]
     pub threshold: f32,
+    /// Which part of the split, where it is divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 fn published_threshold() -> f32 {
@@ -106,6 +109,7 @@ impl MadeBy {
                 ("protocol", label.protocol.to_string()),
                 ("dtype", label.dtype.clone()),
                 ("threshold", label.threshold.to_string()),
+                ("shard", label.shard.map_or("1/1".into(), |shard| shard.to_string())),
                 ("checkpoint fingerprint", label.checkpoint.clone()),
             ]
         };

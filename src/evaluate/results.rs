@@ -7,7 +7,7 @@ use mllmseg_data::metrics::{
 use mllmseg_data::refer::{Dataset, ReferError};
 use serde::Serialize;
 
-use super::{EvalError, GroundTruth, Place, Prediction, Selection};
+use super::{EvalError, GroundTruth, Place, Prediction, Selection, Shard};
 
 /// The numbers of a benchmark, in percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,6 +79,9 @@ pub struct Summary {
     pub split: String,
     /// Whose split.
     pub split_by: String,
+    /// Which part of the split, where it is divided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Of own data, whose metrics these are: `grefcoco` if an expression of the split has no target,
     /// else `refcoco`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,6 +193,7 @@ impl Results {
             dataset: options.dataset.to_string(),
             split: options.split.to_string(),
             split_by: options.split_by().to_owned(),
+            shard: selection.shard,
             scored_as: benchmark.scored_as().map(Dataset::name),
             numbers,
             missing_images: selection.missing_images.len(),

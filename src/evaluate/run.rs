@@ -20,9 +20,10 @@ use super::results::Results;
 use super::{
     EvalError, Evaluation, GroundTruth, MadeBy, Place, Prediction, Selection, fingerprint,
 };
+use crate::ahead::make_ahead;
 use crate::segmenter::{MaskPrediction, SegmentError, Segmenter};
 
-/// Images that wait between two steps of the pipeline.
+/// Images whose answers wait to be scored.
 const WAITING: usize = 2;
 
 /// How to run.
@@ -46,7 +47,7 @@ pub struct Progress {
 }
 
 /// Asks a model every expression of a selection. Each image is encoded once; images are decoded
-/// ahead on all cores, and answers are scored while the device computes the next image.
+/// ahead on a few threads, and answers are scored while the device computes the next image.
 ///
 /// Expressions that cannot be asked (no words, or a reserved token) count with an empty mask.
 /// `watch` is called before the first image, and after each.
@@ -71,12 +72,11 @@ pub fn evaluate(
     let mut scorer = Scorer { selection, results, journal, watch };
     scorer.report();
     let scorer = thread::scope(|scope| {
-        let (send_images, images) = sync_channel(WAITING);
+        let images =
+            make_ahead(scope, &pending, |&item| read_image(selection, &selection.items[item]));
         let (send_answers, answers) = sync_channel(WAITING);
-        let pending = &pending;
-        scope.spawn(move || decode_all(selection, pending, send_images));
         let scoring = scope.spawn(move || scorer.run(answers));
-        let asked = ask_all(segmenter, selection, pending, images, send_answers);
+        let asked = ask_all(segmenter, selection, &pending, images, send_answers);
         let scored = scoring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // When scoring fails, asking merely stops.
         scored.and_then(|scorer| asked.map(|()| scorer))
@@ -105,6 +105,7 @@ fn open_journal(
         split_by: benchmark.split_by().to_owned(),
         protocol: benchmark.protocol,
         threshold: segmenter.threshold,
+        shard: selection.shard,
     };
     let (journal, done) = match options.resume {
         true => Journal::resume(predictions, label, selection, results)?,
@@ -114,19 +115,6 @@ fn open_journal(
 }
 
 type Image = Result<RgbImage, EvalError>;
-
-/// Decodes images on all cores and sends them in order, until the receiver is gone.
-fn decode_all(selection: &Selection, pending: &[usize], images: SyncSender<Image>) {
-    for part in pending.chunks(rayon::current_num_threads()) {
-        let decode = |&item: &usize| read_image(selection, &selection.items[item]);
-        let decoded: Vec<Image> = part.par_iter().map(decode).collect();
-        for image in decoded {
-            if images.send(image).is_err() {
-                return;
-            }
-        }
-    }
-}
 
 /// The pixels of an item's image in the orientation of the annotations, and of the annotated size.
 pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
@@ -147,7 +135,7 @@ fn ask_all(
     segmenter: &Segmenter,
     selection: &Selection,
     pending: &[usize],
-    images: Receiver<Image>,
+    images: impl Iterator<Item = Image>,
     answers: SyncSender<Answers>,
 ) -> Result<(), EvalError> {
     for (&item, image) in pending.iter().zip(images) {

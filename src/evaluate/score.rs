@@ -1,6 +1,6 @@
 //! Scores for predictions from anywhere.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use mllmseg_data::mask::Bitmap;
@@ -8,6 +8,7 @@ use mllmseg_data::metrics::Protocol;
 use mllmseg_data::refer::ReferError;
 use rayon::prelude::*;
 
+use super::parts::check_parts;
 use super::read_predictions;
 use super::results::Results;
 use super::{EvalError, Evaluation, MadeBy, Outcome, Place, Prediction, Selection};
@@ -17,56 +18,92 @@ const BATCH: usize = 128;
 /// Missing predictions that a message names.
 const EXAMPLES: usize = 10;
 
-/// Scores a predictions file; no image is needed.
+/// Scores predictions, in one file or several; no image is needed.
+///
+/// Files that `mllmseg eval` wrote are scored together if they are of one run: the same model, data
+/// set and options, and every shard once.
 ///
 /// # Errors
-/// If an entry is damaged, unknown to the split, doubled, or not of its image's size, and if an
-/// expression has no entry, unless `allow_missing`: all are named.
+/// If files do not belong together, if an entry is damaged, unknown to the split, doubled, or not of
+/// its image's size, and if an expression has no entry, unless `allow_missing`: all are named.
 pub fn score(
     selection: &Selection,
-    predictions: &Path,
+    predictions: &[impl AsRef<Path>],
     allow_missing: bool,
 ) -> Result<Evaluation, EvalError> {
-    let options = &selection.benchmark.options;
+    check_parts(predictions, allow_missing)?;
     let mut results = Results::new(selection);
-    let mut batch = Batch::new(selection, predictions);
-    let mut seen = HashSet::new();
-    read_predictions(predictions, |entry| {
-        let complain = |detail: String| prediction_error(predictions, &entry, detail);
+    let mut seen = HashMap::new();
+    let files = predictions.iter().map(AsRef::as_ref);
+    for file in files.clone() {
+        score_file(selection, file, &mut results, &mut seen)?;
+    }
+    let last = files.last().unwrap_or(Path::new("no predictions file"));
+    add_wordless(selection, last, &mut results, &seen)?;
+    if !allow_missing {
+        check_complete(selection, last, &results.outcomes)?;
+    }
+    Ok(results.finish(selection))
+}
+
+/// Where the entry of a `ref_id` and `sent_id` is.
+type Seen<'p> = HashMap<(i64, i64), &'p Path>;
+
+fn score_file<'p>(
+    selection: &Selection,
+    file: &'p Path,
+    results: &mut Results,
+    seen: &mut Seen<'p>,
+) -> Result<(), EvalError> {
+    let options = &selection.benchmark.options;
+    let mut batch = Batch::new(selection, file);
+    read_predictions(file, |entry| {
+        let complain = |detail: String| prediction_error(file, &entry, detail);
         if let Some(label) = &entry.made_by {
             // Ids of one data set have another meaning in another.
             let (dataset, split_by) = (options.dataset.to_string(), options.split_by().to_owned());
-            MadeBy { dataset, split_by, ..label.clone() }.check_same(label, predictions)?;
+            MadeBy { dataset, split_by, ..label.clone() }.check_same(label, file)?;
         }
         let Some(asked) = selection.find(entry.ref_id, entry.sent_id) else {
             let detail = format!("{} {} has no such expression", options.dataset, options.split);
             return Err(complain(detail));
         };
-        if !seen.insert((entry.ref_id, entry.sent_id)) {
-            return Err(complain("a second entry for this expression; remove one".into()));
+        if let Some(other) = seen.insert((entry.ref_id, entry.sent_id), file) {
+            let place = match other == file {
+                true => String::new(),
+                false => format!(", which {} has too", other.display()),
+            };
+            return Err(complain(format!("a second entry for this expression{place}; remove one")));
         }
         match asked {
-            Some(place) => batch.push(place, entry, &mut results),
+            Some(place) => batch.push(place, entry, results),
             None => Ok(()), // asked by the standard protocol, without a limit
         }
     })?;
-    // No program can answer an expression without words; without an entry it counts with an empty mask, as in `eval`.
+    batch.flush(results)
+}
+
+/// No program can answer an expression without words; without an entry it counts with an empty mask,
+/// as in `eval`.
+fn add_wordless(
+    selection: &Selection,
+    file: &Path,
+    results: &mut Results,
+    seen: &Seen,
+) -> Result<(), EvalError> {
+    let mut batch = Batch::new(selection, file);
     for place in selection.places() {
         let (item, expression) = selection.expression(place);
         let key = (expression.ref_id, expression.sent_id);
-        if expression.text.trim().is_empty() && item.image.width > 0 && seen.insert(key) {
+        if expression.text.trim().is_empty() && item.image.width > 0 && !seen.contains_key(&key) {
             let entry = Prediction::unasked(expression, item.image).map_err(|source| {
                 let annotation = format!("of ref_id {}, sent_id {}", key.0, key.1);
                 ReferError::Annotation { annotation, image_id: item.image.id, source }
             })?;
-            batch.push(place, entry, &mut results)?;
+            batch.push(place, entry, results)?;
         }
     }
-    batch.flush(&mut results)?;
-    if !allow_missing {
-        check_complete(selection, predictions, &results.outcomes)?;
-    }
-    Ok(results.finish(selection))
+    batch.flush(results)
 }
 
 /// Entries on their way into the sums: scored in parallel, so many at a time.

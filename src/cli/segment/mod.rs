@@ -4,11 +4,15 @@ mod inputs;
 mod masks;
 mod output;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use image::RgbImage;
 use indicatif::ProgressBar;
+use mllmseg::ahead::make_ahead;
 use mllmseg::{ImageSession, MaskPrediction, Segmenter, tiny};
 
 use super::model::ModelArgs;
@@ -80,7 +84,6 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let segmenter = arguments.model.load()?;
     let mut report = Report::new(&segmenter, start.elapsed());
-    let is_tiny = tiny::is_in(&segmenter.dir);
 
     let bar = match inputs.len() {
         0 | 1 => ProgressBar::hidden(),
@@ -89,34 +92,37 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let mut scores = Scores::default();
     let format = arguments.format.unwrap_or(MaskFormat::Png);
     let mut masks = MaskWriter::new(format, arguments.tolerance);
-    let mut failures = 0;
-    for input in &inputs {
-        match answer(&segmenter, input, &arguments) {
-            Ok(mut answered) => {
-                if is_tiny {
-                    answered.cautions = tiny::cautions(&answered.image, &arguments.expressions());
+    // Several images are decoded while the model answers for the one before.
+    let failures = thread::scope(|scope| {
+        let mut failures = 0;
+        let images = make_ahead(scope, &inputs, decode);
+        for (input, image) in inputs.iter().zip(images) {
+            let answered = image.map_err(CliError::from);
+            match answered.and_then(|image| answer(&segmenter, image, &arguments)) {
+                Ok(answered) => {
+                    if arguments.scores.is_some() {
+                        scores.extend(&answered.predictions)?;
+                    }
+                    let files = match &out {
+                        Some(folder) => output::write_images(&answered, input, folder, &mut masks)?,
+                        None => Default::default(),
+                    };
+                    let lines = report.add(&input.path, &answered, files);
+                    if !arguments.json {
+                        bar.suspend(|| print_result(lines))?;
+                    }
                 }
-                if arguments.scores.is_some() {
-                    scores.extend(&answered.predictions)?;
+                // One bad image among many is named, and the others are still answered.
+                Err(error) if inputs.len() > 1 => {
+                    failures += 1;
+                    bar.suspend(|| warn(format!("error: {}: {error}", input.path.display())));
                 }
-                let files = match &out {
-                    Some(folder) => output::write_images(&answered, input, folder, &mut masks)?,
-                    None => Default::default(),
-                };
-                let lines = report.add(&input.path, &answered, files);
-                if !arguments.json {
-                    bar.suspend(|| print_result(lines))?;
-                }
+                Err(error) => return Err(error),
             }
-            // One bad image among many is named, and the others are still answered.
-            Err(error) if inputs.len() > 1 => {
-                failures += 1;
-                bar.suspend(|| warn(format!("error: {}: {error}", input.path.display())));
-            }
-            Err(error) => return Err(error),
+            bar.inc(1);
         }
-        bar.inc(1);
-    }
+        Ok::<_, CliError>(failures)
+    })?;
     bar.finish_and_clear();
     if let Some(folder) = &out {
         masks.finish(folder)?;
@@ -149,14 +155,26 @@ fn output_folder(arguments: &SegmentArgs) -> Result<Option<PathBuf>, CliError> {
     Ok(Some(folder))
 }
 
+/// An image, and the time that it took.
+struct Decoded {
+    image: RgbImage,
+    decode: Duration,
+}
+
+/// Runs beside the model; a decoder that panics spoils one image only.
+fn decode(input: &Input) -> Result<Decoded, String> {
+    let start = Instant::now();
+    let read = || read_picture(&input.path).map_err(|error| error.to_string());
+    let image =
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err("the decoder panicked".into()))?;
+    Ok(Decoded { image, decode: start.elapsed() })
+}
+
 fn answer(
     segmenter: &Segmenter,
-    input: &Input,
+    Decoded { image, decode }: Decoded,
     arguments: &SegmentArgs,
 ) -> Result<Answered, CliError> {
-    let start = Instant::now();
-    let image = read_picture(&input.path)?;
-    let decode = start.elapsed();
     let start = Instant::now();
     let session = segmenter.encode(&image)?;
     // Devices compute in the background: the first result that is read would carry this time.
@@ -165,7 +183,11 @@ fn answer(
     let start = Instant::now();
     let (predictions, generated) = ask(&session, arguments)?;
     let timings = [decode, encode, start.elapsed()];
-    Ok(Answered { image, predictions, generated, cautions: Vec::new(), timings })
+    let cautions = match tiny::is_in(&segmenter.dir) {
+        true => tiny::cautions(&image, &arguments.expressions()),
+        false => Vec::new(),
+    };
+    Ok(Answered { image, predictions, generated, cautions, timings })
 }
 
 fn ask(

@@ -38,7 +38,7 @@ struct Gallery {
 pub(super) fn build(
     selection: &Selection,
     evaluation: &Evaluation,
-    predictions: &Path,
+    predictions: &[impl AsRef<Path>],
 ) -> Result<String, EvalError> {
     let mut galleries = pick(&evaluation.outcomes);
     if !selection.benchmark.generalized {
@@ -55,13 +55,15 @@ pub(super) fn build(
     }
     let mut masks: HashMap<Place, Option<EncodedRle>> =
         wanted.into_iter().map(|place| (place, None)).collect();
-    read_predictions(predictions, |entry| {
-        let place = selection.find(entry.ref_id, entry.sent_id).flatten();
-        if let Some(mask) = place.and_then(|place| masks.get_mut(&place)) {
-            *mask = Some(entry.segmentation);
-        }
-        Ok(())
-    })?;
+    for file in predictions {
+        read_predictions(file.as_ref(), |entry| {
+            let place = selection.find(entry.ref_id, entry.sent_id).flatten();
+            if let Some(mask) = place.and_then(|place| masks.get_mut(&place)) {
+                *mask = Some(entry.segmentation);
+            }
+            Ok(())
+        })?;
+    }
     let mut html = String::new();
     for gallery in &galleries {
         let _ = writeln!(

@@ -21,7 +21,7 @@ pub(super) const STYLE: &str = include_str!("page.css");
 
 /// Writes `index.html` into `dir` and returns its path.
 ///
-/// The galleries show predictions from the file `predictions`, the one that was scored, on the
+/// The galleries show predictions from the files `predictions`, those that were scored, on the
 /// images of the data set; where no image can be read the page says so and has none.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub fn write(
     dir: &Path,
     selection: &Selection,
     evaluation: &Evaluation,
-    predictions: &Path,
+    predictions: &[impl AsRef<Path>],
 ) -> Result<PathBuf, EvalError> {
     let galleries = gallery::build(selection, evaluation, predictions)?;
     let page = page(selection, evaluation, &galleries);
@@ -82,7 +82,9 @@ pub fn scored_as(summary: &Summary, separator: &str) -> String {
 
 /// What was left out or could not be asked: how many, and a phrase that follows the number.
 pub fn remarks(summary: &Summary) -> impl Iterator<Item = (usize, &'static str)> {
+    let other_shards = summary.shard.map_or(0, |shard| shard.count() - 1);
     let all = [
+        (other_shards, "other shards of the split do not count here"),
         (summary.missing_images, "images were missing and are skipped"),
         (summary.missing_predictions, "expressions have no prediction and do not count"),
         (summary.unasked, "expressions could not be asked and count with an empty mask"),

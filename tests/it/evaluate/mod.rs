@@ -5,6 +5,7 @@ mod own;
 mod rule;
 mod run;
 mod score;
+mod shards;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ fn evaluated(
 fn scored(root: &Path, options: BenchmarkOptions, file: &Path) -> Result<Evaluation, String> {
     let benchmark = Benchmark::open(root, options).map_err(|error| error.to_string())?;
     let selection = benchmark.selection().map_err(|error| error.to_string())?;
-    mllmseg::evaluate::score(&selection, file, false).map_err(|error| error.to_string())
+    mllmseg::evaluate::score(&selection, &[file], false).map_err(|error| error.to_string())
 }
 
 /// `mllmseg eval` or `score`.

@@ -110,7 +110,7 @@ fn bad_data_are_named_by_line() {
         json!([{"ref_id": id, "sent_id": id, "segmentation": {"size": [1, 1], "counts": [1]}}]);
     let predictions = folder.path().join("predictions.json");
     fs::write(&predictions, entry.to_string()).unwrap();
-    let error = score(&benchmark.selection().unwrap(), &predictions, true).unwrap_err();
+    let error = score(&benchmark.selection().unwrap(), &[&predictions], true).unwrap_err();
     assert_says(error, &["is missing: no file"]);
     let mut selection = benchmark.selection().unwrap();
     selection.skip_missing_images();

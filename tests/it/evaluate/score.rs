@@ -80,7 +80,7 @@ fn missing_doubled_and_unknown_entries_are_named() {
     let file = folder.path().join("p.json");
     fs::write(&file, json!(&all[2..]).to_string()).unwrap();
     let benchmark = Benchmark::open(&fixtures(), refcoco_val()).unwrap();
-    let summary = score(&benchmark.selection().unwrap(), &file, true).unwrap().summary;
+    let summary = score(&benchmark.selection().unwrap(), &[&file], true).unwrap().summary;
     assert_eq!((summary.numbers.n(), summary.missing_predictions), (7, 2));
 }
 
