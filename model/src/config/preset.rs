@@ -178,7 +178,7 @@ mod tests {
     use crate::Mllmseg;
     use crate::parameters::parameter_count;
 
-    /// Language model and whole, counted by hand from the sizes that the bases publish.
+    /// Language model and whole, counted from the sizes above by other means than this code.
     #[test]
     fn newer_bases_have_their_exact_number_of_parameters() {
         for (name, language, total) in [
