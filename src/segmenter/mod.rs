@@ -109,10 +109,22 @@ impl Segmenter {
         dtype: DType,
         new_lora: Option<LoraConfig>,
     ) -> Result<Self, SegmentError> {
-        let mut config = MllmsegConfig::from_dir(dir)?;
+        let config = MllmsegConfig::from_dir(dir)?;
+        let tokenizer = Tokenizer::from_dir(dir)?;
+        Self::from_parts(config, tokenizer, open(dir)?, device, dtype, new_lora)
+    }
+
+    /// The model of a configuration, a tokenizer and weight files that are open already.
+    pub(crate) fn from_parts(
+        mut config: MllmsegConfig,
+        mut tokenizer: Tokenizer,
+        files: WeightFiles,
+        device: &SelectedDevice,
+        dtype: DType,
+        new_lora: Option<LoraConfig>,
+    ) -> Result<Self, SegmentError> {
         let template = Template::from_name(&config.template)?;
-        let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let files = open(dir)?;
+        let dir = files.dir().to_path_buf();
         let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
         if !files.has_mask_decoder() && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
@@ -120,8 +132,7 @@ impl Segmenter {
         let special = tokenizer.special_tokens()?;
         let options = LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora };
         let (model, report) = load_files(files, &mut config, options, &device.device)?;
-        let (device, dir) = (device.clone(), dir.to_path_buf());
-        let tokenizer = Arc::new(tokenizer);
+        let (device, tokenizer) = (device.clone(), Arc::new(tokenizer));
         Ok(Self {
             model,
             config,
@@ -177,5 +188,9 @@ impl Segmenter {
         let size = self.config.image_size;
         let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
         Tensor::from_data(data, (&self.device.device, DType::F32))
+    }
+
+    pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
+        SegmentError::ReadBack(self.device.id.clone(), format!("{error:?}"))
     }
 }
