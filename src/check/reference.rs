@@ -52,8 +52,7 @@ impl Reference {
     /// # Errors
     /// [`ReferenceError`].
     pub fn read(path: &Path) -> Result<Self, ReferenceError> {
-        let unusable =
-            |message| ReferenceError::Unusable { path: path.to_path_buf(), message };
+        let unusable = |message| ReferenceError::Unusable { path: path.to_path_buf(), message };
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
         if length > MAX_BYTES {
             return Err(unusable(format!("expected at most {MAX_BYTES} bytes, found {length}")));
@@ -67,16 +66,21 @@ impl Reference {
             }
         }
         let mut required = |key: &str| {
-            metadata.remove(key).ok_or_else(|| unusable(format!("expected metadata `{key}`, found none")))
+            metadata
+                .remove(key)
+                .ok_or_else(|| unusable(format!("expected metadata `{key}`, found none")))
         };
         let (question, dtype) = (required("question")?, required("dtype")?);
         let (source, pillow) = (required("source")?, required("pillow")?);
         let mut stages = read_safetensors(path)?;
         let image = stages.remove("image").as_ref().and_then(as_image);
-        let image = image.ok_or_else(|| unusable("expected `image`, u8 [height, width, 3]".into()))?;
+        let image =
+            image.ok_or_else(|| unusable("expected `image`, u8 [height, width, 3]".into()))?;
         let answer = metadata.remove("answer");
-        let versions = metadata.iter().filter(|(key, _)| ["torch", "transformers"].contains(&&***key));
-        let versions: String = versions.map(|(name, version)| format!(", {name} {version}")).collect();
+        let versions =
+            metadata.iter().filter(|(key, _)| ["torch", "transformers"].contains(&&***key));
+        let versions: String =
+            versions.map(|(name, version)| format!(", {name} {version}")).collect();
         let origin = format!("{source}, Pillow {pillow}{versions}");
         Ok(Self { image, question, answer, origin, dtype, stages, pillow })
     }

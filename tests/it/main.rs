@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bad_checkpoints;
+mod check;
 mod checkpoints;
 mod cli;
 mod doctor;

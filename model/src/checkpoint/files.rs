@@ -97,7 +97,9 @@ impl WeightFiles {
     /// How many tensors there are of each dtype.
     pub fn dtypes(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
-        self.tensors.values().for_each(|tensor| *counts.entry(tensor.dtype.name()).or_default() += 1);
+        self.tensors
+            .values()
+            .for_each(|tensor| *counts.entry(tensor.dtype.name()).or_default() += 1);
         counts
     }
 

@@ -46,7 +46,12 @@ pub fn read_safetensors(path: &Path) -> Result<BTreeMap<String, TensorData>, Che
 /// As [`read_safetensors`].
 pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
     let (header, _) = read_header(path)?;
-    Ok(header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
+    Ok(header
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect())
 }
 
 /// The tensors of a file, unread.

@@ -25,19 +25,11 @@ pub struct Tolerances {
 
 impl Tolerances {
     /// In f32 on the CPU.
-    pub const CPU: Self = Self {
-        stages: StageTolerances::CPU,
-        losses: 1e-4,
-        gradients: 1e-3,
-        trajectory: 2e-3,
-    };
+    pub const CPU: Self =
+        Self { stages: StageTolerances::CPU, losses: 1e-4, gradients: 1e-3, trajectory: 2e-3 };
     /// In f32 on a GPU, whose sums run in another order.
-    pub const GPU: Self = Self {
-        stages: StageTolerances::GPU,
-        losses: 1e-3,
-        gradients: 1e-2,
-        trajectory: 2e-2,
-    };
+    pub const GPU: Self =
+        Self { stages: StageTolerances::GPU, losses: 1e-3, gradients: 1e-2, trajectory: 2e-2 };
 }
 
 /// Compares a dump with `expected.safetensors` of its case, tensor by tensor, as far as the file
