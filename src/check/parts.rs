@@ -5,7 +5,7 @@ use mllmseg_data::tokenizer::{Tokenizer, TokenizerError};
 use mllmseg_model::MllmsegConfig;
 use mllmseg_model::checkpoint::named_weights::for_each_weight;
 use mllmseg_model::checkpoint::names::NameTable;
-use mllmseg_model::checkpoint::{CheckpointError, WeightFiles};
+use mllmseg_model::checkpoint::{CheckpointError, LoadOptions, WeightFiles};
 use mllmseg_model::parameters::parameter_count;
 
 use super::Subject;
@@ -48,8 +48,8 @@ pub(super) fn load(report: &mut Report, subject: &Subject) -> Option<Segmenter> 
         report.add("weights", Verdict::Skipped, "they need all of the above");
         return None;
     };
-    let (device, dtype) = (subject.device, subject.dtype);
-    let loaded = Segmenter::from_parts(config, tokenizer, files, device, dtype, None);
+    let options = LoadOptions { dtype: subject.dtype, ..Default::default() };
+    let loaded = Segmenter::from_parts(config, tokenizer, files, subject.device, options);
     let segmenter = report.need("weights", loaded)?;
     match segmenter.report.fresh_mask_decoder {
         true => report.add(

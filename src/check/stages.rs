@@ -21,7 +21,7 @@ pub fn compute_stages(
 ) -> Result<BTreeMap<String, TensorData>, SegmentError> {
     let pixels = segmenter.pixels(image);
     let (state, segmented) = segmenter.forward_plain(pixels.clone(), prompt);
-    let logits = segmenter.model.language_model.lm_head.forward(state.hidden.clone()); // [1, t, v]
+    let logits = segmenter.model.language_model.logits(state.hidden.clone()); // [1, t, v]
     let best = logits.clone().argmax(2).try_into_data(); // [1, t, 1]
     let best: Vec<i32> = best.map_err(|error| segmenter.read_back(error))?.iter().collect();
     let ids: Vec<i32> = prompt.input_ids.iter().map(|&id| id as i32).collect();

@@ -14,7 +14,7 @@ use mllmseg::device::{self, DeviceChoice};
 use mllmseg::model::checkpoint::{
     CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
 };
-use mllmseg::model::parameters::parameter_count;
+use mllmseg::model::quantize::Quantization;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 
 use crate::allocator::{in_use, peak_in_use, reset_peak};
@@ -91,24 +91,29 @@ pub struct LoadCost {
     pub seconds: f64,
     /// Bytes of the weights on disk.
     pub disk: u64,
-    /// Bytes of the weights in f32.
+    /// Bytes of the weights in memory.
     pub model: u64,
     /// The most bytes in use while it loads.
     pub peak: u64,
 }
 
 /// Loads a checkpoint on the CPU in f32.
-pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
+pub fn load(
+    checkpoint: &Path,
+    quantization: Quantization,
+) -> Result<LoadCost, Box<dyn std::error::Error>> {
     let mut config = MllmsegConfig::from_dir(checkpoint)?;
     let cpu = device::cpu().device;
+    let options = LoadOptions { quantization, ..Default::default() };
     let before = in_use();
     reset_peak();
     let start = Instant::now();
-    let (model, report) = load_model(checkpoint, &mut config, LoadOptions::default(), &cpu)?;
+    let (model, report) = load_model(checkpoint, &mut config, options, &cpu)?;
     let seconds = start.elapsed().as_secs_f64();
     let peak = (peak_in_use() - before) as u64;
-    let model = 4 * parameter_count(&model) as u64;
-    Ok(LoadCost { seconds, disk: report.bytes as u64, model, peak })
+    let held = (in_use() - before) as u64;
+    drop(model);
+    Ok(LoadCost { seconds, disk: report.bytes as u64, model: held, peak })
 }
 
 /// Writes a checkpoint of drawn weights.
