@@ -205,6 +205,7 @@ fn heads<'a, T>(values: &'a [T], x: &FloatTensor<Flex>, shape: [usize; 4]) -> Op
 mod tests {
     use super::*;
     use crate::attention::attend;
+    use crate::quantize::Quantization;
     use burn::tensor::{Device, Distribution, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -253,6 +254,14 @@ mod tests {
         let (x, weight) = (random([2, 3], &device), random([3, 4], &device));
         let used = || linear_kernel(&x, &weight, None, Activation::Identity).is_some();
         assert!(used() && !without_kernels(used));
+        for kept in [DType::BF16, Quantization::Q8.dtype([16, 4])] {
+            let (x, weight) = (random([2, 16], &device), random([16, 4], &device));
+            let weight = match kept {
+                DType::QFloat(scheme) => weight.quantize_dynamic(&scheme),
+                _ => weight.cast(kept),
+            };
+            assert!(linear_kernel(&x, &weight, None, Activation::Identity).is_some(), "{kept:?}");
+        }
         let query = random([1, 2, 3, 4], &device);
         assert!(attention(&query, &query, &query, None).is_some());
         let tracked = x.clone().autodiff().require_grad();

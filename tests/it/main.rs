@@ -17,6 +17,7 @@ mod hub_server;
 mod many_devices;
 mod merge_lora;
 mod parity;
+mod quantize;
 mod segment_formats;
 #[cfg(feature = "serve")]
 mod serve;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use burn::tensor::DType;
 use clap::Args;
-use mllmseg::device::{self, DeviceChoice};
+use mllmseg::device::{self, DeviceChoice, SelectedDevice};
 use mllmseg::model::checkpoint::{
     CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
 };
@@ -33,6 +33,9 @@ pub struct Bench {
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
+    /// What weights are kept in, on the CPU: none, bf16 or q8
+    #[arg(long, default_value = "none")]
+    quantize: Quantization,
     /// Runs of each, of which the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -62,6 +65,7 @@ impl Bench {
     fn measure(&self) -> Result<(), Box<dyn std::error::Error>> {
         let (config, device) = (self.preset.config(), self.device.select()?);
         let session = Session::new(
+            self.model(&config, &device)?,
             &config,
             &device,
             match self.processor_time {
@@ -81,6 +85,21 @@ impl Bench {
             }
         }
         report.print(self.json)
+    }
+
+    /// Drawn weights; those that are kept in fewer bits are written and loaded.
+    fn model(
+        &self,
+        config: &MllmsegConfig,
+        device: &SelectedDevice,
+    ) -> Result<Mllmseg, Box<dyn std::error::Error>> {
+        if self.quantize == Quantization::None {
+            return Ok(Mllmseg::new(config, None, &device.device));
+        }
+        let folder = tempfile::tempdir()?;
+        draw(config, folder.path(), DType::BF16)?;
+        let options = LoadOptions { quantization: self.quantize, ..Default::default() };
+        Ok(load_model(folder.path(), &mut config.clone(), options, &device.device)?.0)
     }
 }
 
