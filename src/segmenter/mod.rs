@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use image::RgbImage;
+use mllmseg_data::files::NewFolder;
 use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
@@ -135,13 +136,24 @@ impl Segmenter {
         })
     }
 
-    /// Writes a checkpoint folder that [`Segmenter::load`] and the published Python code read.
+    /// Writes a checkpoint folder, new or empty before, that [`Segmenter::load`] and the published Python
+    /// code read. It appears whole or not at all.
     pub fn save(&self, dir: impl AsRef<Path>, options: SaveOptions) -> Result<(), SegmentError> {
-        let dir = dir.as_ref();
+        self.save_in(NewFolder::create(dir.as_ref())?, options)
+    }
+
+    /// As [`save`](Self::save), in a folder that was begun before.
+    pub(crate) fn save_in(
+        &self,
+        folder: NewFolder,
+        options: SaveOptions,
+    ) -> Result<(), SegmentError> {
+        let dir = folder.path();
         let base = std::fs::read(self.dir.join("config.json")).ok();
         let base = base.and_then(|text| serde_json::from_slice(&text).ok());
         save_model(&self.model, &self.config, base.as_ref(), dir, options)?;
-        Ok(self.tokenizer.save(dir)?)
+        self.tokenizer.save(dir)?;
+        Ok(folder.finish()?)
     }
 
     /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.

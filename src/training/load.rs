@@ -1,9 +1,8 @@
 //! What a run starts from, with the training state of one of its snapshots.
 
-use std::path::Path;
-
 use burn::module::Module;
 use burn::tensor::DType;
+use mllmseg_data::files::NewFolder;
 use mllmseg_model::checkpoint::SaveOptions;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_train::recipe::TrainedWeights;
@@ -55,13 +54,13 @@ impl Loaded {
     }
 
     /// Writes the model as a checkpoint folder.
-    pub fn save(self, dir: &Path) -> Result<(), TrainingError> {
-        save(Segmenter { model: self.state.model.valid(), ..self.base }, dir)
+    pub fn save(self, folder: NewFolder) -> Result<(), TrainingError> {
+        save(Segmenter { model: self.state.model.valid(), ..self.base }, folder)
     }
 }
 
 /// Writes a checkpoint folder in the dtype of the model.
-pub(super) fn save(segmenter: Segmenter, dir: &Path) -> Result<(), TrainingError> {
+pub(super) fn save(segmenter: Segmenter, folder: NewFolder) -> Result<(), TrainingError> {
     let options = SaveOptions { dtype: segmenter.model.dtype(), ..SaveOptions::default() };
-    Ok(segmenter.save(dir, options)?)
+    Ok(segmenter.save_in(folder, options)?)
 }
