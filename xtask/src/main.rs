@@ -74,7 +74,7 @@ enum Chore {
     },
     /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
     Bench(Bench),
-    /// Train the four decoders of Table 4 at small scale, and write docs/ablation.md; called again, resume
+    /// Train the four decoders of Table 4 at small scale, and write the book's table; called again, resume
     Ablation(Ablation),
     /// Train the model of assets/tiny on drawn scenes; called again, resume
     TinyModel(TinyModel),
