@@ -152,7 +152,7 @@ impl Ablation {
     fn page(&self, rows: &str) -> String {
         let Self { steps, seeds, .. } = self;
         format!(
-            "# The mask decoder's parts, at small scale
+            "# The mask decoder's parts
 
 The paper's Table 4 compares four decoders at full size, on a pretrained multimodal model. Here the same
 four are trained on drawn scenes: each is a new decoder on the vision encoder and the language model of the
