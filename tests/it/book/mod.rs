@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::support::{names, root};
+use mllmseg::train::Recipe;
+
+use super::support::{names, root, scratch};
 use markdown::{blocks, included, links, slugs};
 
 /// The folder of the chapters.
@@ -54,6 +56,17 @@ fn rust_is_included_and_never_written() {
             assert!(block.info == "rust" && all, "{name}: {block:?}");
         }
     }
+}
+
+#[test]
+fn recipes_can_be_read() {
+    let (text, folder) = (read("training.md"), scratch());
+    let recipes: Vec<_> = blocks(&text).into_iter().filter(|block| block.info == "toml").collect();
+    assert_eq!(recipes.len(), 1);
+    let file = folder.path().join("mine.toml");
+    fs::write(&file, recipes[0].lines.join("\n")).unwrap();
+    let recipe = Recipe::read(&file).unwrap();
+    assert_eq!((&*recipe.name, recipe.steps), ("mine", 5000));
 }
 
 #[test]
