@@ -3,6 +3,8 @@
 
 mod architecture;
 mod bad_checkpoints;
+#[cfg(unix)]
+mod book;
 mod checkpoints;
 mod cli;
 mod doctor;

@@ -74,7 +74,7 @@ enum Chore {
     },
     /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
     Bench(Bench),
-    /// Train the four decoders of Table 4 at small scale, and write docs/ablation.md; called again, resume
+    /// Train the four decoders of Table 4 at small scale, and write the book's table; called again, resume
     Ablation(Ablation),
     /// Train the model of assets/tiny on drawn scenes; called again, resume
     TinyModel(TinyModel),
@@ -84,6 +84,8 @@ enum Chore {
     Torture(Torture),
     /// Measure the memory of one training step, with and without gradient checkpointing
     Memory(memory::Workload),
+    /// Build the pages of docs/book by mdBook, into target/book
+    Book,
     /// Run every check that must hold before a change lands
     Ci,
 }
@@ -118,6 +120,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         }
         Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
+        Chore::Book => xtask::book::build()?,
         Chore::Ci => xtask::ci::run()?,
     }
     Ok(ExitCode::SUCCESS)
