@@ -21,6 +21,7 @@ use mllmseg_model::checkpoint::{
 };
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
+use mllmseg_model::quantize::Quantization;
 use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
 
 use crate::device::{DtypeChoice, SelectedDevice};
@@ -90,7 +91,29 @@ impl Segmenter {
     ) -> Result<Self, SegmentError> {
         let (dir, dtype) = (dir.as_ref(), dtype.resolve(device)?);
         let files = |dir: &Path| WeightFiles::open(dir)?.with_adapter(adapter.as_ref());
-        Self::load_from(dir, files, device, dtype, None)
+        Self::load_from(dir, files, device, LoadOptions { dtype, ..Default::default() })
+    }
+
+    /// As [`load_as`](Self::load_as) in f32 on the CPU, with weights that are kept in fewer bits, and the
+    /// adapter of another folder if there is one. It cannot be saved.
+    ///
+    /// # Errors
+    /// Also [`SegmentError::QuantizedDevice`].
+    pub fn load_quantized(
+        dir: impl AsRef<Path>,
+        adapter: Option<&Path>,
+        device: &SelectedDevice,
+        quantization: Quantization,
+    ) -> Result<Self, SegmentError> {
+        if device.id != "cpu" {
+            return Err(SegmentError::QuantizedDevice(device.id.clone()));
+        }
+        let open = |dir: &Path| match adapter {
+            None => WeightFiles::open(dir),
+            Some(adapter) => WeightFiles::open(dir)?.with_adapter(adapter),
+        };
+        let options = LoadOptions { quantization, ..Default::default() };
+        Self::load_from(dir.as_ref(), open, device, options)
     }
 
     /// As [`load_as`](Self::load_as), with new adapters where the checkpoint has none.
@@ -100,29 +123,39 @@ impl Segmenter {
         dtype: DType,
         new_lora: Option<LoraConfig>,
     ) -> Result<Self, SegmentError> {
-        Self::load_from(dir, WeightFiles::open, device, dtype, new_lora)
+        let options = LoadOptions { dtype, new_lora, ..Default::default() };
+        Self::load_from(dir, WeightFiles::open, device, options)
     }
 
     fn load_from(
         dir: &Path,
         open: impl FnOnce(&Path) -> Result<WeightFiles, CheckpointError>,
         device: &SelectedDevice,
-        dtype: DType,
-        new_lora: Option<LoraConfig>,
+        options: LoadOptions,
     ) -> Result<Self, SegmentError> {
-        let mut config = MllmsegConfig::from_dir(dir)?;
+        let config = MllmsegConfig::from_dir(dir)?;
+        let tokenizer = Tokenizer::from_dir(dir)?;
+        Self::from_parts(config, tokenizer, open(dir)?, device, options)
+    }
+
+    /// The model of a configuration, a tokenizer and weight files that are open already.
+    pub(crate) fn from_parts(
+        mut config: MllmsegConfig,
+        mut tokenizer: Tokenizer,
+        files: WeightFiles,
+        device: &SelectedDevice,
+        options: LoadOptions,
+    ) -> Result<Self, SegmentError> {
         let template = Template::from_name(&config.template)?;
-        let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let files = open(dir)?;
+        let dir = files.dir().to_path_buf();
         let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
         if !files.has_mask_decoder() && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
-        let options = LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora };
+        let options = LoadOptions { vocab_size: Some(tokenizer.vocab_size()), ..options };
         let (model, report) = load_files(files, &mut config, options, &device.device)?;
-        let (device, dir) = (device.clone(), dir.to_path_buf());
-        let tokenizer = Arc::new(tokenizer);
+        let (device, tokenizer) = (device.clone(), Arc::new(tokenizer));
         Ok(Self {
             model,
             config,
@@ -138,6 +171,9 @@ impl Segmenter {
 
     /// Writes a checkpoint folder, new or empty before, that [`Segmenter::load`] and the published Python
     /// code read. It appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`SegmentError::QuantizedSave`], and those of writing.
     pub fn save(&self, dir: impl AsRef<Path>, options: SaveOptions) -> Result<(), SegmentError> {
         self.save_in(NewFolder::create(dir.as_ref())?, options)
     }
@@ -148,6 +184,9 @@ impl Segmenter {
         folder: NewFolder,
         options: SaveOptions,
     ) -> Result<(), SegmentError> {
+        if self.report.quantization != Quantization::None {
+            return Err(SegmentError::QuantizedSave);
+        }
         let dir = folder.path();
         let base = std::fs::read(self.dir.join("config.json")).ok();
         let base = base.and_then(|text| serde_json::from_slice(&text).ok());
@@ -189,5 +228,9 @@ impl Segmenter {
         let size = self.config.image_size;
         let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
         Tensor::from_data(data, (&self.device.device, DType::F32))
+    }
+
+    pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
+        SegmentError::ReadBack(self.device.id.clone(), format!("{error:?}"))
     }
 }

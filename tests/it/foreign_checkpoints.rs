@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use mllmseg::{Segmenter, device};
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,9 +16,6 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// A copy of the tiny model, to be written as others write it.
 struct Tiny(TempDir);
-
-/// Tensors by name: dtype, shape and bytes.
-type Tensors = std::collections::BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 impl Tiny {
     fn new() -> Self {
@@ -68,10 +64,7 @@ impl Tiny {
 }
 
 fn write(path: &Path, tensors: &Tensors) {
-    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
-        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-    });
-    replace(path, safetensors::serialize(views, None).unwrap());
+    write_tensors(path, tensors, None);
 }
 
 fn f32_tensor(shape: [usize; 2], value: impl Fn(usize) -> f32) -> (Dtype, Vec<usize>, Vec<u8>) {

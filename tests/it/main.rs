@@ -5,6 +5,7 @@ mod architecture;
 mod bad_checkpoints;
 #[cfg(unix)]
 mod book;
+mod check;
 mod checkpoints;
 mod cli;
 mod doctor;
@@ -18,6 +19,7 @@ mod hub_server;
 mod many_devices;
 mod merge_lora;
 mod parity;
+mod quantize;
 mod segment_formats;
 #[cfg(feature = "serve")]
 mod serve;

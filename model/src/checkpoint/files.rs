@@ -94,6 +94,15 @@ impl WeightFiles {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
     }
 
+    /// How many tensors there are of each dtype.
+    pub fn dtypes(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        self.tensors
+            .values()
+            .for_each(|tensor| *counts.entry(tensor.dtype.name()).or_default() += 1);
+        counts
+    }
+
     /// Whether there is a mask decoder; base models have none.
     pub fn has_mask_decoder(&self) -> bool {
         self.tensors.keys().any(|name| name.starts_with("res_decoder."))

@@ -40,8 +40,28 @@ pub fn read_safetensors(path: &Path) -> Result<BTreeMap<String, TensorData>, Che
     tensors.map_err(|error| CheckpointError::malformed(path, error))
 }
 
+/// What the file says of itself: `__metadata__`.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    let (header, _) = read_header(path)?;
+    Ok(header
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect())
+}
+
 /// The tensors of a file, unread.
 pub(super) fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
+    let (header, start) = read_header(path)?;
+    header.tensors().into_iter().map(|(name, info)| deferred(path, name, info, start)).collect()
+}
+
+/// The checked header of a file, and where its data begins.
+fn read_header(path: &Path) -> Result<(Metadata, u64), CheckpointError> {
     let io = || CheckpointError::io(path);
     let wrong = |message: String| CheckpointError::malformed(path, message);
     let mut file = File::open(path).map_err(io())?;
@@ -71,9 +91,7 @@ pub(super) fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
             "the header describes {described} bytes of tensors, the file holds {held}"
         )));
     }
-    let start = file_length - held;
-    let tensors = metadata.tensors();
-    tensors.into_iter().map(|(name, info)| deferred(path, name, info, start)).collect()
+    Ok((metadata, file_length - held))
 }
 
 /// One tensor, which is read on demand. `data_start`: where the file's data begins.

@@ -65,6 +65,9 @@ pub fn save_model(
     for (name, path) in table.pairs() {
         let tensor = collected.remove(path);
         let tensor = tensor.ok_or_else(|| misfit(format!("the model has no {path} for {name}")))?;
+        if matches!(tensor.dtype, DType::QFloat(_)) {
+            return Err(misfit(format!("{name} is quantised: load the model without")));
+        }
         tensors.push(to_disk(tensor, path, name, options.dtype));
     }
     if let Some(path) = collected.keys().next() {
