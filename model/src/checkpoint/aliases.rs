@@ -38,9 +38,7 @@ pub(super) fn to_published(mut tensors: Tensors) -> Result<(Tensors, Vec<String>
         rename(tensors, |name| native::to_published(&name.replacen(PEFT, "language_model.", 1)))?;
     if has_native {
         native::join_qkv(&mut tensors)?;
-        notes.push(
-            "tensors are named as transformers names them; they are saved as published".into(),
-        );
+        notes.push("tensors are named as transformers names them".into());
     }
     Ok((name_adapters(tensors)?, notes))
 }
