@@ -16,6 +16,7 @@
 
 pub mod ahead;
 pub mod allocator;
+pub mod convert;
 pub mod device;
 pub mod evaluate;
 pub mod formats;

@@ -4,6 +4,7 @@ mod answers;
 pub mod check_data;
 mod checkpoint;
 pub mod completions;
+pub mod convert;
 pub mod doctor;
 pub mod download;
 pub mod eval;

@@ -27,5 +27,5 @@ pub fn export(
         loaded = load(Some(best))?;
     }
     let step = loaded.state.progress.step;
-    loaded.save(out).map(|()| step)
+    loaded.save(out, files.recipe.layout).map(|()| step)
 }

@@ -190,11 +190,11 @@ impl Training {
         }
         let out = files.dir.join("model");
         match best.filter(|best| best.step != steps) {
-            None => save(Segmenter { model, ..base }, &out)?,
+            None => save(Segmenter { model, ..base }, &out, files.recipe.layout)?,
             Some(best) => {
                 let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
-                Loaded::load(&files, &device, dtype, Some(best.step))?.save(&out)?;
+                Loaded::load(&files, &device, dtype, Some(best.step))?.save(&out, files.recipe.layout)?;
             }
         }
         Ok(Finished { steps, model: Some(out), best, bad_images })

@@ -5,6 +5,7 @@ mod architecture;
 mod bad_checkpoints;
 mod checkpoints;
 mod cli;
+mod convert;
 mod doctor;
 mod download;
 mod evaluate;

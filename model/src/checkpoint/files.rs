@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleStore, PytorchStore};
 
-use super::adapter::{Adapter, read_adapter};
-use super::aliases::{to_published, with_factors};
+use super::adapter::{Adapter, read_adapter, read_targets};
+use super::aliases::to_published;
 use super::choice::{Index, Weights, choose};
 use super::error::CheckpointError;
+use super::factors::with_factors;
 use super::layout::Tensors;
 use super::llama::to_internlm2;
 use super::quantized::refuse_quantized;
@@ -75,17 +76,14 @@ impl WeightFiles {
             let message = "the model has separate adapters already: merge those by merge-lora";
             return Err(unusable(message.into()));
         }
-        self.tensors = with_factors(self.tensors, open_one(&path)?).map_err(unusable)?;
+        let Some(targets) = read_targets(dir)? else {
+            let message = "expected adapter_config.json beside it, which has its scale";
+            return Err(unusable(message.into()));
+        };
+        self.tensors = with_factors(self.tensors, open_one(&path)?, &targets).map_err(unusable)?;
         self.adapter = read_adapter(dir, &self.tensors)?;
-        match self.adapter {
-            Some(Adapter { scale_is_assumed: false, .. }) => {
-                self.notes.push(format!("{} is added", path.display()));
-                Ok(self)
-            }
-            _ => {
-                Err(unusable("expected adapter_config.json beside it, which has its scale".into()))
-            }
-        }
+        self.notes.push(format!("{} is added", path.display()));
+        Ok(self)
     }
 
     /// The folder.

@@ -9,6 +9,7 @@
 //! | `native`, `llama`, `rows` | transformers' own layout, to published names and back |
 //! | `quantized` | quantised weights, told by their names |
 //! | [`adapter`] | the scale of separate adapters |
+//! | `factors`, `targets` | an adapter that PEFT saved alone, and the layers that it is for |
 //! | [`safetensors`] | one safetensors file, its header checked, its tensors unread |
 //! | `layout` | one tensor on disk and in the modules: transposed, cast |
 //! | `misfits` | tensors that do not fit, told in a few lines |
@@ -25,6 +26,7 @@ mod aliases;
 mod choice;
 pub mod convert;
 pub mod error;
+mod factors;
 pub mod files;
 mod layout;
 mod llama;
@@ -39,6 +41,7 @@ pub(crate) mod read;
 mod rows;
 pub mod safetensors;
 pub mod save;
+mod targets;
 mod token_rows;
 pub mod write;
 

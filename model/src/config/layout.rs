@@ -41,6 +41,19 @@ impl Layout {
         }
     }
 
+    /// Says in a `config.json` of this layout whether one token table stands for two.
+    pub fn set_tied(self, file: &mut Value, is_tied: bool) {
+        let sections: &[&str] = match self {
+            Self::InternVl => &["/llm_config"],
+            Self::Transformers => &["", "/text_config"], // version 5's place, and version 4's
+        };
+        for keys in sections {
+            if let Some(Value::Object(keys)) = file.pointer_mut(keys) {
+                keys.insert("tie_word_embeddings".into(), is_tied.into());
+            }
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::InternVl => "internvl",

@@ -133,17 +133,16 @@ pub(super) fn from_published(mut file: Value) -> Result<Value, String> {
 }
 
 fn language_from_published(language: &mut Value) {
-    let bias = take(language, "bias");
     if language["model_type"] == "internlm2" {
+        rename(language, "bias", "attention_bias");
         language["model_type"] = "llama".into();
         language["architectures"] = json!(["LlamaForCausalLM"]);
-        language["attention_bias"] = bias.unwrap_or(true.into()); // InternLM2's default
         language["mlp_bias"] = false.into();
     }
 }
 
 fn vision_from_published(vision: &mut Value) {
-    take(vision, "architectures");
+    vision["architectures"] = json!(["InternVLVisionModel"]);
     vision["model_type"] = "internvl_vision".into();
     for (published, native) in [
         ("qkv_bias", "attention_bias"),
