@@ -17,6 +17,7 @@
 pub mod ahead;
 pub mod allocator;
 pub mod check;
+pub mod convert;
 pub mod device;
 pub mod evaluate;
 pub mod formats;

@@ -19,11 +19,14 @@ use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
     CheckpointError, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
+use mllmseg_model::config::{ConfigError, Layout};
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
 use mllmseg_model::quantize::Quantization;
 use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
+use serde_json::Value;
 
+use crate::convert::processor;
 use crate::device::{DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
 pub use error::SegmentError;
@@ -169,8 +172,9 @@ impl Segmenter {
         })
     }
 
-    /// Writes a checkpoint folder, new or empty before, that [`Segmenter::load`] and the published Python
-    /// code read. It appears whole or not at all.
+    /// Writes a checkpoint folder, new or empty before, that [`Segmenter::load`] reads, and the Python code of
+    /// its layout: that of the folder that the model came from, unless `options` name one. It appears whole
+    /// or not at all.
     ///
     /// # Errors
     /// [`SegmentError::QuantizedSave`], and those of writing.
@@ -188,11 +192,37 @@ impl Segmenter {
             return Err(SegmentError::QuantizedSave);
         }
         let dir = folder.path();
+        let (layout, base) = self.layout(options.layout);
+        let options = SaveOptions { layout: Some(layout), ..options };
+        save_model(&self.model, &self.config, Some(&base), dir, options)?;
+        self.tokenizer.save(dir)?;
+        if layout == Layout::Transformers {
+            processor::complete(dir, &self.config)?;
+        }
+        Ok(folder.finish()?)
+    }
+
+    /// Whether [`save`](Self::save) can write the model in a layout.
+    ///
+    /// # Errors
+    /// [`SegmentError::Config`] with the key that has no place there.
+    pub fn check_layout(&self, layout: Option<Layout>) -> Result<(), SegmentError> {
+        let (layout, base) = self.layout(layout);
+        let written = layout.config_json(self.config.to_json(Some(&base)));
+        let path = self.dir.join("config.json");
+        Ok(written.map(drop).map_err(|message| ConfigError { path, message })?)
+    }
+
+    /// The layout to save in, and the `config.json` that the model came from, with what it needs.
+    fn layout(&self, layout: Option<Layout>) -> (Layout, Value) {
         let base = std::fs::read(self.dir.join("config.json")).ok();
         let base = base.and_then(|text| serde_json::from_slice(&text).ok());
-        save_model(&self.model, &self.config, base.as_ref(), dir, options)?;
-        self.tokenizer.save(dir)?;
-        Ok(folder.finish()?)
+        let mut base = base.filter(Value::is_object).unwrap_or_else(|| self.config.to_json(None));
+        let layout = layout.unwrap_or_else(|| Layout::of(&base));
+        if layout == Layout::Transformers {
+            base["image_token_id"] = self.special.img_context.into();
+        }
+        (layout, base)
     }
 
     /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.

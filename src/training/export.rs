@@ -30,5 +30,5 @@ pub fn export(
         loaded = load(Some(best))?;
     }
     let step = loaded.state.progress.step;
-    loaded.save(folder).map(|()| step)
+    loaded.save(folder, files.recipe.layout).map(|()| step)
 }

@@ -201,11 +201,12 @@ impl Training {
         let out = files.dir.join("model");
         let folder = NewFolder::replacing(&out)?;
         match best.filter(|best| best.step != steps) {
-            None => save(Segmenter { model, ..base }, folder)?,
+            None => save(Segmenter { model, ..base }, folder, files.recipe.layout)?,
             Some(best) => {
                 let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
-                Loaded::load(&files, &device, dtype, Some(best.step))?.save(folder)?;
+                Loaded::load(&files, &device, dtype, Some(best.step))?
+                    .save(folder, files.recipe.layout)?;
             }
         }
         Ok(Finished { steps, model: Some(out), best, bad_images })

@@ -8,6 +8,7 @@ mod book;
 mod check;
 mod checkpoints;
 mod cli;
+mod convert;
 mod doctor;
 mod download;
 mod evaluate;
