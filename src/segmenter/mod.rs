@@ -6,6 +6,7 @@ mod generate;
 mod prediction;
 mod session;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
     CheckpointError, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
+use mllmseg_model::config::ConfigError;
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
 use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
@@ -56,7 +58,7 @@ pub struct Segmenter {
     pub device: SelectedDevice,
     /// What was found on loading.
     pub report: LoadReport,
-    /// The folder that it was loaded from.
+    /// The folder that it was loaded from; the name of its weights where it was none.
     pub dir: PathBuf,
     /// A pixel belongs to a mask from this probability on: [`THRESHOLD`] unless it is changed.
     pub threshold: f32,
@@ -109,19 +111,54 @@ impl Segmenter {
         dtype: DType,
         new_lora: Option<LoraConfig>,
     ) -> Result<Self, SegmentError> {
-        let mut config = MllmsegConfig::from_dir(dir)?;
+        let config = MllmsegConfig::from_dir(dir)?;
+        let tokenizer = Tokenizer::from_dir(dir)?;
+        Self::assemble(config, tokenizer, open(dir)?, device, dtype, new_lora)
+    }
+
+    /// As [`load`](Self::load), of a checkpoint's files in memory by their names, with the weights in
+    /// `model.safetensors`. A file that is not there counts as empty.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and for adapters that are not merged.
+    pub fn from_bytes(
+        mut files: BTreeMap<String, Vec<u8>>,
+        device: &SelectedDevice,
+    ) -> Result<Self, SegmentError> {
+        const CONFIG: &str = "config.json";
+        const WEIGHTS: &str = "model.safetensors";
+        let dir = Path::new("checkpoint"); // for messages
+        let mut take = |name: &str| (dir.join(name), files.remove(name).unwrap_or_default());
+        let ((path, config), (weights_path, weights)) = (take(CONFIG), take(WEIGHTS));
+        let config = str::from_utf8(&config).map_err(|error| {
+            let message = format!("expected text in UTF-8: {error}");
+            ConfigError { path: path.clone(), message }
+        })?;
+        let config = MllmsegConfig::from_json(config, &path)?;
+        let tokenizer = Tokenizer::from_bytes(dir, &files)?;
+        let weights = WeightFiles::from_bytes(&weights_path, weights.into())?;
+        let dtype = DtypeChoice::Auto.resolve(device)?;
+        Self::assemble(config, tokenizer, weights, device, dtype, None)
+    }
+
+    fn assemble(
+        mut config: MllmsegConfig,
+        mut tokenizer: Tokenizer,
+        files: WeightFiles,
+        device: &SelectedDevice,
+        dtype: DType,
+        new_lora: Option<LoraConfig>,
+    ) -> Result<Self, SegmentError> {
         let template = Template::from_name(&config.template)?;
-        let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let files = open(dir)?;
         let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
         if !files.has_mask_decoder() && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
         let options = LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora };
+        let dir = files.dir().to_path_buf();
         let (model, report) = load_files(files, &mut config, options, &device.device)?;
-        let (device, dir) = (device.clone(), dir.to_path_buf());
-        let tokenizer = Arc::new(tokenizer);
+        let (device, tokenizer) = (device.clone(), Arc::new(tokenizer));
         Ok(Self {
             model,
             config,
