@@ -5,8 +5,8 @@
 //!     cargo run --release --example train_tiny -- [STEPS]
 
 use std::error::Error;
+use std::sync::atomic::AtomicBool;
 
-use burn::train::Interrupter;
 use mllmseg::device;
 use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
 use mllmseg::train::Recipe;
@@ -35,8 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let devices = [device::cpu()];
     let training = Training::start(&Start::Nothing, &data, &run, recipe, &devices)?;
-    let renderer = Box::new(Lines::new(training.steps(), false)); // to standard error
-    let finished = training.go(Interrupter::new(), renderer)?;
+    let mut lines = Lines::new(training.steps(), false); // to standard error
+    let finished = training.go(&AtomicBool::new(false), &mut lines)?;
 
     let table = std::fs::read_to_string(run.join("steps.csv"))?;
     let mut lines = table.lines();

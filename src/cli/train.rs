@@ -1,15 +1,16 @@
 //! `mllmseg train`: from a base, a trained model or nothing to a checkpoint.
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::train::Interrupter;
-use burn::train::renderer::{MetricsRenderer, default_renderer};
 use clap::{Args, ValueEnum, ValueHint};
 use mllmseg::data::refer::ReferError;
 use mllmseg::device::{DeviceChoice, DeviceList};
 use mllmseg::train::Recipe;
+use mllmseg::train::display::Display;
 use mllmseg::train::mix::MixError;
 use mllmseg::train::snapshot::Best;
 use mllmseg::training::{Finished, Lines, Start, Training, TrainingError};
@@ -113,13 +114,10 @@ pub fn run(arguments: TrainArgs) -> Result<(), CliError> {
     let notes = training.mix().notes();
     notes.iter().for_each(warn);
     check_images(&training)?;
-    let interrupter = Interrupter::new();
-    stop_on_ctrl_c(interrupter.clone())?;
-    let renderer: Box<dyn MetricsRenderer> = match full_screen {
-        true => default_renderer(interrupter.clone(), None),
-        false => Box::new(Lines::new(steps, is_quiet())),
-    };
-    let Finished { steps, model, best, bad_images } = training.go(interrupter, renderer)?;
+    let stop = stop_on_ctrl_c()?;
+    let mut display = display(full_screen, steps);
+    let Finished { steps, model, best, bad_images } = training.go(&stop, display.as_mut())?;
+    drop(display);
     if let Some(Best { ciou, step }) = best {
         note(format!("The best of the validations: {ciou:.2} % cIoU after step {step}"));
     }
@@ -152,15 +150,28 @@ fn check_images(training: &Training) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The first Ctrl-C asks for a snapshot, the second ends the program at once.
-fn stop_on_ctrl_c(interrupter: Interrupter) -> Result<(), CliError> {
-    let asked = AtomicBool::new(false);
+#[cfg(feature = "tui")]
+fn display(full_screen: bool, steps: Range<usize>) -> Box<dyn Display> {
+    match full_screen {
+        true => Box::new(mllmseg::training::FullScreen::new()),
+        false => Box::new(Lines::new(steps, is_quiet())),
+    }
+}
+
+#[cfg(not(feature = "tui"))]
+fn display(_: bool, steps: Range<usize>) -> Box<dyn Display> {
+    Box::new(Lines::new(steps, is_quiet()))
+}
+
+/// What the first Ctrl-C sets, to ask for a snapshot; the second ends the program at once.
+fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
     ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
         warn("Stopping after this step, with a snapshot; Ctrl-C again to stop at once");
-        interrupter.stop(Some("Ctrl-C"));
     })?;
-    Ok(())
+    Ok(stop)
 }

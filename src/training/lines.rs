@@ -1,34 +1,31 @@
 //! Plain lines with the time that is left, where there is no terminal to draw on.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::io::{Write as _, stderr};
+use std::io::{Write, stderr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
-use burn::train::metric::{MetricDefinition, MetricId};
-use burn::train::renderer::{
-    EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
-    MetricsRendererTraining,
-};
+use mllmseg_data::metrics::GeneralizedReport;
+use mllmseg_train::MaskLoss;
+use mllmseg_train::display::{Display, SCORES, StepMetric, step_metrics};
+use mllmseg_train::metrics::StepNumbers;
 
 /// The least time between two lines about steps.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// A renderer that writes lines to standard error.
-#[derive(Debug)]
+/// Writes lines to standard error.
 pub struct Lines {
     /// The steps that this process takes.
     steps: Range<usize>,
+    quiet: bool,
     done: usize,
-    validating: bool,
     started: Instant,
     last_line: Option<Instant>,
-    names: HashMap<MetricId, String>,
-    /// Name and value, in the order in which they came.
-    values: Vec<(String, f64)>,
-    quiet: bool,
+    /// A step's numbers, each with its sum since the last validation.
+    sums: Vec<(StepMetric, f64)>,
+    /// Steps in each sum.
+    summed: usize,
+    /// A validation's scores until now.
+    scores: Vec<(&'static str, f64)>,
 }
 
 impl Lines {
@@ -37,41 +34,67 @@ impl Lines {
         Self {
             done: steps.start,
             steps,
-            validating: false,
+            quiet,
             started: Instant::now(),
             last_line: None,
-            names: HashMap::new(),
-            values: Vec::new(),
-            quiet,
+            sums: Vec::new(),
+            summed: 0,
+            scores: Vec::new(),
         }
     }
 
-    fn note(&mut self, state: MetricState) {
-        let MetricState::Numeric(entry, Some(number)) = state else { return };
-        let Some(name) = self.names.get(&entry.metric_id) else { return };
-        match self.values.iter_mut().find(|(known, _)| known == name) {
-            Some((_, value)) => *value = number.current(),
-            None => self.values.push((name.clone(), number.current())),
-        }
-    }
-
-    fn print(&mut self, begin: &str) {
-        let mut line = format!("{begin}step {}/{}", self.done, self.steps.end);
-        for (name, value) in self.values.drain(..) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "  {name} {}", short(value));
-        }
-        let here = self.done.saturating_sub(self.steps.start);
-        if !self.validating && here > 0 {
-            let left = self.steps.end.saturating_sub(self.done) as f64 / here as f64;
-            let _ = write!(line, "  {} left", clock(self.started.elapsed().mul_f64(left)));
-        }
+    fn print(&mut self, begin: &str, values: &[(&str, f64)], end: &str) {
+        let values: String =
+            values.iter().map(|&(name, value)| format!("  {name} {}", short(value))).collect();
         if !self.quiet {
             // A training does not end because nobody reads its lines any more.
-            let _ = writeln!(stderr(), "{line}");
+            let _ = writeln!(stderr(), "{begin}step {}/{}{values}{end}", self.done, self.steps.end);
         }
         self.last_line = Some(Instant::now());
     }
+}
+
+impl Display for Lines {
+    fn start(&mut self, mask: MaskLoss, _: usize) {
+        self.started = Instant::now();
+        self.sums = step_metrics(mask).map(|metric| (metric, 0.0)).into();
+    }
+
+    fn step(&mut self, numbers: &StepNumbers) {
+        for (metric, sum) in &mut self.sums {
+            *sum += (metric.value)(numbers);
+        }
+        self.summed += 1;
+        self.done = numbers.step + 1;
+        let waits = self.last_line.is_some_and(|last| last.elapsed() < LINE_EVERY);
+        if waits && self.done != self.steps.end {
+            return;
+        }
+        let mean = |(metric, sum): &(StepMetric, f64)| (metric.name, sum / self.summed as f64);
+        let means: Vec<_> = self.sums.iter().map(mean).collect();
+        let left = self.steps.end.saturating_sub(self.done) as f64;
+        let left = left / self.done.saturating_sub(self.steps.start).max(1) as f64;
+        let left = format!("  {} left", clock(self.started.elapsed().mul_f64(left)));
+        self.print("", &means, &left);
+    }
+
+    fn start_validation(&mut self, _: usize) {}
+
+    fn validation_pass(&mut self, _: usize, report: &GeneralizedReport) {
+        let scores = SCORES.into_iter();
+        self.scores = scores.filter_map(|(name, score)| Some((name, score(report)?))).collect();
+    }
+
+    fn end_validation(&mut self) {
+        let scores = std::mem::take(&mut self.scores);
+        if !scores.is_empty() {
+            self.print("validation: ", &scores, "");
+        }
+        self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
+        self.summed = 0;
+    }
+
+    fn end(&mut self) {}
 }
 
 /// Four significant digits.
@@ -87,70 +110,4 @@ fn short(value: f64) -> String {
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-impl MetricsRendererTraining for Lines {
-    fn update_train(&mut self, state: MetricState) {
-        self.note(state);
-    }
-
-    fn update_valid(&mut self, state: MetricState) {
-        self.note(state);
-    }
-}
-
-impl TrainingProgressLogger for Lines {
-    fn start(&mut self, _: usize, _: usize, _: Option<usize>, _: Option<&str>) {
-        self.started = Instant::now();
-    }
-
-    fn start_split(&mut self, split: &str, _: usize) {
-        self.validating = split != "train";
-        self.values.clear();
-    }
-
-    fn update_split(&mut self, done: usize) {
-        if self.validating {
-            return;
-        }
-        self.done = done;
-        let quiet = self.last_line.is_some_and(|last| last.elapsed() < LINE_EVERY);
-        if !quiet || self.done == self.steps.end {
-            self.print("");
-        }
-    }
-
-    fn end_split(&mut self) {
-        if self.validating && !self.values.is_empty() {
-            self.print("validation: ");
-        }
-        self.validating = false;
-    }
-
-    // What has no line of its own.
-    fn update_epoch(&mut self, _: usize) {}
-    fn end(&mut self) {}
-    fn log_event_training(&mut self, _: String) {}
-}
-
-impl MetricsRenderer for Lines {
-    fn manual_close(&mut self) {}
-
-    fn register_metric(&mut self, definition: MetricDefinition) {
-        self.names.insert(definition.metric_id, definition.name.to_string());
-    }
-}
-
-// Burn's trait also renders evaluations, which have a command of their own here.
-impl MetricsRendererEvaluation for Lines {
-    fn update_test(&mut self, _: EvaluationName, _: MetricState) {}
-}
-
-impl EvaluationProgressLogger for Lines {
-    fn start_global_progress(&mut self, _: usize) {}
-    fn start_test(&mut self, _: &str, _: usize) {}
-    fn update_test_progress(&mut self, _: usize) {}
-    fn end_test(&mut self) {}
-    fn end_global_progress(&mut self) {}
-    fn log_event_evaluation(&mut self, _: String) {}
 }

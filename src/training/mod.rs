@@ -14,6 +14,8 @@ mod curves;
 mod devices;
 mod error;
 mod export;
+#[cfg(feature = "tui")]
+mod full_screen;
 mod lines;
 mod load;
 mod new_model;
@@ -23,11 +25,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use burn::train::Interrupter;
-use burn::train::renderer::MetricsRenderer;
 use mllmseg_data::refer::CheckedImages;
 use mllmseg_model::checkpoint::LoadReport;
+use mllmseg_train::display::Display;
 use mllmseg_train::mix::{Conversation, DataMix};
 use mllmseg_train::snapshot::Best;
 use mllmseg_train::validation::ValidationSet;
@@ -39,6 +41,8 @@ use curves::Curves;
 use devices::{dtype, main_device, replicas};
 pub use error::TrainingError;
 pub use export::export;
+#[cfg(feature = "tui")]
+pub use full_screen::FullScreen;
 pub use lines::Lines;
 use load::{Loaded, save};
 use run_files::RunFiles;
@@ -47,7 +51,8 @@ pub use run_files::Start;
 /// A run that is ready to train.
 ///
 /// ```no_run
-/// use burn::train::Interrupter;
+/// use std::sync::atomic::AtomicBool;
+///
 /// use mllmseg::device;
 /// use mllmseg::train::Recipe;
 /// use mllmseg::training::{Lines, Start, Training};
@@ -56,8 +61,8 @@ pub use run_files::Start;
 /// let (base, recipe) = (Start::Base("InternVL2_5-1B".into()), Recipe::open("res-paper")?);
 /// let training =
 ///     Training::start(&base, "data".as_ref(), "run".as_ref(), recipe, &[device::cpu()])?;
-/// let lines = Lines::new(training.steps(), false);
-/// let finished = training.go(Interrupter::new(), Box::new(lines))?;
+/// let mut lines = Lines::new(training.steps(), false);
+/// let finished = training.go(&AtomicBool::new(false), &mut lines)?;
 /// println!("{:?}", finished.model);
 /// # Ok(())
 /// # }
@@ -163,21 +168,21 @@ impl Training {
         &self.base.report
     }
 
-    /// Trains until the last step, or until the interrupter says stop. After the last step it
+    /// Trains until the last step, or until `stop` is set or the display asks for it. After the last step it
     /// writes the model: the best by validation, or the last one without validation.
     ///
     /// # Errors
     /// [`TrainingError`]; the snapshots written before can be resumed.
     pub fn go(
         self,
-        interrupter: Interrupter,
-        renderer: Box<dyn MetricsRenderer>,
+        stop: &AtomicBool,
+        display: &mut dyn Display,
     ) -> Result<Finished, TrainingError> {
         let Range { start: first, end: last } = self.steps();
         let Self { trainer, base, files } = self;
         let mix = trainer.mix.clone();
         let mut curves = Curves::open(&files.dir, first, files.recipe.loss.mask)?;
-        let (model, progress) = trainer.run(renderer, &mut curves, &interrupter)?;
+        let (model, progress) = trainer.run(display, &mut curves, stop)?;
         curves.finish()?;
         let (steps, best, bad_images) = (progress.step, progress.best, mix.bad_images());
         if steps < last {

@@ -16,7 +16,8 @@
 //! | [`optimizer`] | AdamW and Muon, and their state |
 //! | [`schedule`] | the learning rate |
 //! | [`trainer`] | the loop |
-//! | [`metrics`] | the numbers of a step, shown by a renderer of burn-train |
+//! | [`metrics`] | the numbers of a step, and what records them |
+//! | [`display`] | what shows them |
 //! | [`validation`] | masks of a validation split, scored |
 //! | [`snapshot`] | what a run needs to be resumed |
 //! | [`replicas`] | one step on many devices |
@@ -27,6 +28,7 @@ mod section;
 
 mod ahead;
 pub mod batch;
+pub mod display;
 pub mod draw;
 mod gradient_checkpointing;
 pub mod gradients;

@@ -1,13 +1,12 @@
 //! The training loop: batches, gradients, clipping, update, snapshots, validations, stops.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvError;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use burn::train::Interrupter;
-use burn::train::renderer::MetricsRenderer;
 use mllmseg_data::metrics::{GeneralizedMetrics, GeneralizedReport, Protocol};
 use mllmseg_data::tokenizer::SpecialTokens;
 use mllmseg_model::Mllmseg;
@@ -15,8 +14,9 @@ use thiserror::Error;
 
 use crate::ahead::prepare_ahead;
 use crate::batch::{HostBatch, LossCounts};
+use crate::display::Display;
 use crate::draw::step_seed;
-use crate::metrics::{MetricsDisplay, RecordError, Recorder, StepNumbers};
+use crate::metrics::{RecordError, Recorder, StepNumbers};
 use crate::mix::{DataMix, MixError};
 use crate::recipe::Recipe;
 use crate::replicas::{ReplicaError, Replicas};
@@ -61,20 +61,22 @@ pub enum TrainError {
 }
 
 impl Trainer {
-    /// Trains until the recipe's last step, or until the interrupter is set: then it writes a
-    /// snapshot after the current step and ends. Returns the model, no longer prepared for training.
+    /// Trains until the recipe's last step, or until `stop` is set or the display asks for it: then it
+    /// writes a snapshot after the current step and ends. Returns the model, no longer prepared for training.
     ///
     /// # Errors
     /// [`TrainError`]; the snapshots written before can be resumed.
     pub fn run(
         mut self,
-        renderer: Box<dyn MetricsRenderer>,
+        display: &mut dyn Display,
         recorder: &mut dyn Recorder,
-        interrupter: &Interrupter,
+        stop: &AtomicBool,
     ) -> Result<(Mllmseg, Progress), TrainError> {
         let (first, steps) = (self.state.progress.step, self.recipe.steps);
         let schedule = self.recipe.schedule();
-        let mut display = MetricsDisplay::start(renderer, self.recipe.loss.mask, steps);
+        let is_asked_to_stop =
+            |display: &dyn Display| stop.load(Ordering::SeqCst) || display.asks_to_stop();
+        display.start(self.recipe.loss.mask, steps);
         let mix = self.mix.clone();
         let prepared = prepare_ahead(first..steps, move |step| mix.step(step));
         let mut saved = first;
@@ -119,19 +121,19 @@ impl Trainer {
             let mut snapshot_is_due = self.is_due(self.recipe.snapshots.every);
             if let Some(set) = self.validation.clone()
                 && self.is_due(self.recipe.validation.every)
-                && !interrupter.should_stop()
+                && !is_asked_to_stop(display)
             {
-                let report = self.validate(set, &mut display)?;
+                let report = self.validate(set, display)?;
                 recorder.validation(step + 1, &report)?;
                 self.state.progress.note(report.ciou.unwrap_or(0.0));
                 snapshot_is_due = true;
             }
-            let stop = interrupter.should_stop();
-            if stop || snapshot_is_due {
+            let is_last = is_asked_to_stop(display);
+            if is_last || snapshot_is_due {
                 self.write_snapshot()?;
                 saved = step + 1;
             }
-            if stop {
+            if is_last {
                 break;
             }
         }
@@ -172,7 +174,7 @@ impl Trainer {
     fn validate(
         &self,
         set: Arc<ValidationSet>,
-        display: &mut MetricsDisplay,
+        display: &mut dyn Display,
     ) -> Result<GeneralizedReport, TrainError> {
         let (model, passes) = (self.state.model.valid(), set.len());
         let device = device_of(&model);

@@ -7,6 +7,7 @@ mod scenes;
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
@@ -121,8 +122,8 @@ pub(crate) fn trained(
             true => Training::resume(run, devices)?,
             false => begin()?,
         };
-        let lines = Lines::new(training.steps(), false);
-        training.go(Default::default(), Box::new(lines))?;
+        let mut lines = Lines::new(training.steps(), false);
+        training.go(&AtomicBool::new(false), &mut lines)?;
     }
     Ok(model)
 }
