@@ -41,7 +41,7 @@ pub fn merge_weights(
     mut files: WeightFiles,
     config: &MllmsegConfig,
     dir: &Path,
-    max_shard_bytes: usize,
+    max_shard_bytes: u64,
     device: &Device,
 ) -> Result<MergeReport, CheckpointError> {
     let source = files.dir().to_path_buf();

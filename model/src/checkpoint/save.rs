@@ -23,7 +23,7 @@ pub struct SaveOptions {
     /// The dtype on disk of everything but adapters and mask decoder, which are f32.
     pub dtype: DType,
     /// Largest size of a file in bytes; more weights go to shards with an index.
-    pub max_shard_bytes: usize,
+    pub max_shard_bytes: u64,
 }
 
 impl Default for SaveOptions {
@@ -81,10 +81,10 @@ fn lora(model: &Mllmseg) -> Option<LoraConfig> {
 }
 
 /// Consecutive tensors in shards of at most `max_bytes`, or of one tensor.
-pub(super) fn split(tensors: Vec<PackTensor>, max_bytes: usize) -> Vec<Vec<PackTensor>> {
+pub(super) fn split(tensors: Vec<PackTensor>, max_bytes: u64) -> Vec<Vec<PackTensor>> {
     let (mut shards, mut shard, mut filled) = (Vec::new(), Vec::new(), 0);
     for tensor in tensors {
-        let length = tensor.byte_len();
+        let length = tensor.byte_len() as u64;
         if filled > 0 && filled + length > max_bytes {
             shards.push(std::mem::take(&mut shard));
             filled = 0;
