@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_checkpoints;
 mod checkpoints;
+mod chromium;
 mod cli;
 mod doctor;
 mod download;
@@ -25,3 +26,4 @@ mod terminal;
 mod tiny_model;
 mod train;
 mod train_own;
+mod web;

@@ -84,6 +84,8 @@ enum Chore {
     Torture(Torture),
     /// Measure the memory of one training step, with and without gradient checkpointing
     Memory(memory::Workload),
+    /// Make the page with the model inside, examples/web/dist: WebAssembly, scripts, weights
+    Web,
     /// Run every check that must hold before a change lands
     Ci,
 }
@@ -118,6 +120,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         }
         Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
+        Chore::Web => xtask::web::make()?,
         Chore::Ci => xtask::ci::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -42,9 +42,11 @@ pub fn tools() -> std::result::Result<(), String> {
         command.status().is_ok_and(|status| status.success())
     };
     if !runs(Command::new("wasm-bindgen").arg("--version")) {
-        return Err("wasm-bindgen is not there: `cargo install --locked wasm-bindgen-cli --version N`, \
+        return Err(
+            "wasm-bindgen is not there: `cargo install --locked wasm-bindgen-cli --version N`, \
                     where N is the version of wasm-bindgen in Cargo.lock"
-            .into());
+                .into(),
+        );
     }
     let rustup = || {
         let output = Command::new("rustup").args(["target", "list", "--installed"]).output();

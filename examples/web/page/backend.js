@@ -9,6 +9,7 @@ function start() {
   worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   worker.onmessage = ({ data: { number, stage, result, error, dead } }) => {
     const question = waiting.get(number);
+    if (!question) return;
     if (stage) return question.onStage(stage);
     waiting.delete(number);
     if (error) question.reject(Object.assign(new Error(error.message), { code: error.code }));
@@ -42,7 +43,7 @@ export const backend = {
   maps: (id) => call("maps", { id }),
   draw: () => call("draw", { scene: Math.floor(Math.random() * 2 ** 32) }),
   // For tests: the probabilities of one expression, row by row.
-  probabilities: (id, expression) => call("probabilities", { id, expression }),
+  probabilities: (expression) => call("probabilities", { expression }),
 };
 
 // The second visit needs no network. Where service workers are not allowed, neither is this.
