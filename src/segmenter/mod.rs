@@ -6,6 +6,7 @@ mod generate;
 mod prediction;
 mod session;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub struct Segmenter {
     pub device: SelectedDevice,
     /// What was found on loading.
     pub report: LoadReport,
-    /// The folder that it was loaded from.
+    /// The folder that it was loaded from; the name of its weights where it was none.
     pub dir: PathBuf,
     /// A pixel belongs to a mask from this probability on: [`THRESHOLD`] unless it is changed.
     pub threshold: f32,
@@ -139,6 +140,32 @@ impl Segmenter {
         let config = MllmsegConfig::from_dir(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
         Self::from_parts(config, tokenizer, open(dir)?, device, options)
+    }
+
+    /// As [`load`](Self::load), of a checkpoint's files in memory by their names, with the weights in
+    /// `model.safetensors`. A file that is not there counts as empty.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and for adapters that are not merged.
+    pub fn from_bytes(
+        mut files: BTreeMap<String, Vec<u8>>,
+        device: &SelectedDevice,
+    ) -> Result<Self, SegmentError> {
+        const CONFIG: &str = "config.json";
+        const WEIGHTS: &str = "model.safetensors";
+        let dir = Path::new("checkpoint"); // for messages
+        let mut take = |name: &str| (dir.join(name), files.remove(name).unwrap_or_default());
+        let ((path, config), (weights_path, weights)) = (take(CONFIG), take(WEIGHTS));
+        let config = str::from_utf8(&config).map_err(|error| {
+            let message = format!("expected text in UTF-8: {error}");
+            ConfigError { path: path.clone(), message }
+        })?;
+        let config = MllmsegConfig::from_json(config, &path)?;
+        let tokenizer = Tokenizer::from_bytes(dir, &files)?;
+        let weights = WeightFiles::from_bytes(&weights_path, weights.into())?;
+        let options =
+            LoadOptions { dtype: DtypeChoice::Auto.resolve(device)?, ..Default::default() };
+        Self::from_parts(config, tokenizer, weights, device, options)
     }
 
     /// The model of a configuration, a tokenizer and weight files that are open already.

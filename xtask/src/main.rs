@@ -90,6 +90,8 @@ enum Chore {
     Memory(memory::Workload),
     /// Build the pages of docs/book by mdBook, into target/book
     Book,
+    /// Make the page with the model inside, examples/web/dist: WebAssembly, scripts, weights
+    Web,
     /// Run every check that must hold before a change lands
     Ci,
 }
@@ -125,6 +127,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
         Chore::Book => xtask::book::build()?,
+        Chore::Web => xtask::web::make()?,
         Chore::Ci => xtask::ci::run()?,
     }
     Ok(ExitCode::SUCCESS)
