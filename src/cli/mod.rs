@@ -5,6 +5,7 @@ pub mod check;
 pub mod check_data;
 mod checkpoint;
 pub mod completions;
+pub mod convert;
 pub mod doctor;
 pub mod download;
 pub mod eval;

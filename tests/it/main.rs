@@ -3,9 +3,13 @@
 
 mod architecture;
 mod bad_checkpoints;
+#[cfg(unix)]
+mod book;
 mod check;
 mod checkpoints;
+mod chromium;
 mod cli;
+mod convert;
 mod doctor;
 mod download;
 mod evaluate;
@@ -27,3 +31,4 @@ mod terminal;
 mod tiny_model;
 mod train;
 mod train_own;
+mod web;

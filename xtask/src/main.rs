@@ -78,7 +78,7 @@ enum Chore {
     },
     /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
     Bench(Bench),
-    /// Train the four decoders of Table 4 at small scale, and write docs/ablation.md; called again, resume
+    /// Train the four decoders of Table 4 at small scale, and write the book's table; called again, resume
     Ablation(Ablation),
     /// Train the model of assets/tiny on drawn scenes; called again, resume
     TinyModel(TinyModel),
@@ -88,6 +88,10 @@ enum Chore {
     Torture(Torture),
     /// Measure the memory of one training step, with and without gradient checkpointing
     Memory(memory::Workload),
+    /// Build the pages of docs/book by mdBook, into target/book
+    Book,
+    /// Make the page with the model inside, examples/web/dist: WebAssembly, scripts, weights
+    Web,
     /// Run every check that must hold before a change lands
     Ci,
 }
@@ -122,6 +126,8 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         }
         Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
+        Chore::Book => xtask::book::build()?,
+        Chore::Web => xtask::web::make()?,
         Chore::Ci => xtask::ci::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -61,6 +61,7 @@ impl LanguageModel {
         }
     }
 
+    // ANCHOR: language_model
     /// Eq. 3: hidden states after the final norm.
     ///
     /// `embeddings` continue what the cache holds, and their keys and values are appended to it.
@@ -83,6 +84,7 @@ impl LanguageModel {
         }
         self.final_norm(x) // [b, t, d]
     }
+    // ANCHOR_END: language_model
 
     /// The norm after the last layer.
     ///
