@@ -24,7 +24,6 @@ use mllmseg_scenes::{Part, World, generate};
 
 use crate::segmenter::Segmenter;
 use compare::{StageTolerances, compare_stages};
-use reference::Reference;
 use report::{Report, Verdict};
 use stages::compute_stages;
 pub use subject::Subject;
