@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use mllmseg_model::checkpoint::merge::merge_weights;
 use mllmseg_model::checkpoint::SaveOptions;
+use mllmseg_model::checkpoint::merge::merge_weights;
 use mllmseg_model::config::Layout;
 
 pub use mllmseg_model::checkpoint::merge::MergeReport;

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Distribution};
 use mllmseg_model::checkpoint::convert::convert_weights;
 use mllmseg_model::checkpoint::safetensors::read_safetensors;
-use mllmseg_model::checkpoint::{
-    LoadOptions, SaveOptions, WeightFiles, load_model, save_model,
-};
+use mllmseg_model::checkpoint::{LoadOptions, SaveOptions, WeightFiles, load_model, save_model};
 use mllmseg_model::config::{Architecture, Layout, RopeScaling};
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
@@ -41,7 +39,8 @@ fn converted(dir: &Path, layout: Layout) -> TempDir {
 fn assert_keeps(before: &Value, after: &Value, at: &str) {
     match before {
         Value::Object(keys) => {
-            keys.iter().for_each(|(key, value)| assert_keeps(value, &after[key], &format!("{at}.{key}")));
+            keys.iter()
+                .for_each(|(key, value)| assert_keeps(value, &after[key], &format!("{at}.{key}")));
         }
         _ => assert_eq!(before, after, "{at}"),
     }
@@ -65,17 +64,23 @@ fn what_transformers_wrote_comes_back_from_the_other_layout() {
         let is_packed = names.contains_key("language_model.model.layers.1.attention.wqkv.weight");
         assert_eq!(is_packed, name == "internlm2");
         let file = config_of(published.path());
-        assert_eq!(file["llm_config"]["tie_word_embeddings"], ["qwen2_tied", "qwen3"].contains(&name));
+        assert_eq!(
+            file["llm_config"]["tie_word_embeddings"],
+            ["qwen2_tied", "qwen3"].contains(&name)
+        );
         assert_eq!(Layout::of(&file), Layout::InternVl);
 
         let again = converted(published.path(), Layout::Transformers);
         assert_same_tensors(&native, again.path());
         assert_keeps(&config_of(&native), &config_of(again.path()), name);
-        let [before, after] = [&native, again.path()].map(|dir| MllmsegConfig::from_dir(dir).unwrap());
+        let [before, after] =
+            [&native, again.path()].map(|dir| MllmsegConfig::from_dir(dir).unwrap());
         assert_eq!(before, after);
         // Of transformers 5, whose rotary keys become those that both versions read.
-        let mut newer: Value = serde_json::from_slice(&fs::read(native.join("config_5.json")).unwrap()).unwrap();
-        let parse = |file: &Value| MllmsegConfig::from_json(&file.to_string(), "5".as_ref()).unwrap();
+        let mut newer: Value =
+            serde_json::from_slice(&fs::read(native.join("config_5.json")).unwrap()).unwrap();
+        let parse =
+            |file: &Value| MllmsegConfig::from_json(&file.to_string(), "5".as_ref()).unwrap();
         let file = Layout::InternVl.config_json(newer.clone()).unwrap();
         let after = Layout::Transformers.config_json(file).unwrap();
         assert_eq!(parse(&after), parse(&newer));
@@ -111,11 +116,15 @@ fn published_models_come_back_from_the_layout_of_transformers() {
             }
         }
         let dir = TempDir::new().unwrap();
-        let base = json!({ "model_type": "internvl_chat", "image_token_id": 5, "torch_dtype": "float32" });
+        let base =
+            json!({ "model_type": "internvl_chat", "image_token_id": 5, "torch_dtype": "float32" });
         save_model(&model, &config, Some(&base), dir.path(), SaveOptions::default()).unwrap();
         let native = converted(dir.path(), Layout::Transformers);
         let file = config_of(native.path());
-        assert_eq!(file["text_config"]["model_type"] == "llama", config.language.architecture == Architecture::InternLm2);
+        assert_eq!(
+            file["text_config"]["model_type"] == "llama",
+            config.language.architecture == Architecture::InternLm2
+        );
         let names = read_safetensors(&native.path().join("model.safetensors")).unwrap();
         let wqkv = names.keys().find(|name| name.contains("wqkv") || name.contains("vision_model"));
         assert_eq!(wqkv, None);
@@ -154,15 +163,21 @@ fn what_a_layout_has_no_place_for_is_refused_by_name() {
     let model = Mllmseg::new(&config, Some(LoraConfig::published(3)), &device);
     let dir = TempDir::new().unwrap();
     let options = SaveOptions { layout: Some(Layout::Transformers), ..SaveOptions::default() };
-    save_model(&model, &config, Some(&json!({ "image_token_id": 5 })), dir.path(), options).unwrap();
+    save_model(&model, &config, Some(&json!({ "image_token_id": 5 })), dir.path(), options)
+        .unwrap();
     let path = dir.path().join("model.safetensors");
     let mut tensors = read_safetensors(&path).unwrap();
     let key = tensors.keys().find(|name| name.contains("k_proj.lora_A")).unwrap().clone();
     let factor = tensors[&key].clone();
     let values: Vec<f32> = factor.iter::<f32>().map(|value| value + 1.0).collect();
     tensors.insert(key.clone(), burn::tensor::TensorData::new(values, factor.shape().clone()));
-    mllmseg_model::checkpoint::write::write_safetensors(tensors.into_iter().collect(), &path).unwrap();
+    mllmseg_model::checkpoint::write::write_safetensors(tensors.into_iter().collect(), &path)
+        .unwrap();
     let mut read = MllmsegConfig::from_dir(dir.path()).unwrap();
-    let error = load_model(dir.path(), &mut read, LoadOptions::default(), &device).unwrap_err().to_string();
-    assert!(error.contains("wqkv.lora_A") && error.contains("k_proj") && error.contains("PEFT"), "{error}");
+    let error =
+        load_model(dir.path(), &mut read, LoadOptions::default(), &device).unwrap_err().to_string();
+    assert!(
+        error.contains("wqkv.lora_A") && error.contains("k_proj") && error.contains("PEFT"),
+        "{error}"
+    );
 }

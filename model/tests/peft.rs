@@ -27,7 +27,8 @@ fn fixtures(path: &str) -> PathBuf {
 
 fn load(base: &str, adapter: &Path) -> Result<(Mllmseg, f64), String> {
     let dir = fixtures("native").join(base);
-    let files = WeightFiles::open(&dir).unwrap().with_adapter(adapter).map_err(|e| e.to_string())?;
+    let files =
+        WeightFiles::open(&dir).unwrap().with_adapter(adapter).map_err(|e| e.to_string())?;
     let scale = files.adapter().unwrap().lora.scale();
     let mut config = MllmsegConfig::from_dir(&dir).unwrap();
     let loaded = load_files(files, &mut config, LoadOptions::default(), &Device::flex());
@@ -39,8 +40,10 @@ fn hidden_states_and_logits_are_those_of_peft() {
     for (base, case, scale) in CASES {
         let (model, found_scale) = load(base, &fixtures("peft").join(case)).unwrap();
         assert!((found_scale - scale).abs() < 1e-12, "{case}: {found_scale}");
-        let given = read_safetensors(&fixtures("native").join(base).join("expected.safetensors")).unwrap();
-        let expected = read_safetensors(&fixtures("peft").join(case).join("expected.safetensors")).unwrap();
+        let given =
+            read_safetensors(&fixtures("native").join(base).join("expected.safetensors")).unwrap();
+        let expected =
+            read_safetensors(&fixtures("peft").join(case).join("expected.safetensors")).unwrap();
         let device = Device::flex();
         let pixels = Tensor::from_data(given["pixels"].clone(), &device);
         let ids = Tensor::<2, Int>::from_data(given["input_ids"].clone(), &device);
@@ -63,9 +66,14 @@ fn hidden_states_and_logits_are_those_of_peft() {
 }
 
 /// A copy of an adapter with another configuration and other tensors.
-fn edited(case: &str, edit: impl FnOnce(&mut Value), keep: impl Fn(&str) -> Option<String>) -> TempDir {
+fn edited(
+    case: &str,
+    edit: impl FnOnce(&mut Value),
+    keep: impl Fn(&str) -> Option<String>,
+) -> TempDir {
     let (from, copy) = (fixtures("peft").join(case), TempDir::new().unwrap());
-    let mut config = serde_json::from_slice(&fs::read(from.join("adapter_config.json")).unwrap()).unwrap();
+    let mut config =
+        serde_json::from_slice(&fs::read(from.join("adapter_config.json")).unwrap()).unwrap();
     edit(&mut config);
     fs::write(copy.path().join("adapter_config.json"), config.to_string()).unwrap();
     let tensors = read_safetensors(&from.join("adapter_model.safetensors")).unwrap().into_iter();
@@ -77,7 +85,8 @@ fn edited(case: &str, edit: impl FnOnce(&mut Value), keep: impl Fn(&str) -> Opti
 #[test]
 fn what_this_network_does_not_compute_is_refused_by_name() {
     let same = |name: &str| Some(name.to_string());
-    let config = |key: &'static str, value: Value| edited("alpha_1", |config| config[key] = value, same);
+    let config =
+        |key: &'static str, value: Value| edited("alpha_1", |config| config[key] = value, same);
     for (key, value) in [
         ("use_dora", json!(true)),
         ("modules_to_save", json!(["lm_head"])),
@@ -91,14 +100,20 @@ fn what_this_network_does_not_compute_is_refused_by_name() {
     // The file and its configuration disagree: one of them is stale.
     let error = load("qwen2", config("target_modules", json!(["q_proj"])).path()).err().unwrap();
     assert!(error.contains("target_modules") && error.contains("layers.0."), "{error}");
-    let lost = edited("alpha_1", |_| (), |name| same(name).filter(|name| !name.contains("1.mlp.up_proj")));
+    let lost =
+        edited("alpha_1", |_| (), |name| same(name).filter(|name| !name.contains("1.mlp.up_proj")));
     let error = load("qwen2", lost.path()).err().unwrap();
     assert!(error.contains("layers.1.mlp.up_proj") && error.contains("lacks"), "{error}");
-    let half = edited("alpha_1", |_| (), |name| same(name).filter(|name| !name.contains("1.mlp.up_proj.lora_B")));
+    let half = edited(
+        "alpha_1",
+        |_| (),
+        |name| same(name).filter(|name| !name.contains("1.mlp.up_proj.lora_B")),
+    );
     let error = load("qwen2", half.path()).err().unwrap();
     assert!(error.contains("layers.1.mlp.up_proj.lora_B"), "{error}");
     // Adapters of other parts, and of another base.
-    let vision = edited("alpha_1", |_| (), |name| Some(name.replace("language_model", "vision_tower")));
+    let vision =
+        edited("alpha_1", |_| (), |name| Some(name.replace("language_model", "vision_tower")));
     let error = load("qwen2", vision.path()).err().unwrap();
     assert!(error.contains("language model of this base"), "{error}");
     let error = load("internlm2", &fixtures("peft/alpha_1")).err().unwrap();

@@ -29,9 +29,10 @@ pub(super) fn copy(
     for entry in fs::read_dir(input).map_err(FileError::at(input))? {
         let path = entry.map_err(FileError::at(input))?.path();
         let Some(file_name) = path.file_name() else { continue };
-        let (name, ending) = (file_name.to_string_lossy(), path.extension().and_then(OsStr::to_str));
-        let is_of_old_layout = from != to
-            && (ending == Some("py") || processor::FILES.contains(&&*name));
+        let (name, ending) =
+            (file_name.to_string_lossy(), path.extension().and_then(OsStr::to_str));
+        let is_of_old_layout =
+            from != to && (ending == Some("py") || processor::FILES.contains(&&*name));
         if !ending.is_some_and(|ending| ENDINGS.contains(&ending))
             || LEFT_OUT.contains(&&*name)
             || name.ends_with(".index.json")

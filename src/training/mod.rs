@@ -194,7 +194,8 @@ impl Training {
             Some(best) => {
                 let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
-                Loaded::load(&files, &device, dtype, Some(best.step))?.save(&out, files.recipe.layout)?;
+                Loaded::load(&files, &device, dtype, Some(best.step))?
+                    .save(&out, files.recipe.layout)?;
             }
         }
         Ok(Finished { steps, model: Some(out), best, bad_images })

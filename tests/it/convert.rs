@@ -6,7 +6,7 @@ use mllmseg::convert::{ConvertError, convert};
 use mllmseg::merge::merge_lora;
 use mllmseg::model::config::Layout;
 use mllmseg::{Segmenter, device};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::*;
 
@@ -32,9 +32,13 @@ fn a_reference_case_keeps_its_tensors_configuration_tokens_and_masks() {
                 assert!(is_left_out || after[section][key] == *value, "{section}.{key}");
             }
         }
-        let [before, middle, after] = [&published, &native, &again]
-            .map(|dir| Segmenter::load(dir, &device::cpu()).unwrap());
+        let [before, middle, after] =
+            [&published, &native, &again].map(|dir| Segmenter::load(dir, &device::cpu()).unwrap());
         assert_eq!((&before.config, &after.config), (&middle.config, &before.config));
+        // By which transformers' tokenizer gives the ids of the case: LlamaTokenizerFast would add a space.
+        let tokenizer = read_json(&native.join("tokenizer_config.json"));
+        let expected = if name == "qwen2" { Value::Null } else { false.into() };
+        assert_eq!(tokenizer["add_prefix_space"], expected);
         let token = read_json(&native.join("config.json"))["image_token_id"].clone();
         assert_eq!(token, before.special.img_context);
         let image = image_of(name);
@@ -66,7 +70,10 @@ fn the_folder_has_what_the_processor_of_transformers_reads() {
     assert_eq!(processor["image_seq_length"], 256);
     assert_eq!(tokenizer["extra_special_tokens"]["context_image_token"], "<IMG_CONTEXT>");
     for name in ["vocab.json", "merges.txt", "added_tokens.json"] {
-        assert_eq!(fs::read(published.path().join(name)).unwrap(), fs::read(native.join(name)).unwrap());
+        assert_eq!(
+            fs::read(published.path().join(name)).unwrap(),
+            fs::read(native.join(name)).unwrap()
+        );
     }
     assert!(!native.join("modeling_internvl_chat.py").exists());
 
@@ -75,7 +82,8 @@ fn the_folder_has_what_the_processor_of_transformers_reads() {
     assert!(!again.join("processor_config.json").exists());
     // Other numbers have no place in any layout.
     edit_json(&preprocessor, |file| file["image_std"] = json!([0.5, 0.5, 0.5]));
-    let error = convert(published.path(), &place.path().join("new"), Layout::Transformers).unwrap_err();
+    let error =
+        convert(published.path(), &place.path().join("new"), Layout::Transformers).unwrap_err();
     assert!(matches!(error, ConvertError::Processor(_, "image_std", _, _)), "{error}");
     assert_eq!(names(place.path()), ["again", "native"]);
 }

@@ -445,7 +445,10 @@ fn the_layout_of_transformers_gives_the_published_masks() {
         segmenter.save(same.path(), SaveOptions::default()).unwrap();
         assert_eq!(tensors_of(same.path()), native(false).tensors(), "as it was read");
         let config = read_json(&same.path().join("config.json"));
-        assert_eq!((&config["model_type"], &config["image_token_id"]), (&json!("internvl"), &json!(574)));
+        assert_eq!(
+            (&config["model_type"], &config["image_token_id"]),
+            (&json!("internvl"), &json!(574))
+        );
         assert_eq!(masks(same.path()), expected);
         let options = SaveOptions { layout: Some(Layout::InternVl), ..SaveOptions::default() };
         segmenter.save(other.path(), options).unwrap();

@@ -43,7 +43,10 @@ pub(super) fn to_published(mut tensors: Tensors) -> Result<(Tensors, Vec<String>
     Ok((name_adapters(tensors)?, notes))
 }
 
-pub(super) fn rename(tensors: Tensors, new_name: impl Fn(&str) -> String) -> Result<Tensors, String> {
+pub(super) fn rename(
+    tensors: Tensors,
+    new_name: impl Fn(&str) -> String,
+) -> Result<Tensors, String> {
     let mut renamed = Tensors::new();
     for (name, mut tensor) in tensors {
         tensor.name = new_name(&name);

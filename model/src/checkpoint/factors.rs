@@ -36,7 +36,9 @@ pub(super) fn with_factors(
         }
     })?;
     if let Some(name) = factors.keys().find(|name| adapter_of(name).is_none()) {
-        return Err(format!("expected lora_A and lora_B, found {name}; merge the adapter with PEFT"));
+        return Err(format!(
+            "expected lora_A and lora_B, found {name}; merge the adapter with PEFT"
+        ));
     }
     let layer_of = |name: &str| name.split(".lora_").next().unwrap_or(name).to_string();
     let layers: BTreeSet<_> = factors.keys().map(|name| layer_of(name)).collect();
@@ -53,7 +55,8 @@ pub(super) fn with_factors(
     // The path of the blocks in the model that PEFT wrapped, which patterns are about.
     let place = first.strip_prefix("base_model.model.").unwrap_or(&first);
     let place = place.split_once("layers.").map_or("", |(place, _)| place);
-    let linears = base.iter().filter(|(name, weight)| name.starts_with(BLOCKS) && weight.shape.len() == 2);
+    let linears =
+        base.iter().filter(|(name, weight)| name.starts_with(BLOCKS) && weight.shape.len() == 2);
     let linears: BTreeSet<_> =
         linears.filter_map(|(name, _)| Some(name.strip_suffix(".weight")?.to_string())).collect();
     let mut added = factors;

@@ -43,7 +43,8 @@ impl Groups {
 
     /// The same rows in `wqkv`.
     fn packed(&self, part: usize, group: usize) -> Range<usize> {
-        let start = group * self.rows.iter().sum::<usize>() + self.rows[..part].iter().sum::<usize>();
+        let start =
+            group * self.rows.iter().sum::<usize>() + self.rows[..part].iter().sum::<usize>();
         start..start + self.rows[part]
     }
 }
@@ -58,10 +59,14 @@ pub(super) fn to_internlm2(tensors: Tensors, config: &LanguageConfig) -> Result<
         let parts = part.and_then(|part| {
             let (layer, leaf) = name.split_once(SEPARATE[part])?;
             let all = SEPARATE.map(|part| tensors.get(&format!("{layer}{part}{leaf}")).cloned());
-            all.into_iter().collect::<Option<Vec<_>>>().map(|all| (all, format!("{layer}{PACKED}{leaf}")))
+            all.into_iter()
+                .collect::<Option<Vec<_>>>()
+                .map(|all| (all, format!("{layer}{PACKED}{leaf}")))
         });
         let tensor = match (part, parts) {
-            (Some(0), Some((parts, name))) if name.contains(".lora_A.") => shared_factor(name, parts),
+            (Some(0), Some((parts, name))) if name.contains(".lora_A.") => {
+                shared_factor(name, parts)
+            }
             (Some(0), Some((parts, name))) => {
                 let picks = (0..groups.count)
                     .flat_map(|group| [0, 1, 2].map(|part| (part, groups.apart(part, group))));

@@ -99,9 +99,9 @@ pub(super) fn from_published(
         }
     }
     for tensor in &mut native {
-        let part = PROJECTOR.iter().find_map(|(native, published)| {
-            Some((native, tensor.name.strip_prefix(published)?))
-        });
+        let part = PROJECTOR
+            .iter()
+            .find_map(|(native, published)| Some((native, tensor.name.strip_prefix(published)?)));
         if let Some((part, leaf)) = part {
             tensor.name = format!("multi_modal_projector.{part}{leaf}");
         }

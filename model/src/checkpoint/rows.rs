@@ -23,9 +23,9 @@ pub(super) fn gather_rows(
         parts.get(*part).is_some_and(|part| has(part, rows.end))
     };
     let Some(first) = parts.first().filter(|first| like(first) && picks.iter().all(inside)) else {
-        let found = parts.iter().map(|part| {
-            format!("{} {:?} {:?}", part.name, part.dtype, part.shape.to_vec())
-        });
+        let found = parts
+            .iter()
+            .map(|part| format!("{} {:?} {:?}", part.name, part.dtype, part.shape.to_vec()));
         let found = Vec::from_iter(found).join(", ");
         return Err(format!(
             "tensor {name}: expected parts of one dtype and width, with the rows of the heads in \

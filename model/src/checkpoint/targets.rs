@@ -43,9 +43,10 @@ impl Targets {
 
     /// Whether the linear layer at `path`, of block `block`, is changed.
     pub fn contain(&self, path: &str, block: Option<u64>) -> Result<bool, String> {
-        let in_block = self.layers.as_ref().is_none_or(|layers| {
-            block.is_some_and(|block| layers.contains(&block))
-        });
+        let in_block = self
+            .layers
+            .as_ref()
+            .is_none_or(|layers| block.is_some_and(|block| layers.contains(&block)));
         let is_excluded = self.excluded.as_ref().map_or(Ok(false), |other| other.contain(path))?;
         Ok(in_block && !is_excluded && self.modules.contain(path)?)
     }
@@ -53,13 +54,15 @@ impl Targets {
 
 impl Modules {
     fn read(key: &str, value: &Value) -> Result<Self, String> {
-        let wrong = |why: &str| format!("{key}: expected a list of names or a pattern{why}, found {value}");
+        let wrong =
+            |why: &str| format!("{key}: expected a list of names or a pattern{why}, found {value}");
         match value {
             Value::Null => Ok(Self::All),
             Value::String(all) if all == "all-linear" => Ok(Self::All),
             Value::String(pattern) => {
                 let regex = Regex::new(&format!(r"\A(?:{pattern})\z"));
-                let regex = regex.map_err(|error| wrong(&format!(" that can be read ({error})")))?;
+                let regex =
+                    regex.map_err(|error| wrong(&format!(" that can be read ({error})")))?;
                 Ok(Self::Pattern(Box::new(regex)))
             }
             Value::Array(names) => {
@@ -74,7 +77,8 @@ impl Modules {
         match self {
             Self::All => Ok(true),
             Self::Ends(names) => Ok(names.iter().any(|name| {
-                path.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                path.strip_suffix(name.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             })),
             Self::Pattern(regex) => regex.is_match(path).map_err(|error| {
                 format!("target_modules: the pattern cannot be tried on {path}: {error}")
@@ -92,7 +96,8 @@ mod tests {
     #[test]
     fn names_patterns_and_layers_choose_as_in_peft() {
         let path = "model.layers.1.mlp.up_proj";
-        let contains = |config: Value| Targets::read(&config).and_then(|t| t.contain(path, Some(1)));
+        let contains =
+            |config: Value| Targets::read(&config).and_then(|t| t.contain(path, Some(1)));
         for (modules, expected) in [
             (json!(["up_proj"]), true),
             (json!(["mlp.up_proj"]), true),

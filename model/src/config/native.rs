@@ -99,10 +99,13 @@ pub(super) fn from_published(mut file: Value) -> Result<Value, String> {
         return Err(format!("ps_version: expected \"v2\" for transformers' layout, found {found}"));
     }
     if file["image_token_id"].as_u64().is_none() {
-        return Err("image_token_id: missing; transformers' layout needs the id of <IMG_CONTEXT>".into());
+        return Err(
+            "image_token_id: missing; transformers' layout needs the id of <IMG_CONTEXT>".into()
+        );
     }
     let number = |pointer: &str| file.pointer(pointer).and_then(Value::as_f64).unwrap_or_default();
-    let side = number("/force_image_size") / number("/vision_config/patch_size") * number("/downsample_ratio");
+    let side = number("/force_image_size") / number("/vision_config/patch_size")
+        * number("/downsample_ratio");
     file["image_seq_length"] = json!((side * side).round() as u64);
     for section in ["", "/llm_config", "/vision_config"] {
         let keys = file.pointer_mut(section);
