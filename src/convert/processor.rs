@@ -11,7 +11,7 @@ use mllmseg_data::tokenizer::{IMG_CONTEXT, IMG_END, IMG_START, Tokenizer, Tokeni
 use mllmseg_model::MllmsegConfig;
 use serde_json::{Map, Value, json};
 
-use super::ConvertError;
+use super::error::ConvertError;
 
 const IMAGES: &str = "preprocessor_config.json";
 const PROCESSOR: &str = "processor_config.json";
