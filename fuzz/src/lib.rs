@@ -10,3 +10,5 @@ pub mod network;
 #[cfg(feature = "network")]
 mod network_fragments;
 mod scratch;
+#[cfg(feature = "network")]
+pub mod server;

@@ -1,9 +1,15 @@
 //! The targets that need the network's crates: checkpoints, recipes, predictions, snapshots.
 
+use std::fs;
+
 use mllmseg::evaluate::read_predictions;
+use mllmseg::model::checkpoint::names::NameTable;
 use mllmseg::model::checkpoint::{WeightFiles, read_safetensors};
 use mllmseg::model::config::MllmsegConfig;
-use mllmseg::train::Recipe;
+use mllmseg::model::{Mllmseg, Preset};
+use mllmseg::train::snapshot::{Progress, Snapshots, TrainState};
+use mllmseg::train::{AdamW, OptimizerConfig, Recipe, TrainableSet, TrainingMode};
+use tempfile::TempDir;
 
 use super::fragments::text;
 use super::network_fragments as fragments;
@@ -17,7 +23,12 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("pytorch_bin", pytorch_bin),
     ("recipe", recipe),
     ("predictions", predictions),
+    ("snapshot", snapshot),
 ];
+
+thread_local! {
+    static SNAPSHOT: Saved = Saved::new();
+}
 
 /// `config.json`. What is read is written so that it is read the same again.
 pub fn config(bytes: &[u8]) {
@@ -69,6 +80,57 @@ pub fn predictions(bytes: &[u8]) {
             Ok(())
         });
     });
+}
+
+/// One file of a snapshot; a byte chooses which, and the others are whole.
+pub fn snapshot(bytes: &[u8]) {
+    let Some((choice, bytes)) = bytes.split_first() else { return };
+    let damaged = usize::from(*choice) % Saved::FILES.len();
+    let bytes = match Saved::FILES[damaged] {
+        "state.json" => text(bytes, fragments::STATE),
+        _ => with_length(bytes),
+    };
+    SNAPSHOT.with(|saved| saved.restore(damaged, &bytes));
+}
+
+/// A snapshot of the tiny model, and the model that it is restored into.
+struct Saved {
+    snapshots: Snapshots,
+    model: Mllmseg,
+    files: [Vec<u8>; 3],
+    _folder: TempDir,
+}
+
+impl Saved {
+    const FILES: [&str; 3] = ["state.json", "trained.safetensors", "adamw.safetensors"];
+
+    fn new() -> Self {
+        let folder = super::scratch::folder();
+        let config = Preset::Tiny.config();
+        let model = Mllmseg::new(&config, None, &mllmseg::device::cpu().device);
+        let mode = TrainingMode { dropout: true, ..TrainingMode::AS_EVALUATION };
+        let model = TrainableSet::LoraAndDecoder.prepare(model, mode);
+        let table = NameTable::new(&config, false);
+        let snapshots = Snapshots { dir: folder.path().to_owned(), keep: 1, table };
+        snapshots.save(&start(&model)).expect("a snapshot");
+        let file = |name| fs::read(folder.path().join(FOLDER).join(name)).expect("its files");
+        Self { files: Self::FILES.map(file), snapshots, model, _folder: folder }
+    }
+
+    fn restore(&self, damaged: usize, bytes: &[u8]) {
+        let path = |file| self.snapshots.dir.join(FOLDER).join(Self::FILES[file]);
+        fs::write(path(damaged), bytes).expect("the file of an input");
+        drop(self.snapshots.restore(None, start(&self.model)));
+        fs::write(path(damaged), &self.files[damaged]).expect("the whole file");
+    }
+}
+
+/// After no step.
+const FOLDER: &str = "step-00000000";
+
+fn start(model: &Mllmseg) -> TrainState {
+    let optimizer = AdamW::new(OptimizerConfig::default());
+    TrainState { model: model.clone(), optimizer, progress: Progress::default() }
 }
 
 /// A safetensors header with the length before it that it has, where the first byte is odd.

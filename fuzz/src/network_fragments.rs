@@ -28,3 +28,8 @@ pub const PREDICTIONS: &[&str] = &[
     "{\"size\":[8,8],\"counts\":\"0@\"}", ",\"rejected\":", ",\"score\":", ",\"mllmseg\":{", "}\n", "},",
     "[", "]", "\"size\":", "\"counts\":", "\"ref_id\":", "\"sent_id\":",
 ];
+pub const STATE: &[&str] = &[
+    "{\"step\":3,\"best\":null,\"updates\":{},\"batch_norm\":", "{\"step\":", ",\"best\":",
+    "{\"step\":1,\"ciou\":2.5}", ",\"updates\":{", "\"res_decoder.conv1.1.weight\":", "\"res_decoder.text_down.weight\":",
+    ",\"batch_norm\":", "{\"running_mean\":[", "],\"running_var\":[", "],\"num_batches_tracked\":", "4294967296", "}",
+];

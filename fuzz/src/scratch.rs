@@ -6,11 +6,14 @@ use std::path::Path;
 use tempfile::TempDir;
 
 thread_local! {
-    static FOLDER: TempDir = {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        TempDir::new_in(parent).expect("a folder for the inputs")
-    };
+    static FOLDER: TempDir = folder();
+}
+
+/// A new folder, which is removed when it is dropped.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    TempDir::new_in(parent).expect("a folder for the inputs")
 }
 
 /// Calls `read` with the path of a file that holds `bytes`.

@@ -1,6 +1,7 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
 mod answers;
+pub mod check;
 pub mod check_data;
 mod checkpoint;
 pub mod completions;

@@ -20,7 +20,7 @@ use super::results::Results;
 use super::{
     EvalError, Evaluation, GroundTruth, MadeBy, Place, Prediction, Selection, fingerprint,
 };
-use crate::ahead::make_ahead;
+use crate::ahead::answer_all;
 use crate::segmenter::{MaskPrediction, SegmentError, Segmenter};
 
 /// Images whose answers wait to be scored.
@@ -72,11 +72,13 @@ pub fn evaluate(
     let mut scorer = Scorer { selection, results, journal, watch };
     scorer.report();
     let scorer = thread::scope(|scope| {
-        let images =
-            make_ahead(scope, &pending, |&item| read_image(selection, &selection.items[item]));
+        let read = |&item: &usize| read_image(selection, &selection.items[item]);
+        let answer =
+            |&item: &usize, image| Ok((item, ask(segmenter, &selection.items[item], image?)?));
+        let answered = answer_all(scope, segmenter, &pending, read, answer);
         let (send_answers, answers) = sync_channel(WAITING);
         let scoring = scope.spawn(move || scorer.run(answers));
-        let asked = ask_all(segmenter, selection, &pending, images, send_answers);
+        let asked = send_all(answered, send_answers);
         let scored = scoring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // When scoring fails, asking merely stops.
         scored.and_then(|scorer| asked.map(|()| scorer))
@@ -131,18 +133,12 @@ pub(super) fn read_image(selection: &Selection, item: &ReferItem) -> Image {
 /// The index of an image, and its answers: `None` for an expression that cannot be asked.
 type Answers = (usize, Vec<Option<MaskPrediction>>);
 
-fn ask_all(
-    segmenter: &Segmenter,
-    selection: &Selection,
-    pending: &[usize],
-    images: impl Iterator<Item = Image>,
-    answers: SyncSender<Answers>,
+fn send_all(
+    answered: impl Iterator<Item = Result<Answers, EvalError>>,
+    send: SyncSender<Answers>,
 ) -> Result<(), EvalError> {
-    for (&item, image) in pending.iter().zip(images) {
-        let of_image = &selection.items[item];
-        let texts: Vec<&str> = of_image.expressions.iter().map(|asked| asked.text).collect();
-        let masks = ask(segmenter, &image?, &texts).map_err(|error| failed(of_image, error))?;
-        if answers.send((item, masks)).is_err() {
+    for answers in answered {
+        if send.send(answers?).is_err() {
             break; // scoring has failed and says why
         }
     }
@@ -151,13 +147,16 @@ fn ask_all(
 
 fn ask(
     segmenter: &Segmenter,
-    image: &RgbImage,
-    texts: &[&str],
-) -> Result<Vec<Option<MaskPrediction>>, SegmentError> {
+    item: &ReferItem,
+    image: RgbImage,
+) -> Result<Vec<Option<MaskPrediction>>, EvalError> {
+    let texts = item.expressions.iter().map(|asked| asked.text);
     let askable = |text: &&str| check_expression(&segmenter.tokenizer, text).is_ok();
-    let asked: Vec<&str> = texts.iter().copied().filter(askable).collect();
-    let mut masks = segmenter.encode(image)?.segment_all(&asked)?.into_iter();
-    Ok(texts.iter().map(|text| askable(text).then(|| masks.next()).flatten()).collect())
+    let asked: Vec<&str> = texts.clone().filter(askable).collect();
+    let session = segmenter.encode(&image).map_err(|error| failed(item, error))?;
+    let masks = session.segment_all(&asked).map_err(|error| failed(item, error))?;
+    let mut masks = masks.into_iter();
+    Ok(texts.map(|text| askable(&text).then(|| masks.next()).flatten()).collect())
 }
 
 fn failed(item: &ReferItem, source: SegmentError) -> EvalError {

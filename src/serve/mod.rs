@@ -19,6 +19,7 @@ mod metrics;
 mod options;
 mod page;
 mod queue;
+mod rehearsal;
 mod routes;
 mod server;
 mod state;
@@ -26,4 +27,5 @@ mod worker;
 
 pub use error::ServeError;
 pub use options::{LabelStudioHost, Limits, ServeOptions};
+pub use rehearsal::Rehearsal;
 pub use server::Server;

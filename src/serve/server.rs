@@ -1,17 +1,14 @@
 //! From options to a server that runs until it is told to end.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::connections::accept;
 use super::error::ServeError;
 use super::guard::{MAX_TOKEN, is_origin};
-use super::metrics::Metrics;
 use super::options::ServeOptions;
-use super::queue::Queue;
 use super::routes::router;
 use super::state::{Context, ModelInfo};
 use super::worker::work;
@@ -71,17 +68,9 @@ impl Server {
         let name = segmenter.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let device = segmenter.device.id.clone();
         let model = ModelInfo { name, device, dtype: segmenter.model.dtype().name() };
-        let limits = options.limits;
-        let cache_bytes = options.cache_bytes;
-        let context = Arc::new(Context {
-            queue: Queue::new(limits.queue),
-            metrics: Metrics::default(),
-            tokenizer: segmenter.tokenizer.clone(),
-            bodies: Arc::new(Semaphore::new(limits.bodies >> 10)),
-            model,
-            threshold: segmenter.threshold,
-            options,
-        });
+        let (limits, cache_bytes) = (options.limits, options.cache_bytes);
+        let tokenizer = segmenter.tokenizer.clone();
+        let context = Context::new(options, tokenizer, segmenter.threshold, model);
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.enable_all().worker_threads(2).build()?;
         let (end, ending) = watch::channel(false);

@@ -23,6 +23,27 @@ pub struct Context {
     pub threshold: f32,
 }
 
+impl Context {
+    /// Of a server with an empty queue.
+    pub fn new(
+        options: ServeOptions,
+        tokenizer: Arc<Tokenizer>,
+        threshold: f32,
+        model: ModelInfo,
+    ) -> Shared {
+        let limits = options.limits;
+        Arc::new(Self {
+            queue: Queue::new(limits.queue),
+            metrics: Metrics::default(),
+            tokenizer,
+            bodies: Arc::new(Semaphore::new(limits.bodies >> 10)),
+            model,
+            threshold,
+            options,
+        })
+    }
+}
+
 /// What the page and the tools show of the model.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {

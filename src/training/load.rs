@@ -1,9 +1,8 @@
 //! What a run starts from, with the training state of one of its snapshots.
 
-use std::path::Path;
-
 use burn::module::Module;
 use burn::tensor::DType;
+use mllmseg_data::files::NewFolder;
 use mllmseg_model::checkpoint::SaveOptions;
 use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::config::Layout;
@@ -57,17 +56,17 @@ impl Loaded {
     }
 
     /// Writes the model as a checkpoint folder.
-    pub fn save(self, dir: &Path, layout: Option<Layout>) -> Result<(), TrainingError> {
-        save(Segmenter { model: self.state.model.valid(), ..self.base }, dir, layout)
+    pub fn save(self, folder: NewFolder, layout: Option<Layout>) -> Result<(), TrainingError> {
+        save(Segmenter { model: self.state.model.valid(), ..self.base }, folder, layout)
     }
 }
 
 /// Writes a checkpoint folder in the dtype of the model; without `layout`, in that of its base.
 pub(super) fn save(
     segmenter: Segmenter,
-    dir: &Path,
+    folder: NewFolder,
     layout: Option<Layout>,
 ) -> Result<(), TrainingError> {
     let dtype = segmenter.model.dtype();
-    Ok(segmenter.save(dir, SaveOptions { dtype, layout, ..SaveOptions::default() })?)
+    Ok(segmenter.save_in(folder, SaveOptions { dtype, layout, ..SaveOptions::default() })?)
 }

@@ -8,7 +8,6 @@ use mllmseg::model::checkpoint::SaveOptions;
 use mllmseg::model::config::Layout;
 use mllmseg::{Segmenter, device};
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -19,9 +18,6 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// A copy of the tiny model, to be written as others write it.
 struct Tiny(TempDir);
-
-/// Tensors by name: dtype, shape and bytes.
-type Tensors = std::collections::BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 impl Tiny {
     fn new() -> Self {
@@ -70,10 +66,7 @@ impl Tiny {
 }
 
 fn write(path: &Path, tensors: &Tensors) {
-    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
-        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-    });
-    replace(path, safetensors::serialize(views, None).unwrap());
+    write_tensors(path, tensors, None);
 }
 
 fn f32_tensor(shape: [usize; 2], value: impl Fn(usize) -> f32) -> (Dtype, Vec<usize>, Vec<u8>) {

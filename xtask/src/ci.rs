@@ -8,6 +8,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 use std::{env, error, fs, io};
 
+use crate::book;
+
 /// A check: what it is, the command, and the environment's changes.
 pub struct Step {
     what: &'static str,
@@ -32,6 +34,15 @@ pub const ALWAYS: [Step; 5] = [
     step(
         "the server, and its page in Chromium where there is one",
         "cargo test --release --workspace --features serve --lib --test it serve",
+    ),
+];
+
+/// Where there are the tools that make it.
+const WEB: [Step; 2] = [
+    step("the page with the model inside", "cargo xtask web"),
+    step(
+        "its model against this machine's, in Chromium where there is one",
+        "cargo test --release --workspace --test it web:: -- --ignored",
     ),
 ];
 
@@ -73,6 +84,8 @@ pub fn run() -> Result<()> {
     for step in &ALWAYS {
         run.check(step, None)?;
     }
+    run.book()?;
+    run.web()?;
     run.packages()?;
     run.devices(&target)?;
     run.say("all passed");
@@ -97,6 +110,23 @@ impl Run {
             return Ok(());
         }
         Err(format!("{} failed ({status}); run it alone: {}", step.what, step.command).into())
+    }
+
+    fn book(&self) -> Result<()> {
+        if !book::has_mdbook() {
+            self.say("skipped: the book's pages; `cargo install --locked mdbook` adds them");
+            return Ok(());
+        }
+        self.say("the book's pages");
+        book::build()
+    }
+
+    fn web(&self) -> Result<()> {
+        if let Err(missing) = crate::web::tools() {
+            self.say(&format!("skipped: the page with the model inside; {missing}"));
+            return Ok(());
+        }
+        WEB.iter().try_for_each(|step| self.check(step, None))
     }
 
     fn packages(&self) -> Result<()> {

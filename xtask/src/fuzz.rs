@@ -37,6 +37,9 @@ pub struct Fuzz {
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Executions after which a target ends, if its seconds are not over
+    #[arg(long, default_value_t = 20_000_000)]
+    executions: u64,
     /// The targets of the network's crates too, which build Burn
     #[arg(long)]
     network: bool,
@@ -70,7 +73,8 @@ impl Fuzz {
         if !self.targets.is_empty() {
             return Ok(self.targets.clone());
         }
-        let network = fs::read_to_string("fuzz/src/network.rs")?;
+        let network = ["fuzz/src/network.rs", "fuzz/src/server.rs"].map(fs::read_to_string);
+        let network = network.into_iter().collect::<Result<String, _>>()?;
         let mut names = Vec::new();
         for file in fs::read_dir("fuzz/fuzz_targets")? {
             let name = file?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -96,6 +100,7 @@ impl Fuzz {
             command.args(["--features", "network"]);
         }
         command.arg("--").arg(format!("-max_total_time={}", self.seconds));
+        command.arg(format!("-runs={}", self.executions));
         command.args(["-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=1"]);
         let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
         Outcome::parse(&String::from_utf8_lossy(&output.stderr), output.status.success())

@@ -19,7 +19,7 @@ pub fn convert_weights(
     config: &MllmsegConfig,
     layout: Layout,
     dir: &Path,
-    max_shard_bytes: usize,
+    max_shard_bytes: u64,
 ) -> Result<Written, CheckpointError> {
     let source = files.dir().to_path_buf();
     let table = NameTable::new(config, files.adapter().is_some());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleStore, PytorchStore};
@@ -16,7 +17,7 @@ use super::factors::with_factors;
 use super::layout::Tensors;
 use super::llama::to_internlm2;
 use super::quantized::refuse_quantized;
-use super::safetensors;
+use super::safetensors::{self, Source};
 use crate::config::{Architecture, LanguageConfig};
 
 /// An adapter alone, as PEFT saves it.
@@ -47,9 +48,7 @@ impl WeightFiles {
             }
             Weights::Sharded(index) => (index.path.clone(), open_shards(&index)?),
         };
-        refuse_quantized(&path, &tensors)?;
-        let (tensors, renamed) =
-            to_published(tensors).map_err(|message| CheckpointError::unusable(&path, message))?;
+        let (tensors, renamed) = checked(&path, tensors)?;
         notes.extend(renamed);
         let adapter = read_adapter(dir, &tensors)?;
         let files = Self { dir: dir.to_path_buf(), tensors, adapter, tied: None, notes };
@@ -57,6 +56,21 @@ impl WeightFiles {
             true => files.with_adapter(dir),
             false => Ok(files),
         }
+    }
+
+    /// The one safetensors file of a model without separate adapters, in memory; `name` is for error
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and for separate adapters.
+    pub fn from_bytes(name: &Path, bytes: Arc<[u8]>) -> Result<Self, CheckpointError> {
+        let tensors = by_name(safetensors::open(&Source::Memory(name.to_path_buf(), bytes))?);
+        let (tensors, notes) = checked(name, tensors)?;
+        if tensors.keys().any(|tensor| tensor.contains(".lora_A.")) {
+            let message = "separate adapters are not read from memory: merge them by merge-lora";
+            return Err(CheckpointError::unusable(name, message));
+        }
+        Ok(Self { dir: name.to_path_buf(), tensors, adapter: None, notes })
     }
 
     /// Adds the adapter of a folder that PEFT wrote: `adapter_model.safetensors` or `.bin`, and
@@ -94,6 +108,15 @@ impl WeightFiles {
     /// Names and shapes, sorted by name.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
+    }
+
+    /// How many tensors there are of each dtype.
+    pub fn dtypes(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        self.tensors
+            .values()
+            .for_each(|tensor| *counts.entry(tensor.dtype.name()).or_default() += 1);
+        counts
     }
 
     /// Whether there is a mask decoder; base models have none.
@@ -151,7 +174,7 @@ impl WeightFiles {
 fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
     refuse_placeholder(path)?;
     let tensors = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("safetensors") => safetensors::open(path)?,
+        Some("safetensors") => safetensors::open(&Source::Disk(path.to_path_buf()))?,
         Some("bin") => {
             // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
             let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
@@ -164,7 +187,17 @@ fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
             return Err(CheckpointError::malformed(path, message));
         }
     };
-    Ok(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
+    Ok(by_name(tensors))
+}
+
+fn by_name(tensors: Vec<PackTensor>) -> Tensors {
+    tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
+}
+
+/// Tensors by their published names, and a line about what was renamed.
+fn checked(path: &Path, tensors: Tensors) -> Result<(Tensors, Vec<String>), CheckpointError> {
+    refuse_quantized(path, &tensors)?;
+    to_published(tensors).map_err(|message| CheckpointError::unusable(path, message))
 }
 
 /// Refuses what stands for a file that was not fetched.

@@ -40,7 +40,7 @@ pub fn merge_weights(
     config: &MllmsegConfig,
     layout: Layout,
     dir: &Path,
-    max_shard_bytes: usize,
+    max_shard_bytes: u64,
     device: &Device,
 ) -> Result<MergeReport, CheckpointError> {
     let source = files.dir().to_path_buf();

@@ -24,7 +24,7 @@ pub struct SaveOptions {
     /// The dtype on disk of everything but adapters and mask decoder, which are f32.
     pub dtype: DType,
     /// Largest size of a file in bytes; more weights go to shards with an index.
-    pub max_shard_bytes: usize,
+    pub max_shard_bytes: u64,
     /// The layout; without one, that of the `config.json` that the model came from.
     pub layout: Option<Layout>,
 }
@@ -83,6 +83,9 @@ pub fn save_model(
     for (name, path) in table.pairs() {
         let tensor = collected.remove(path);
         let tensor = tensor.ok_or_else(|| misfit(format!("the model has no {path} for {name}")))?;
+        if matches!(tensor.dtype, DType::QFloat(_)) {
+            return Err(misfit(format!("{name} is quantised: load the model without")));
+        }
         tensors.push(to_disk(tensor, path, name, options.dtype));
     }
     if let Some(path) = collected.keys().next() {
@@ -105,7 +108,7 @@ pub(super) fn write_in_layout(
     config: &MllmsegConfig,
     layout: Layout,
     dir: &Path,
-    max_shard_bytes: usize,
+    max_shard_bytes: u64,
 ) -> Result<Written, CheckpointError> {
     if layout == Layout::Transformers {
         let native = from_published(tensors, &config.language);
@@ -118,10 +121,10 @@ pub(super) fn write_in_layout(
 }
 
 /// Consecutive tensors in shards of at most `max_bytes`, or of one tensor.
-fn split(tensors: Vec<PackTensor>, max_bytes: usize) -> Vec<Vec<PackTensor>> {
+fn split(tensors: Vec<PackTensor>, max_bytes: u64) -> Vec<Vec<PackTensor>> {
     let (mut shards, mut shard, mut filled) = (Vec::new(), Vec::new(), 0);
     for tensor in tensors {
-        let length = tensor.byte_len();
+        let length = tensor.byte_len() as u64;
         if filled > 0 && filled + length > max_bytes {
             shards.push(std::mem::take(&mut shard));
             filled = 0;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
-use mllmseg::ahead::make_ahead;
+use mllmseg::ahead::answer_all;
 use mllmseg::{ImageSession, MaskPrediction, Segmenter, tiny};
 
 use super::model::ModelArgs;
@@ -92,13 +92,15 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
     let mut scores = Scores::default();
     let format = arguments.format.unwrap_or(MaskFormat::Png);
     let mut masks = MaskWriter::new(format, arguments.tolerance);
-    // Several images are decoded while the model answers for the one before.
+    let is_tiny = tiny::is_in(&segmenter.dir);
     let failures = thread::scope(|scope| {
         let mut failures = 0;
-        let images = make_ahead(scope, &inputs, decode);
-        for (input, image) in inputs.iter().zip(images) {
-            let answered = image.map_err(CliError::from);
-            match answered.and_then(|image| answer(&segmenter, image, &arguments)) {
+        let answer = |_: &Input, image: Result<Decoded, String>| {
+            answer(&segmenter, is_tiny, image?, &arguments).map_err(|error| error.to_string())
+        };
+        let answers = answer_all(scope, &segmenter, &inputs, decode, answer);
+        for (input, answered) in inputs.iter().zip(answers) {
+            match answered {
                 Ok(answered) => {
                     if arguments.scores.is_some() {
                         scores.extend(&answered.predictions)?;
@@ -117,7 +119,7 @@ pub fn run(arguments: SegmentArgs) -> Result<(), CliError> {
                     failures += 1;
                     bar.suspend(|| warn(format!("error: {}: {error}", input.path.display())));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
             bar.inc(1);
         }
@@ -172,6 +174,7 @@ fn decode(input: &Input) -> Result<Decoded, String> {
 
 fn answer(
     segmenter: &Segmenter,
+    is_tiny: bool,
     Decoded { image, decode }: Decoded,
     arguments: &SegmentArgs,
 ) -> Result<Answered, CliError> {
@@ -183,7 +186,7 @@ fn answer(
     let start = Instant::now();
     let (predictions, generated) = ask(&session, arguments)?;
     let timings = [decode, encode, start.elapsed()];
-    let cautions = match tiny::is_in(&segmenter.dir) {
+    let cautions = match is_tiny {
         true => tiny::cautions(&image, &arguments.expressions()),
         false => Vec::new(),
     };
