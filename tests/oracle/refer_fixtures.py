@@ -137,9 +137,9 @@ ZOM_REFS = [
 
 
 def refcoco_m():
-    """As docs/evaluation.md writes RefCOCO-M from the columns of its table."""
+    """As docs/book/src/evaluation.md writes RefCOCO-M from the columns of its table."""
     samples = [{"id": 77, "image_id": 9, "sentences": ["the left man", "him"], "bbox": [1.0, 2.5, 3.0, 4.25],
-                "mask": {"size": [6, 8], "counts": "R1<0"}}]
+                "category": "person", "mask": {"size": [6, 8], "counts": "R1<0"}}]
     images = [{"id": 9, "file_name": "COCO_train2014_000000000009.jpg", "height": 6, "width": 8}]
     refs, annotations, sent_id = [], [], 0
     for s in samples:
@@ -147,8 +147,10 @@ def refcoco_m():
         sent_id += len(sentences)
         refs.append({"ref_id": s["id"], "image_id": s["image_id"], "ann_id": s["id"], "split": "val",
                      "file_name": "", "sentences": sentences})
-        annotations.append({"id": s["id"], "image_id": s["image_id"], "bbox": s["bbox"], "segmentation": s["mask"]})
-    return json.dumps(refs).encode(), {"images": images, "annotations": annotations}
+        annotations.append({"id": s["id"], "image_id": s["image_id"], "bbox": s["bbox"], "segmentation": s["mask"],
+                            "iscrowd": 0, "category_id": 1})
+    categories = [{"id": 1, "name": samples[0]["category"]}]
+    return json.dumps(refs).encode(), {"images": images, "annotations": annotations, "categories": categories}
 
 
 def text(value):
