@@ -1,6 +1,5 @@
 //! What can go wrong between a checkpoint and a mask.
 
-use mllmseg_data::files::FileError;
 use mllmseg_data::image::ImageError;
 use mllmseg_data::mask::MaskError;
 use mllmseg_data::prompt::PromptError;
@@ -23,7 +22,6 @@ pub enum SegmentError {
     Image(#[from] ImageError),
     Mask(#[from] MaskError),
     Device(#[from] DeviceError),
-    File(#[from] FileError),
     /// The device, the expression and the dtype of a NaN or an infinite number.
     #[error("{0} computed numbers that are not finite for {1:?} in {2}; take --dtype f32")]
     NotFinite(String, String, &'static str),
