@@ -35,7 +35,10 @@ const PAGE: [(&str, &str); 8] = [
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
 
-/// Whether this machine can make the folder: the tools' names, or what is missing.
+/// Whether this machine can make the folder.
+///
+/// # Errors
+/// What is missing, and how it is installed.
 pub fn tools() -> std::result::Result<(), String> {
     let runs = |command: &mut Command| {
         let command = command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -146,8 +149,8 @@ fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
 fn print_sizes(checked: &[String]) -> Result<()> {
     let own = PAGE.iter().map(|(_, to)| to.to_string());
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
-    let (program, options) = match Command::new("brotli").arg("--version").output().is_ok() {
-        true => ("brotli", ["-c", "-q", "11"].as_slice()),
+    let (program, options): (&str, &[&str]) = match Command::new("brotli").arg("--version").output().is_ok() {
+        true => ("brotli", &["-c", "-q", "11"]),
         false => ("gzip", &["-c", "-9"]),
     };
     let mut total = [0, 0];
