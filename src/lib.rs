@@ -18,6 +18,8 @@
 pub mod ahead;
 #[cfg(not(target_family = "wasm"))]
 pub mod allocator;
+pub mod check;
+pub mod convert;
 pub mod device;
 #[cfg(not(target_family = "wasm"))]
 pub mod evaluate;

@@ -113,6 +113,7 @@ impl Mllmseg {
         (state, segmented)
     }
 
+    // ANCHOR: segment
     /// From states to masks, Eq. 4, 5, 7 and 8: T_seg is the state that predicts `[SEG]`, one
     /// position before it.
     ///
@@ -137,6 +138,7 @@ impl Mllmseg {
             self.mask_decoder.segment(image, &image_of, seg_tokens.clone());
         Segmented { seg_tokens, masks, batch_statistics }
     }
+    // ANCHOR_END: segment
 
     /// Eq. 1: T_img1.
     ///
@@ -195,6 +197,7 @@ impl Mllmseg {
         self.segment(&prefix.decoder, &hidden, prefix.cache.length(), segs)
     }
 
+    // ANCHOR: embed_with_image
     /// Eq. 2: token embeddings with the image's tokens in place of `<IMG_CONTEXT>`.
     ///
     /// # Shapes
@@ -213,8 +216,10 @@ impl Mllmseg {
         let after = text.narrow(1, image_end, length - image_end); // [b, t - image_end, d]
         Tensor::cat(vec![before, projected, after], 1) // [b, t, d]
     }
+    // ANCHOR_END: embed_with_image
 }
 
+// ANCHOR: language_tokens
 /// T_img2 of Eq. 4: the states that predict the image tokens, each one position before it, so that
 /// the first belongs to `<img>`.
 ///
@@ -224,6 +229,7 @@ pub fn language_tokens(hidden: &Tensor<3>, projected: &Tensor<3>, image_start: u
     let [_, image_length, _] = projected.dims();
     hidden.clone().narrow(1, image_start - 1, image_length) // [b, l, d]
 }
+// ANCHOR_END: language_tokens
 
 /// Token ids as a tensor, rows padded on the right with `pad` to the longest.
 ///

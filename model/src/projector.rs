@@ -32,6 +32,7 @@ impl Projector {
         }
     }
 
+    // ANCHOR: projector
     /// Language tokens of an image.
     ///
     /// # Shapes
@@ -41,8 +42,10 @@ impl Projector {
         let x = space_to_depth(image_tokens, self.block, self.transposed); // [b, l, block² c]
         self.mlp.forward(self.norm.forward(x)) // [b, l, d]
     }
+    // ANCHOR_END: projector
 }
 
+// ANCHOR: space_to_depth
 /// Folds each `block x block` square of patches into one token, channels in the order
 /// (row in the square, column in the square, channel).
 ///
@@ -58,6 +61,7 @@ pub fn space_to_depth(x: Tensor<3>, block: usize, transposed: bool) -> Tensor<3>
     let squares = if transposed { squares.swap_dims(1, 2) } else { squares };
     squares.reshape([batch, out * out, block * block * channels]) // [b, l, block² c]
 }
+// ANCHOR_END: space_to_depth
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use super::model::ModelArgs;
 /// Ask in a browser, and from other programs
 ///
 /// Loads the model once and serves a page, an API (/openapi.json), X-AnyLabeling's Remote-Server and
-/// Label Studio's ML backend until Ctrl-C. docs/serve.md shows each.
+/// Label Studio's ML backend until Ctrl-C. docs/book/src/serve.md shows each.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: mllmseg serve --checkpoint DIR --bind 127.0.0.1:8000\n\n\
     MLLMSEG_TOKEN stands for --token. LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name the Label Studio \

@@ -199,12 +199,14 @@ impl<'a> ImageSession<'a> {
         predictions.collect()
     }
 
+    // ANCHOR: rejections
     /// Whether the arg-max at the position that predicts `[SEG]` or `[REJ]` is `[REJ]`.
     fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
         let best = self.segmenter.model.language_model.predicted_ids(seg_tokens); // [n]
         let best = best.try_into_data().map_err(|error| self.read_back(error))?;
         Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }
+    // ANCHOR_END: rejections
 
     /// Reads f32 values back from the device; `asked` names them where one is not finite.
     pub(super) fn read_finite(
@@ -224,6 +226,6 @@ impl<'a> ImageSession<'a> {
     }
 
     pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
-        SegmentError::ReadBack(self.segmenter.device.id.clone(), format!("{error:?}"))
+        self.segmenter.read_back(error)
     }
 }

@@ -3,9 +3,13 @@
 
 mod architecture;
 mod bad_checkpoints;
+#[cfg(unix)]
+mod book;
+mod check;
 mod checkpoints;
 mod chromium;
 mod cli;
+mod convert;
 mod doctor;
 mod download;
 mod evaluate;
@@ -17,6 +21,7 @@ mod hub_server;
 mod many_devices;
 mod merge_lora;
 mod parity;
+mod quantize;
 mod segment_formats;
 #[cfg(feature = "serve")]
 mod serve;

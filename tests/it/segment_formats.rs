@@ -94,7 +94,8 @@ fn the_readmes_overlay_is_what_its_command_writes() {
     printed(&mut command);
     let open = |path: &Path| image::open(path).unwrap().into_rgb8();
     let made = open(&out.path().join("scene_overlay.png"));
-    let shown = open(&root().join("docs/overlay.png"));
+    let shown =
+        open(&root().join("docs/book/src/pictures/first-mask/mllmseg-out/scene_overlay.png"));
     assert_eq!(made.dimensions(), shown.dimensions());
     // Another processor may turn a pixel at the edge of a mask.
     let differ = made.pixels().zip(shown.pixels()).filter(|(a, b)| a != b).count();

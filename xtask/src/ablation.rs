@@ -54,7 +54,7 @@ pub struct Ablation {
     #[arg(long, default_value = "target/ablation")]
     work: PathBuf,
     /// The table
-    #[arg(long, default_value = "docs/ablation.md")]
+    #[arg(long, default_value = "docs/book/src/ablation.md")]
     out: PathBuf,
     /// Devices that share each step
     #[arg(long, value_name = "LIST", default_value = "cpu,cpu")]
@@ -152,11 +152,11 @@ impl Ablation {
     fn page(&self, rows: &str) -> String {
         let Self { steps, seeds, .. } = self;
         format!(
-            "# The mask decoder's parts, at small scale
+            "# The mask decoder's parts
 
 The paper's Table 4 compares four decoders at full size, on a pretrained multimodal model. Here the same
 four are trained on drawn scenes: each is a new decoder on the vision encoder and the language model of the
-[tiny model](../assets/tiny/README.md). These two are frozen except for adapters of rank {LORA_RANK}. All trainings have
+[tiny model](tiny-model.md). These two are frozen except for adapters of rank {LORA_RANK}. All trainings have
 the same budget ({steps} steps of the recipe `tiny`), with {seeds} seeds. A cell holds the mean and, in brackets, the
 minimum and maximum, in percent, on {images} scenes of another seed. gIoU is on the gRefCOCO layout; cIoU and
 REC (Prec@0.5 of the mask's box, as in Table 2) are on the RefCOCO layout.

@@ -8,6 +8,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 use std::{env, error, fs, io};
 
+use crate::book;
+
 /// A check: what it is, the command, and the environment's changes.
 pub struct Step {
     what: &'static str,
@@ -82,6 +84,7 @@ pub fn run() -> Result<()> {
     for step in &ALWAYS {
         run.check(step, None)?;
     }
+    run.book()?;
     run.web()?;
     run.packages()?;
     run.devices(&target)?;
@@ -107,6 +110,15 @@ impl Run {
             return Ok(());
         }
         Err(format!("{} failed ({status}); run it alone: {}", step.what, step.command).into())
+    }
+
+    fn book(&self) -> Result<()> {
+        if !book::has_mdbook() {
+            self.say("skipped: the book's pages; `cargo install --locked mdbook` adds them");
+            return Ok(());
+        }
+        self.say("the book's pages");
+        book::build()
     }
 
     fn web(&self) -> Result<()> {

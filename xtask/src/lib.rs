@@ -1,9 +1,10 @@
 //! The chores behind `cargo xtask`: reference weights, parity with the published implementation,
-//! benchmarks, the memory of a step, the tiny model and its ablation, the page with the model inside, and all checks.
+//! benchmarks, the memory of a step, the tiny model and its ablation, the book, the page with the model inside, and all checks.
 
 pub mod ablation;
 pub mod allocator;
 pub mod bench;
+pub mod book;
 mod case;
 pub mod ci;
 pub mod fuzz;

@@ -35,7 +35,9 @@ fn the_main_command_runs_as_written() {
     let output = Command::new("sh").arg("-c").arg(&command).current_dir(&work).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let overlay = image::open(work.path().join("mllmseg-out/scene_overlay.png")).unwrap();
-    let committed = image::open(root.join("docs/overlay.png")).unwrap();
+    let committed =
+        image::open(root.join("docs/book/src/pictures/first-mask/mllmseg-out/scene_overlay.png"))
+            .unwrap();
     assert_eq!(overlay.to_rgb8(), committed.to_rgb8(), "the picture of the README");
 }
 

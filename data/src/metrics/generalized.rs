@@ -78,6 +78,7 @@ impl GeneralizedMetrics {
         answer: Answer,
         truth: Option<&Bitmap>,
     ) -> Result<f64, MaskError> {
+        // ANCHOR: gres
         let (overlap, iou) = match truth {
             None if answer.rejected => (Overlap::default(), 1.0),
             None => (Overlap { intersection: 0, union: answer.mask.area() }, 0.0),
@@ -89,6 +90,7 @@ impl GeneralizedMetrics {
                 (overlap, overlap.iou())
             }
         };
+        // ANCHOR_END: gres
         self.total.intersection += overlap.intersection;
         self.total.union += overlap.union;
         self.mean_iou.add(image, iou);

@@ -40,6 +40,7 @@ pub const ANSWER_STYLES: [AnswerStyle; 5] = [
     AnswerStyle { start: "Sure,", item: "the referred {x} is [SEG]" },
 ];
 
+// ANCHOR: evaluation_prompt
 /// The question of the published evaluation. The missing space before "in" is theirs, and the
 /// weights expect it.
 pub fn evaluation_question(expressions: &[&str]) -> String {
@@ -59,6 +60,7 @@ pub fn evaluation_answer(expressions: &[&str], rejected: &[bool]) -> String {
         .collect();
     format!("Sure,{}.", items.join(", "))
 }
+// ANCHOR_END: evaluation_prompt
 
 /// A training question and its answer.
 ///

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Own data are opened in the same way ([`Dataset::Own`]): a folder with images and, for
-//! each split, a file of JSON lines such as `train.jsonl`. `docs/own-data.md` describes them.
+//! each split, a file of JSON lines such as `train.jsonl`. `docs/book/src/own-data.md` describes them.
 //!
 //! A *ref* is one target with all expressions that people gave it. Refs are read first, then of
 //! `instances.json` only what they name. Images are needed only where pixels are: scoring needs

@@ -82,8 +82,24 @@ pub fn read_safetensors(path: &Path) -> Result<BTreeMap<String, TensorData>, Che
     tensors.map_err(|error| CheckpointError::malformed(path, error))
 }
 
+/// What the file says of itself: `__metadata__`.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    let (header, _) = read_header(&Source::Disk(path.to_path_buf()))?;
+    let metadata = header.metadata().iter().flatten();
+    Ok(metadata.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
 /// The tensors of a file, unread.
 pub(super) fn open(source: &Source) -> Result<Vec<PackTensor>, CheckpointError> {
+    let (header, start) = read_header(source)?;
+    header.tensors().into_iter().map(|(name, info)| deferred(source, name, info, start)).collect()
+}
+
+/// The checked header of a file, and where its data begins.
+fn read_header(source: &Source) -> Result<(Metadata, u64), CheckpointError> {
     const LENGTH_BYTES: u64 = 8;
     let path = source.path();
     let io = || CheckpointError::io(path);
@@ -112,9 +128,7 @@ pub(super) fn open(source: &Source) -> Result<Vec<PackTensor>, CheckpointError> 
             "the header describes {described} bytes of tensors, the file holds {held}"
         )));
     }
-    let start = file_length - held;
-    let tensors = metadata.tensors();
-    tensors.into_iter().map(|(name, info)| deferred(source, name, info, start)).collect()
+    Ok((metadata, file_length - held))
 }
 
 /// One tensor, which is read on demand. `data_start`: where the file's data begins.

@@ -22,6 +22,7 @@ pub struct DecoderLayer {
 }
 
 impl DecoderLayer {
+    // ANCHOR: decoder_layer
     /// The layer's output, and the keys and values of `past` and `x`.
     ///
     /// # Shapes
@@ -39,4 +40,5 @@ impl DecoderLayer {
         let mixed = self.feed_forward.forward(rms_norm(&self.ffn_norm, x.clone()));
         (x + mixed, keys_and_values)
     }
+    // ANCHOR_END: decoder_layer
 }

@@ -61,6 +61,7 @@ impl LanguageModel {
         }
     }
 
+    // ANCHOR: language_model
     /// Eq. 3: hidden states after the final norm.
     ///
     /// `embeddings` continue what the cache holds, and their keys and values are appended to it.
@@ -83,6 +84,7 @@ impl LanguageModel {
         }
         self.final_norm(x) // [b, t, d]
     }
+    // ANCHOR_END: language_model
 
     /// The norm after the last layer.
     ///
@@ -92,11 +94,19 @@ impl LanguageModel {
         rms_norm(&self.norm, x)
     }
 
+    /// The vocabulary projection of states.
+    ///
+    /// # Shapes
+    /// - `states`: `[n, t, d]`, output: `[n, t, v]`
+    pub fn logits(&self, states: Tensor<3>) -> Tensor<3> {
+        apply(&self.lm_head, states, Activation::Identity)
+    }
+
     /// The most probable next token after each state.
     ///
     /// # Shapes
     /// - `states`: `[n, 1, d]`, output: `[n]`
     pub fn predicted_ids(&self, states: Tensor<3>) -> Tensor<1, Int> {
-        apply(&self.lm_head, states, Activation::Identity).argmax(2).reshape([-1])
+        self.logits(states).argmax(2).reshape([-1])
     }
 }

@@ -71,6 +71,7 @@ impl CrossAttention {
         }
     }
 
+    // ANCHOR: cross_attention
     /// # Shapes
     /// - `x`: `[n, p, c]`, `memory`: `[n, m, c]`; output: `[n, p, c]`
     pub fn forward(&self, x: Tensor<3>, memory: Tensor<3>) -> Tensor<3> {
@@ -102,6 +103,7 @@ impl CrossAttention {
         let mixed = self.drop(apply(&self.linear2, hidden, Activation::Identity));
         self.norm.forward(self.norm3.forward(x + mixed))
     }
+    // ANCHOR_END: cross_attention
 
     fn drop(&self, x: Tensor<3>) -> Tensor<3> {
         drop_elements(&self.dropout, x)

@@ -50,6 +50,7 @@ impl Dsff {
         }
     }
 
+    // ANCHOR: dsff
     /// # Shapes
     /// - `details`: T_img1 `[b, p, c]`, `semantics`: T_img3 `[b, l, c]`, unused in `vit`
     pub fn forward(&self, details: Tensor<3>, semantics: Option<Tensor<3>>) -> Fusion {
@@ -67,4 +68,5 @@ impl Dsff {
         let fused = apply(&self.adapter, Tensor::cat(maps, 2), Activation::Identity); // [b, p, c], Eq. 13
         Fusion { t_vl, t_img4, fused }
     }
+    // ANCHOR_END: dsff
 }

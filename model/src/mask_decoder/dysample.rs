@@ -8,8 +8,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::axes::permute;
 
+// ANCHOR: scope
 /// The fixed factor α of Eq. 11 that keeps neighbouring samples from crossing.
 const SCOPE: f64 = 0.25;
+// ANCHOR_END: scope
 
 /// Upsampling by `scale` with a learned offset for every output sample and channel group.
 #[derive(Module, Debug)]
@@ -42,6 +44,7 @@ impl DySample {
         self.forward(map).flatten::<3>(2, 3).swap_dims(1, 2) // [b, (g scale)², c]
     }
 
+    // ANCHOR: sample
     /// # Shapes
     /// - `x`: `[b, c, h, w]`, output: `[b, c, h · scale, w · scale]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -55,7 +58,9 @@ impl DySample {
             .grid_sample_2d(grid, options) // Eq. 12
             .reshape([batch, width, height * scale, columns * scale]) // [b, c, h · scale, w · scale]
     }
+    // ANCHOR_END: sample
 
+    // ANCHOR: sampling_grid
     /// S of Eq. 11 in the coordinates of `grid_sample`: (column, row) in [-1, 1].
     ///
     /// # Shapes
@@ -84,6 +89,7 @@ impl DySample {
         permute(position, [0, 2, 3, 4, 1]) // [b, groups, h · scale, w · scale, 2]
             .reshape([batch * groups, height * scale, width * scale, 2]) // [b · groups, h · scale, w · scale, 2]
     }
+    // ANCHOR_END: sampling_grid
 }
 
 /// A value of the column and of the row of every cell of a map, `[2, height · width]`.

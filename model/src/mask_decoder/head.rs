@@ -38,6 +38,7 @@ impl MaskHead {
         }
     }
 
+    // ANCHOR: head
     /// Probabilities, and in training the statistics of each conversation.
     ///
     /// # Shapes
@@ -58,8 +59,10 @@ impl MaskHead {
         let masks = sigmoid(self.conv2.forward(pixels).squeeze_dim(1)); // [n, g patch, g patch]
         (masks, statistics)
     }
+    // ANCHOR_END: head
 }
 
+// ANCHOR: pixel_shuffle
 /// Channel `factor · i + j` goes to pixel `(i, j)` of its square: one output channel. Burn's own
 /// `PixelShuffle` permutes five axes at once, which does not reach remote devices ([`permute`]).
 ///
@@ -71,6 +74,7 @@ pub fn pixel_shuffle(x: Tensor<4>, factor: usize) -> Tensor<4> {
     let x = permute(x, [0, 3, 1, 4, 2]); // [n, h, i, w, j]
     x.reshape([n, 1, height * factor, width * factor]) // [n, 1, h factor, w factor]
 }
+// ANCHOR_END: pixel_shuffle
 
 #[cfg(test)]
 mod tests {

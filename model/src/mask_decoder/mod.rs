@@ -81,6 +81,7 @@ impl MaskDecoder {
         DecoderImage { fusion, attended }
     }
 
+    // ANCHOR: seg_attention
     /// The rest: Eq. 5 (right), 7 and 8 for expressions on encoded images. Returns the
     /// probabilities, and in training the batch statistics of each image.
     ///
@@ -109,6 +110,7 @@ impl MaskDecoder {
         let conversations: Vec<_> = image_of.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
         self.head.forward(attended, &conversations)
     }
+    // ANCHOR_END: seg_attention
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ impl VisionEmbeddings {
         }
     }
 
+    // ANCHOR: patch_tokens
     /// # Shapes
     /// - `pixels`: `[b, 3, h, w]`, output: `[b, 1 + p, c]`
     pub(super) fn forward(&self, pixels: Tensor<4>) -> Tensor<3> {
@@ -46,6 +47,7 @@ impl VisionEmbeddings {
         let class = self.class_embedding.val().expand([batch, 1, width]); // [b, 1, c]
         Tensor::cat(vec![class, patches], 1) + self.positions() // [b, 1 + p, c]
     }
+    // ANCHOR_END: patch_tokens
 
     /// Positions for the input's grid, resized bicubically when it is not the trained one.
     fn positions(&self) -> Tensor<3> {

@@ -35,6 +35,7 @@ impl VisionEncoder {
         }
     }
 
+    // ANCHOR: image_tokens
     /// T_img1: one token per patch, row by row; the class token is dropped at the end.
     ///
     /// # Shapes
@@ -48,4 +49,5 @@ impl VisionEncoder {
         let [_, length, _] = x.dims();
         x.narrow(1, 1, length - 1) // [b, p, c]
     }
+    // ANCHOR_END: image_tokens
 }

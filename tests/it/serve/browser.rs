@@ -10,7 +10,7 @@ use crate::chromium::{Chromium, find};
 
 const FOUND: [&str; 3] = ["the red star", "all the yellow triangles", "the green ring"];
 
-/// `MLLMSEG_SCREENSHOTS=docs` keeps the two pictures of the page that docs/serve.md shows.
+/// `MLLMSEG_SCREENSHOTS=docs/book/src/pictures/serve` keeps the two pictures that the book shows.
 #[test]
 fn the_page_shows_the_masks_that_segment_gives() {
     let Some(program) = find() else {
@@ -93,7 +93,7 @@ fn the_page_shows_the_masks_that_segment_gives() {
         if let Some(folder) = std::env::var_os("MLLMSEG_SCREENSHOTS") {
             let shot = page.call("Page.captureScreenshot", json!({ "format": "png" }));
             let shot = BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
-            let file = std::path::Path::new(&folder).join(format!("serve-{scheme}.png"));
+            let file = std::path::Path::new(&folder).join(format!("{scheme}.png"));
             std::fs::write(file, shot).unwrap();
         }
     }

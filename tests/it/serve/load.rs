@@ -142,7 +142,7 @@ fn memory_is_flat_after_warm_up() {
     assert!(after as f64 <= 1.05 * before as f64, "{before} bytes became {after}");
 }
 
-/// The costs that docs/serve.md names.
+/// The costs that the book names (docs/book/src/serve.md).
 #[test]
 #[ignore = "measures"]
 fn later_expressions_cost_less() {

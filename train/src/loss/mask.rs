@@ -104,13 +104,16 @@ fn truth_tensor(truths: &[&Bitmap], maps: &Tensor<3>) -> Tensor<3> {
     Tensor::<3, Bool>::from_data(data, &maps.device()).float().cast(DType::F32)
 }
 
+// ANCHOR: bce
 /// `-(g ln p + (1 - g) ln(1 - p))` for each pixel, as one logarithm: of the probability of the
 /// truth, which is 1 or 0.
 pub fn binary_cross_entropy(p: Tensor<3>, g: Tensor<3>) -> Tensor<3> {
     let of_truth = complement(g.clone()) + p * (g * 2.0 - 1.0); // p on the mask, 1 - p outside
     of_truth.clamp(MIN_PROBABILITY, 1.0).log().neg()
 }
+// ANCHOR_END: bce
 
+// ANCHOR: focal
 /// `alpha (1 - p_t)² ce` for each pixel, as the published code computes it: `p_t` is the
 /// probability of the truth, but the cross-entropy takes the probability for a logit,
 /// `ce = (1 - g) p + ln(1 + exp(-p))`.
@@ -122,7 +125,9 @@ pub fn focal(p: Tensor<3>, g: Tensor<3>) -> Tensor<3> {
     let alpha = g * ALPHA + background * (1.0 - ALPHA);
     alpha * miss.clone() * miss * ce
 }
+// ANCHOR_END: focal
 
+// ANCHOR: dice
 /// `1 - (2 sum(p g) + 1) / (sum(p) + sum(g) + 1)` for each mask.
 ///
 /// # Shapes
@@ -132,6 +137,7 @@ pub fn dice(p: Tensor<3>, g: Tensor<3>) -> Tensor<1> {
     let both = sum_of(p) + sum_of(g);
     complement((shared * 2.0 + SMOOTH) / (both + SMOOTH))
 }
+// ANCHOR_END: dice
 
 /// `sum(p g) / sum(p + g - p g)` for each mask, 1 where both are empty.
 ///

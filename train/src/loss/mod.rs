@@ -68,6 +68,7 @@ impl Losses {
         Self { ce: self.ce * tokens, mask }
     }
 
+    // ANCHOR: total
     /// Eq. 15: the weighted sum, `[1]`. The paper weights the mask loss as a whole; here each of its
     /// two terms has a weight.
     pub fn total(&self, config: LossConfig) -> Tensor<1> {
@@ -75,6 +76,7 @@ impl Losses {
             + self.mask.pixel.clone() * config.pixel_weight
             + self.mask.dice.clone() * config.dice_weight
     }
+    // ANCHOR_END: total
 
     /// Reads the values back in one go; waits for the device.
     pub fn values(&self, config: LossConfig) -> LossValues {

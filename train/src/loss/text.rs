@@ -3,6 +3,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor};
 
+// ANCHOR: text
 /// Mean of `-log softmax(logits)[target]`, computed in f32; 0 without any row.
 ///
 /// # Shapes
@@ -16,6 +17,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let of_targets = log_probabilities.gather(1, targets.unsqueeze_dim(1)); // [n, 1]
     of_targets.mean().neg()
 }
+// ANCHOR_END: text
 
 #[cfg(test)]
 mod tests {
