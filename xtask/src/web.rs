@@ -149,9 +149,9 @@ fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
 fn print_sizes(checked: &[String]) -> Result<()> {
     let own = PAGE.iter().map(|(_, to)| to.to_string());
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
-    let (program, options): (&str, &[&str]) = match Command::new("brotli").arg("--version").output().is_ok() {
-        true => ("brotli", &["-c", "-q", "11"]),
-        false => ("gzip", &["-c", "-9"]),
+    let (program, options) = match Command::new("brotli").arg("--version").output().is_ok() {
+        true => ("brotli", ["-c", "-q", "11"].as_slice()),
+        false => ("gzip", ["-c", "-9"].as_slice()),
     };
     let mut total = [0, 0];
     let mut print = |what: &str, paths: &[String]| -> Result<()> {
