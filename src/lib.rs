@@ -14,24 +14,35 @@
 //! ```
 #![warn(missing_docs)]
 
+#[cfg(not(target_family = "wasm"))]
 pub mod ahead;
+#[cfg(not(target_family = "wasm"))]
 pub mod allocator;
+pub mod check;
+pub mod convert;
 pub mod device;
+#[cfg(not(target_family = "wasm"))]
 pub mod evaluate;
 pub mod formats;
+#[cfg(not(target_family = "wasm"))]
 pub mod hub;
+#[cfg(not(target_family = "wasm"))]
 pub mod machine;
+#[cfg(not(target_family = "wasm"))]
 pub mod merge;
 pub mod overlay;
 pub mod segmenter;
-#[cfg(feature = "serve")]
+#[cfg(all(feature = "serve", not(target_family = "wasm")))]
 pub mod serve;
+#[cfg(not(target_family = "wasm"))]
 pub mod tiny;
+#[cfg(not(target_family = "wasm"))]
 pub mod training;
 
 pub use mllmseg_data as data;
 pub use mllmseg_model as model;
 pub use mllmseg_scenes as scenes;
+#[cfg(not(target_family = "wasm"))]
 pub use mllmseg_train as train;
 pub use segmenter::{
     ActivationMap, Generated, ImageSession, MaskPrediction, SegmentError, Segmenter,

@@ -118,6 +118,8 @@ impl Write for NewFile {
 pub struct NewFolder {
     path: PathBuf,
     filling: TempDir,
+    /// Whether a folder that is there goes when this one is finished.
+    replaces: bool,
 }
 
 impl NewFolder {
@@ -138,10 +140,23 @@ impl NewFolder {
             }
             Err(error) => return Err(FileError::at(&path)(error)),
         }
+        Self::begin(path, false)
+    }
+
+    /// Begins the folder that will be `path`, in place of one that may be there. While one makes room
+    /// for the other, there is none for a moment, never a part of one.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] if the folder above cannot be written to.
+    pub fn replacing(path: &Path) -> Result<Self, FileError> {
+        Self::begin(std::path::absolute(path).map_err(FileError::at(path))?, true)
+    }
+
+    fn begin(path: PathBuf, replaces: bool) -> Result<Self, FileError> {
         let parent = parent(&path);
         fs::create_dir_all(parent).map_err(FileError::at(parent))?;
         let filling = temporary(0o777).tempdir_in(parent).map_err(FileError::at(parent))?;
-        Ok(Self { path, filling })
+        Ok(Self { path, filling, replaces })
     }
 
     /// Where its files go until it is finished.
@@ -166,8 +181,14 @@ impl NewFolder {
             Ok(threads) => threads.install(sync_all)?,
             Err(_) => sync_all()?,
         }
+        let aside = temporary(0o777).tempdir_in(parent(&self.path));
+        let aside = aside.map_err(FileError::at(parent(&self.path)))?;
         // An empty folder may be in the place; no other is removed.
-        match fs::remove_dir(&self.path) {
+        let cleared = match self.replaces {
+            true => fs::rename(&self.path, aside.path().join("replaced")),
+            false => fs::remove_dir(&self.path),
+        };
+        match cleared {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => fs::rename(self.filling.path(), &self.path),
         }

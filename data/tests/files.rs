@@ -75,6 +75,20 @@ fn a_folder_takes_only_a_free_or_empty_place() {
     assert_eq!(entries(&place), [place.join("mine")]);
 }
 
+#[test]
+fn a_folder_takes_the_place_of_another() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("model");
+    for name in ["one", "two"] {
+        let new = NewFolder::replacing(&place).unwrap();
+        fs::write(new.path().join(name), name).unwrap();
+        drop(NewFolder::replacing(&place).unwrap()); // changes nothing
+        new.finish().unwrap();
+        assert_eq!(entries(&place), [place.join(name)]);
+        assert_eq!(entries(folder.path()), [place.as_path()]);
+    }
+}
+
 /// Started by the next test: writes until it is killed.
 #[test]
 fn writer() {

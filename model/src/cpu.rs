@@ -2,18 +2,20 @@
 //!
 //! They take f32 tensors of Burn's `flex` backend that record no gradients, outside of training.
 //! Everything else, and everything inside of [`without_kernels`], goes through Burn's own
-//! operations, which stand beside each kernel. A test compares the two.
+//! operations, which stand beside each kernel. A test compares the two. Weights of linear layers may
+//! be kept in bf16 or 8 bits ([`crate::quantize`]).
 
 use std::cell::Cell;
 
-use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{BackendTensor, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata};
 use burn::nn::Linear;
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::module;
 use burn::tensor::{Bool, DType, Tensor, TensorData};
+use half::slice::HalfFloatSliceExt;
 pub use mllmseg_kernels::Activation;
-use mllmseg_kernels::{Heads, Matrix};
+use mllmseg_kernels::{Heads, Matrix, Weight};
 
 use crate::dropout::is_training_forward;
 
@@ -49,6 +51,10 @@ pub(crate) fn linear<const D: usize>(
     if let Some(y) = linear_kernel(&x, &weight, bias.as_ref(), activation) {
         return y;
     }
+    let weight = match weight.dtype() {
+        DType::BF16 if x.dtype() == DType::F32 => weight.cast(DType::F32),
+        _ => weight,
+    };
     let y = module::linear(x, weight, bias);
     match activation {
         Activation::Identity => y,
@@ -123,19 +129,15 @@ fn linear_kernel<const D: usize>(
     bias: Option<&Tensor<1>>,
     activation: Activation,
 ) -> Option<Tensor<D>> {
-    let (input, matrix) = (on_cpu(x)?.to_contiguous(), on_cpu(weight)?);
+    let input = on_cpu(x)?.to_contiguous();
+    let kept: BackendTensor<Flex> =
+        DispatchTensor::try_into_backend(weight.clone().into_dispatch()).ok()?;
     let bias = match bias {
         Some(bias) => Some(on_cpu(bias)?.to_contiguous()),
         None => None,
     };
-    let ([rows, columns], mut shape) = (weight.dims(), x.dims());
-    let &[stride, 1] = matrix.layout().strides() else { return None };
-    let weight = Matrix {
-        values: matrix.storage::<f32>().get(matrix.layout().start_offset()..)?,
-        rows,
-        columns,
-        stride: usize::try_from(stride).ok().filter(|&stride| stride >= columns)?,
-    };
+    let ([_, columns], mut shape) = (weight.dims(), x.dims());
+    let weight = as_kept(&kept, weight.dims())?;
     let count = shape[..D - 1].iter().product();
     let input = Matrix::new(input.as_slice()?, count, shape[D - 1]);
     let bias = match &bias {
@@ -145,6 +147,41 @@ fn linear_kernel<const D: usize>(
     shape[D - 1] = columns;
     let output = mllmseg_kernels::linear(input, weight, bias, activation);
     Some(Tensor::from_data(TensorData::new(output, shape), (&x.device(), DType::F32)))
+}
+
+/// A weight in what it is kept in, if a kernel takes that.
+fn as_kept(weight: &BackendTensor<Flex>, [rows, columns]: [usize; 2]) -> Option<Weight<'_>> {
+    match weight {
+        BackendTensor::Float(values) if values.dtype() == DType::F32 => {
+            Some(Weight::F32(matrix(values.storage(), values, [rows, columns])?))
+        }
+        BackendTensor::Float(values) if values.dtype() == DType::BF16 => {
+            let bits = values.storage::<half::bf16>().reinterpret_cast();
+            Some(Weight::Bf16(matrix(bits, values, [rows, columns])?))
+        }
+        BackendTensor::Quantized(quantized) => {
+            let DType::QFloat(scheme) = quantized.dtype() else { return None };
+            let block = scheme.block_size()?;
+            let &[block, 1] = block.as_slice() else { return None };
+            let (values, block) = (quantized.tensor(), usize::from(block));
+            let values = matrix(values.storage(), values, [rows, columns])?;
+            let scales = Matrix::new(quantized.scales(), rows / block, columns);
+            Some(Weight::Q8 { values, scales, block })
+        }
+        _ => None,
+    }
+}
+
+/// A matrix whose rows have no gaps; `values` are all of the storage of `x`.
+fn matrix<'a, T>(
+    values: &'a [T],
+    x: &FloatTensor<Flex>,
+    [rows, columns]: [usize; 2],
+) -> Option<Matrix<'a, T>> {
+    let &[stride, 1] = x.layout().strides() else { return None };
+    let stride = usize::try_from(stride).ok().filter(|&stride| stride >= columns)?;
+    let values = values.get(x.layout().start_offset()..)?;
+    Some(Matrix { values, rows, columns, stride })
 }
 
 /// The values of a tensor that a kernel takes.
@@ -168,6 +205,7 @@ fn heads<'a, T>(values: &'a [T], x: &FloatTensor<Flex>, shape: [usize; 4]) -> Op
 mod tests {
     use super::*;
     use crate::attention::attend;
+    use crate::quantize::Quantization;
     use burn::tensor::{Device, Distribution, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -216,6 +254,14 @@ mod tests {
         let (x, weight) = (random([2, 3], &device), random([3, 4], &device));
         let used = || linear_kernel(&x, &weight, None, Activation::Identity).is_some();
         assert!(used() && !without_kernels(used));
+        for kept in [DType::BF16, Quantization::Q8.dtype([16, 4])] {
+            let (x, weight) = (random([2, 16], &device), random([16, 4], &device));
+            let weight = match kept {
+                DType::QFloat(scheme) => weight.quantize_dynamic(&scheme),
+                _ => weight.cast(kept),
+            };
+            assert!(linear_kernel(&x, &weight, None, Activation::Identity).is_some(), "{kept:?}");
+        }
         let query = random([1, 2, 3, 4], &device);
         assert!(attention(&query, &query, &query, None).is_some());
         let tracked = x.clone().autodiff().require_grad();

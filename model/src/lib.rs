@@ -33,6 +33,7 @@ pub mod mllmseg;
 mod mlp;
 pub mod parameters;
 pub mod projector;
+pub mod quantize;
 pub mod vision;
 
 pub use config::{MllmsegConfig, Preset, Variant};

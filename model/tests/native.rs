@@ -1,6 +1,6 @@
 //! Models that transformers wrote in its own layout, and what transformers computes with them
-//! (`tests/oracle/native_internvl.py`): InternVL with Qwen2 and Qwen3, with tied tables and
-//! with two.
+//! (`tests/oracle/native_internvl.py`): InternVL with Qwen2, Qwen3 and InternLM2 (as Llama), with tied
+//! tables and with two.
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ fn compare(name: &str, model: &Mllmseg) {
 
 #[test]
 fn every_stage_equals_that_of_transformers() {
-    for name in ["qwen2", "qwen2_tied", "qwen3", "qwen3_untied"] {
+    for name in ["qwen2", "qwen2_tied", "qwen3", "qwen3_untied", "internlm2"] {
         let (model, config) = load(&folder(name));
         compare(name, &model);
         // The same configuration, written by transformers 5.

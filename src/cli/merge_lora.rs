@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use mllmseg::merge::merge_lora;
+use mllmseg::model::config::Layout;
 
 use super::CliError;
 use super::checkpoint::checkpoint_folder;
@@ -21,19 +22,22 @@ pub struct MergeLoraArgs {
     /// A new or empty folder
     #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
     output: PathBuf,
+    /// internvl or transformers, where it is to be another than IN's
+    #[arg(long)]
+    layout: Option<Layout>,
 }
 
 /// Merges, and prints what was merged.
 pub fn run(arguments: MergeLoraArgs) -> Result<(), CliError> {
-    let MergeLoraArgs { input, output } = arguments;
-    let report = merge_lora(&checkpoint_folder(&input)?, &output)?;
+    let MergeLoraArgs { input, output, layout } = arguments;
+    let report = merge_lora(&checkpoint_folder(&input)?, &output, layout)?;
     print_result(format!(
         "{}: {} adapters of rank {} folded in, {} tensors, {:.2} GB",
         output.display(),
         report.adapters,
         report.rank,
-        report.tensors,
-        report.bytes as f64 / 1e9
+        report.written.tensors,
+        report.written.bytes as f64 / 1e9
     ))?;
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! The commands. Each file holds one: its arguments, and what it does with the library.
 
 mod answers;
+pub mod check;
 pub mod check_data;
 mod checkpoint;
 pub mod completions;
+pub mod convert;
 pub mod doctor;
 pub mod download;
 pub mod eval;

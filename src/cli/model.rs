@@ -6,6 +6,7 @@ use clap::{Args, ValueHint};
 use mllmseg::Segmenter;
 use mllmseg::data::mask::probability::THRESHOLD;
 use mllmseg::device::{DeviceChoice, DtypeChoice, idle_gpu};
+use mllmseg::model::quantize::Quantization;
 use mllmseg::tiny;
 
 use super::CliError;
@@ -34,6 +35,12 @@ pub struct ModelArgs {
     /// auto is bf16 on a GPU that computes it, else f32.
     #[arg(long, default_value = "auto")]
     dtype: DtypeChoice,
+    /// What weights are kept in, on the CPU: none (f32), bf16 (half the memory; the same masks where the
+    /// file is in bf16) or q8 (a quarter; masks differ a little)
+    ///
+    /// They are computed in f32 all the same. The token table, adapters and mask decoder are not concerned.
+    #[arg(long, value_name = "BITS", default_value = "none")]
+    quantize: Quantization,
     /// Probability, 0 to 1, from which on a pixel belongs to a mask
     #[arg(long, value_name = "P", default_value_t = THRESHOLD, value_parser = threshold)]
     threshold: f32,
@@ -68,9 +75,19 @@ impl ModelArgs {
                 })?
             }
         };
-        let mut segmenter = match &self.adapter {
-            None => Segmenter::load_as(&folder, &device, self.dtype)?,
-            Some(adapter) => Segmenter::load_with_adapter(&folder, adapter, &device, self.dtype)?,
+        let mut segmenter = match (self.quantize, &self.adapter) {
+            (Quantization::None, None) => Segmenter::load_as(&folder, &device, self.dtype)?,
+            (Quantization::None, Some(adapter)) => {
+                Segmenter::load_with_adapter(&folder, adapter, &device, self.dtype)?
+            }
+            _ if !matches!(self.dtype, DtypeChoice::Auto | DtypeChoice::F32) => {
+                return Err(
+                    "--quantize keeps weights that are computed in f32; take --dtype f32".into()
+                );
+            }
+            (kept, adapter) => {
+                Segmenter::load_quantized(&folder, adapter.as_deref(), &device, kept)?
+            }
         };
         segmenter.threshold = self.threshold;
         for text in &segmenter.report.notes {

@@ -1,6 +1,7 @@
 //! The flags of `mllmseg train` that change the recipe's numbers.
 
 use clap::Args;
+use mllmseg::model::config::Layout;
 use mllmseg::train::Recipe;
 use mllmseg::train::loss::MaskLoss;
 
@@ -31,6 +32,9 @@ pub struct RecipeFlags {
     /// The dtype of the frozen weights: auto, f32, f16 or bf16
     #[arg(long, conflicts_with = "resume")]
     dtype: Option<String>,
+    /// The layout of the trained model, internvl or transformers [default: that of its base]
+    #[arg(long, conflicts_with = "resume")]
+    layout: Option<Layout>,
     /// Keep only the inputs of the layers, and compute the rest again in the backward pass
     #[arg(long, alias = "recompute", conflicts_with = "resume")]
     gradient_checkpointing: bool,
@@ -76,6 +80,7 @@ impl RecipeFlags {
         set(&mut recipe.optimizer.learning_rate, self.learning_rate);
         set(&mut recipe.loss.mask, self.mask_loss);
         set(&mut recipe.dtype, self.dtype);
+        set(&mut recipe.layout, self.layout.map(Some));
         recipe.gradient_checkpointing |= self.gradient_checkpointing;
         set(&mut recipe.snapshots.every, self.snapshot_every);
         let none = |name: String| if name == "none" { String::new() } else { name };

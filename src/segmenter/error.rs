@@ -1,5 +1,6 @@
 //! What can go wrong between a checkpoint and a mask.
 
+use mllmseg_data::files::FileError;
 use mllmseg_data::image::ImageError;
 use mllmseg_data::mask::MaskError;
 use mllmseg_data::prompt::PromptError;
@@ -22,9 +23,16 @@ pub enum SegmentError {
     Image(#[from] ImageError),
     Mask(#[from] MaskError),
     Device(#[from] DeviceError),
+    File(#[from] FileError),
     /// The device, the expression and the dtype of a NaN or an infinite number.
     #[error("{0} computed numbers that are not finite for {1:?} in {2}; take --dtype f32")]
     NotFinite(String, String, &'static str),
+    /// The device.
+    #[error("{0}: weights are kept in bf16 or 8 bits on the CPU only; take --device cpu")]
+    QuantizedDevice(String),
+    /// Weights are not what they were.
+    #[error("weights that are kept in fewer bits are not saved; load the model without --quantize")]
+    QuantizedSave,
     /// The device, and why its result could not be fetched.
     #[error("{0}: the result could not be read back: {1}")]
     ReadBack(String, String),

@@ -6,11 +6,13 @@ mod generate;
 mod prediction;
 mod session;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use image::RgbImage;
+use mllmseg_data::files::NewFolder;
 use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
@@ -18,10 +20,14 @@ use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
     CheckpointError, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
+use mllmseg_model::config::{ConfigError, Layout};
 use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::mllmseg::{SegToken, Segmented, token_tensor};
+use mllmseg_model::quantize::Quantization;
 use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
+use serde_json::Value;
 
+use crate::convert::processor;
 use crate::device::{DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
 pub use error::SegmentError;
@@ -56,7 +62,7 @@ pub struct Segmenter {
     pub device: SelectedDevice,
     /// What was found on loading.
     pub report: LoadReport,
-    /// The folder that it was loaded from.
+    /// The folder that it was loaded from; the name of its weights where it was none.
     pub dir: PathBuf,
     /// A pixel belongs to a mask from this probability on: [`THRESHOLD`] unless it is changed.
     pub threshold: f32,
@@ -89,7 +95,29 @@ impl Segmenter {
     ) -> Result<Self, SegmentError> {
         let (dir, dtype) = (dir.as_ref(), dtype.resolve(device)?);
         let files = |dir: &Path| WeightFiles::open(dir)?.with_adapter(adapter.as_ref());
-        Self::load_from(dir, files, device, dtype, None)
+        Self::load_from(dir, files, device, LoadOptions { dtype, ..Default::default() })
+    }
+
+    /// As [`load_as`](Self::load_as) in f32 on the CPU, with weights that are kept in fewer bits, and the
+    /// adapter of another folder if there is one. It cannot be saved.
+    ///
+    /// # Errors
+    /// Also [`SegmentError::QuantizedDevice`].
+    pub fn load_quantized(
+        dir: impl AsRef<Path>,
+        adapter: Option<&Path>,
+        device: &SelectedDevice,
+        quantization: Quantization,
+    ) -> Result<Self, SegmentError> {
+        if device.id != "cpu" {
+            return Err(SegmentError::QuantizedDevice(device.id.clone()));
+        }
+        let open = |dir: &Path| match adapter {
+            None => WeightFiles::open(dir),
+            Some(adapter) => WeightFiles::open(dir)?.with_adapter(adapter),
+        };
+        let options = LoadOptions { quantization, ..Default::default() };
+        Self::load_from(dir.as_ref(), open, device, options)
     }
 
     /// As [`load_as`](Self::load_as), with new adapters where the checkpoint has none.
@@ -99,29 +127,65 @@ impl Segmenter {
         dtype: DType,
         new_lora: Option<LoraConfig>,
     ) -> Result<Self, SegmentError> {
-        Self::load_from(dir, WeightFiles::open, device, dtype, new_lora)
+        let options = LoadOptions { dtype, new_lora, ..Default::default() };
+        Self::load_from(dir, WeightFiles::open, device, options)
     }
 
     fn load_from(
         dir: &Path,
         open: impl FnOnce(&Path) -> Result<WeightFiles, CheckpointError>,
         device: &SelectedDevice,
-        dtype: DType,
-        new_lora: Option<LoraConfig>,
+        options: LoadOptions,
     ) -> Result<Self, SegmentError> {
-        let mut config = MllmsegConfig::from_dir(dir)?;
+        let config = MllmsegConfig::from_dir(dir)?;
+        let tokenizer = Tokenizer::from_dir(dir)?;
+        Self::from_parts(config, tokenizer, open(dir)?, device, options)
+    }
+
+    /// As [`load`](Self::load), of a checkpoint's files in memory by their names, with the weights in
+    /// `model.safetensors`. A file that is not there counts as empty.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and for adapters that are not merged.
+    pub fn from_bytes(
+        mut files: BTreeMap<String, Vec<u8>>,
+        device: &SelectedDevice,
+    ) -> Result<Self, SegmentError> {
+        const CONFIG: &str = "config.json";
+        const WEIGHTS: &str = "model.safetensors";
+        let dir = Path::new("checkpoint"); // for messages
+        let mut take = |name: &str| (dir.join(name), files.remove(name).unwrap_or_default());
+        let ((path, config), (weights_path, weights)) = (take(CONFIG), take(WEIGHTS));
+        let config = str::from_utf8(&config).map_err(|error| {
+            let message = format!("expected text in UTF-8: {error}");
+            ConfigError { path: path.clone(), message }
+        })?;
+        let config = MllmsegConfig::from_json(config, &path)?;
+        let tokenizer = Tokenizer::from_bytes(dir, &files)?;
+        let weights = WeightFiles::from_bytes(&weights_path, weights.into())?;
+        let options =
+            LoadOptions { dtype: DtypeChoice::Auto.resolve(device)?, ..Default::default() };
+        Self::from_parts(config, tokenizer, weights, device, options)
+    }
+
+    /// The model of a configuration, a tokenizer and weight files that are open already.
+    pub(crate) fn from_parts(
+        mut config: MllmsegConfig,
+        mut tokenizer: Tokenizer,
+        files: WeightFiles,
+        device: &SelectedDevice,
+        options: LoadOptions,
+    ) -> Result<Self, SegmentError> {
         let template = Template::from_name(&config.template)?;
-        let mut tokenizer = Tokenizer::from_dir(dir)?;
-        let files = open(dir)?;
+        let dir = files.dir().to_path_buf();
         let lacks_tokens = [SEG, REJ].iter().any(|token| tokenizer.token_id(token).is_none());
         if !files.has_mask_decoder() && lacks_tokens {
             tokenizer.add_segmentation_tokens()?;
         }
         let special = tokenizer.special_tokens()?;
-        let options = LoadOptions { dtype, vocab_size: Some(tokenizer.vocab_size()), new_lora };
+        let options = LoadOptions { vocab_size: Some(tokenizer.vocab_size()), ..options };
         let (model, report) = load_files(files, &mut config, options, &device.device)?;
-        let (device, dir) = (device.clone(), dir.to_path_buf());
-        let tokenizer = Arc::new(tokenizer);
+        let (device, tokenizer) = (device.clone(), Arc::new(tokenizer));
         Ok(Self {
             model,
             config,
@@ -135,13 +199,57 @@ impl Segmenter {
         })
     }
 
-    /// Writes a checkpoint folder that [`Segmenter::load`] and the published Python code read.
+    /// Writes a checkpoint folder, new or empty before, that [`Segmenter::load`] reads, and the Python code of
+    /// its layout: that of the folder that the model came from, unless `options` name one. It appears whole
+    /// or not at all.
+    ///
+    /// # Errors
+    /// [`SegmentError::QuantizedSave`], and those of writing.
     pub fn save(&self, dir: impl AsRef<Path>, options: SaveOptions) -> Result<(), SegmentError> {
-        let dir = dir.as_ref();
+        self.save_in(NewFolder::create(dir.as_ref())?, options)
+    }
+
+    /// As [`save`](Self::save), in a folder that was begun before.
+    pub(crate) fn save_in(
+        &self,
+        folder: NewFolder,
+        options: SaveOptions,
+    ) -> Result<(), SegmentError> {
+        if self.report.quantization != Quantization::None {
+            return Err(SegmentError::QuantizedSave);
+        }
+        let dir = folder.path();
+        let (layout, base) = self.layout(options.layout);
+        let options = SaveOptions { layout: Some(layout), ..options };
+        save_model(&self.model, &self.config, Some(&base), dir, options)?;
+        self.tokenizer.save(dir)?;
+        if layout == Layout::Transformers {
+            processor::complete(dir, &self.config)?;
+        }
+        Ok(folder.finish()?)
+    }
+
+    /// Whether [`save`](Self::save) can write the model in a layout.
+    ///
+    /// # Errors
+    /// [`SegmentError::Config`] with the key that has no place there.
+    pub fn check_layout(&self, layout: Option<Layout>) -> Result<(), SegmentError> {
+        let (layout, base) = self.layout(layout);
+        let written = layout.config_json(self.config.to_json(Some(&base)));
+        let path = self.dir.join("config.json");
+        Ok(written.map(drop).map_err(|message| ConfigError { path, message })?)
+    }
+
+    /// The layout to save in, and the `config.json` that the model came from, with what it needs.
+    fn layout(&self, layout: Option<Layout>) -> (Layout, Value) {
         let base = std::fs::read(self.dir.join("config.json")).ok();
         let base = base.and_then(|text| serde_json::from_slice(&text).ok());
-        save_model(&self.model, &self.config, base.as_ref(), dir, options)?;
-        Ok(self.tokenizer.save(dir)?)
+        let mut base = base.filter(Value::is_object).unwrap_or_else(|| self.config.to_json(None));
+        let layout = layout.unwrap_or_else(|| Layout::of(&base));
+        if layout == Layout::Transformers {
+            base["image_token_id"] = self.special.img_context.into();
+        }
+        (layout, base)
     }
 
     /// The plain reference path: one pass over a whole conversation, nothing kept or shortened.
@@ -177,5 +285,9 @@ impl Segmenter {
         let size = self.config.image_size;
         let data = TensorData::new(preprocess(image, size), [1, 3, size, size]);
         Tensor::from_data(data, (&self.device.device, DType::F32))
+    }
+
+    pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
+        SegmentError::ReadBack(self.device.id.clone(), format!("{error:?}"))
     }
 }

@@ -226,6 +226,6 @@ impl<'a> ImageSession<'a> {
     }
 
     pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
-        SegmentError::ReadBack(self.segmenter.device.id.clone(), format!("{error:?}"))
+        self.segmenter.read_back(error)
     }
 }

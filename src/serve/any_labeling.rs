@@ -15,7 +15,7 @@ use super::body::{decode_data_uri, receive};
 use super::clock;
 use super::error::ApiError;
 use super::state::{Context, Shared};
-use super::worker::Found;
+use crate::formats::Found;
 
 /// The one model's id.
 const MODEL: &str = "mllmseg";

@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::{Format, answer_json, image_json, json_response, maps_json};
+use super::answer::{answer_json, image_json, json_response, maps_json};
 use super::ask::{Question, ask, check_expressions, forget, image_id};
 use super::body::{Received, decode_data_uri, receive, unsupported};
 use super::error::ApiError;
 use super::events;
 use super::state::{Context, Shared};
 use super::worker::Answer;
+use crate::formats::MaskFormat;
 
 /// Largest tolerance of outlines, in pixels.
 const MAX_TOLERANCE: f64 = 1_000.0;
@@ -28,7 +29,7 @@ struct SegmentRequest {
     #[serde(default)]
     expressions: Vec<String>,
     #[serde(default)]
-    format: Format,
+    format: MaskFormat,
     threshold: Option<f32>,
     #[serde(default)]
     tolerance: f64,

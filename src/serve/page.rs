@@ -12,10 +12,11 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
      frame-ancestors 'none'";
 
 /// Name, type and content.
-const FILES: [(&str, &str, &[u8]); 4] = [
+const FILES: [(&str, &str, &[u8]); 5] = [
     ("page.css", "text/css; charset=utf-8", include_bytes!("page/page.css")),
     ("page.js", "text/javascript; charset=utf-8", include_bytes!("page/page.js")),
     ("backend.js", "text/javascript; charset=utf-8", include_bytes!("page/backend.js")),
+    ("mask.js", "text/javascript; charset=utf-8", include_bytes!("page/mask.js")),
     ("example.png", "image/png", include_bytes!("../../examples/scene.png")),
 ];
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use mllmseg_data::image::{Orientation, decode_image, size_in_memory};
-use mllmseg_data::mask::Rle;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -15,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::cache::Cache;
 use super::metrics::Metrics;
 use super::queue::Queue;
+use crate::formats::Found;
 use crate::segmenter::{ActivationMap, ImageSession, MaskPrediction, SegmentError, Segmenter};
 
 /// Expressions between two looks at who still waits; as many as a session computes together.
@@ -60,16 +60,6 @@ pub struct Answer {
     pub found: Vec<Found>,
     pub maps: Vec<ActivationMap>,
     pub times: Times,
-}
-
-/// The answer to one expression; the mask is encoded, since many may wait to be sent.
-#[derive(Debug, Clone)]
-pub struct Found {
-    pub expression: String,
-    pub rejected: bool,
-    pub score: f32,
-    pub bounding_box: Option<[u32; 4]>,
-    pub rle: Rle,
 }
 
 /// An image that is kept.
@@ -302,9 +292,7 @@ fn encode_mask(found: MaskPrediction, threshold: u32) -> Result<Found, Failure> 
         true => found, // as it was made
         false => guarded(|| Ok(found.at_threshold(threshold)?))?,
     };
-    let rle = found.rle();
-    let MaskPrediction { expression, rejected, score, bounding_box, .. } = found;
-    Ok(Found { expression, rejected, score, bounding_box, rle })
+    Ok(found.into())
 }
 
 /// The answer of one job from the expressions of its batch.

@@ -32,6 +32,8 @@ pub enum TrainingError {
     Name(&'static str, String),
     #[error("{0} holds a training run already; resume it by --resume, or take another folder")]
     Exists(PathBuf),
+    #[error("{0}: another training works in this folder; wait for its end, or take another folder")]
+    Busy(PathBuf),
     #[error("{0} holds no training run ({1} is missing); start one without --resume")]
     NoRun(PathBuf, &'static str),
     #[error("{0}: {1}")]

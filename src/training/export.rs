@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::slice;
 
+use mllmseg_data::files::NewFolder;
+
 use super::devices::dtype;
 use super::error::TrainingError;
 use super::load::Loaded;
@@ -18,6 +20,7 @@ pub fn export(
     device: &SelectedDevice,
 ) -> Result<usize, TrainingError> {
     let files = RunFiles::open(run)?;
+    let folder = NewFolder::create(out)?;
     let dtype = dtype(&files.recipe.dtype, slice::from_ref(device))?;
     let load = |step| Loaded::load(&files, device, dtype, step);
     let mut loaded = load(step)?;
@@ -27,5 +30,5 @@ pub fn export(
         loaded = load(Some(best))?;
     }
     let step = loaded.state.progress.step;
-    loaded.save(out).map(|()| step)
+    loaded.save(folder, files.recipe.layout).map(|()| step)
 }

@@ -1,11 +1,11 @@
 //! What a run starts from, with the training state of one of its snapshots.
 
-use std::path::Path;
-
 use burn::module::Module;
 use burn::tensor::DType;
+use mllmseg_data::files::NewFolder;
 use mllmseg_model::checkpoint::SaveOptions;
 use mllmseg_model::checkpoint::names::NameTable;
+use mllmseg_model::config::Layout;
 use mllmseg_train::recipe::TrainedWeights;
 use mllmseg_train::snapshot::{Progress, Snapshots, TrainState};
 use mllmseg_train::{AdamW, TrainableSet};
@@ -39,6 +39,7 @@ impl Loaded {
         if matches!(files.start, Start::Init(_)) && base.report.fresh_mask_decoder {
             return Err(TrainingError::NotTrained(files.base()));
         }
+        base.check_layout(recipe.layout)?; // before the first step, not after the last
         let set = match recipe.trained.weights {
             TrainedWeights::LoraAndDecoder => TrainableSet::LoraAndDecoder,
             TrainedWeights::Published => TrainableSet::Published(base.config.language.architecture),
@@ -55,13 +56,17 @@ impl Loaded {
     }
 
     /// Writes the model as a checkpoint folder.
-    pub fn save(self, dir: &Path) -> Result<(), TrainingError> {
-        save(Segmenter { model: self.state.model.valid(), ..self.base }, dir)
+    pub fn save(self, folder: NewFolder, layout: Option<Layout>) -> Result<(), TrainingError> {
+        save(Segmenter { model: self.state.model.valid(), ..self.base }, folder, layout)
     }
 }
 
-/// Writes a checkpoint folder in the dtype of the model.
-pub(super) fn save(segmenter: Segmenter, dir: &Path) -> Result<(), TrainingError> {
-    let options = SaveOptions { dtype: segmenter.model.dtype(), ..SaveOptions::default() };
-    Ok(segmenter.save(dir, options)?)
+/// Writes a checkpoint folder in the dtype of the model; without `layout`, in that of its base.
+pub(super) fn save(
+    segmenter: Segmenter,
+    folder: NewFolder,
+    layout: Option<Layout>,
+) -> Result<(), TrainingError> {
+    let dtype = segmenter.model.dtype();
+    Ok(segmenter.save_in(folder, SaveOptions { dtype, layout, ..SaveOptions::default() })?)
 }

@@ -9,6 +9,7 @@
 //! | `checked-images.json` | images that were found whole |
 //! | `steps.csv`, `validation.csv`, `curves.png` | losses, speed and scores |
 //! | `model/` | the trained model, a checkpoint folder |
+//! | `run.lock` | nothing: a training that works in the folder locks it |
 
 mod curves;
 mod devices;
@@ -21,12 +22,14 @@ mod load;
 mod new_model;
 mod run_files;
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use mllmseg_data::files::NewFolder;
 use mllmseg_data::refer::CheckedImages;
 use mllmseg_model::checkpoint::LoadReport;
 use mllmseg_train::display::Display;
@@ -71,6 +74,7 @@ pub struct Training {
     trainer: Trainer,
     base: Segmenter,
     files: RunFiles,
+    lock: File,
 }
 
 /// How a run ended.
@@ -96,24 +100,30 @@ impl Training {
         devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
         recipe.check()?;
+        let lock = run_files::lock(out)?;
         let files = RunFiles::create(out, start, data, recipe)?;
         if files.start == Start::Nothing {
             new_model::create(&files)?;
         }
-        Self::prepare(files, devices)
+        Self::prepare(files, devices, lock)
     }
 
     /// Prepares the run in the folder `out`, from its last snapshot or, without one, from its
     /// start.
     pub fn resume(out: &Path, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
         let files = RunFiles::open(out)?;
+        let lock = run_files::lock(out)?;
         if files.start == Start::Nothing && !files.base().join("config.json").exists() {
             new_model::create(&files)?;
         }
-        Self::prepare(files, devices)
+        Self::prepare(files, devices, lock)
     }
 
-    fn prepare(files: RunFiles, devices: &[SelectedDevice]) -> Result<Self, TrainingError> {
+    fn prepare(
+        files: RunFiles,
+        devices: &[SelectedDevice],
+        lock: File,
+    ) -> Result<Self, TrainingError> {
         let main = main_device(devices);
         let dtype = dtype(&files.recipe.dtype, &[devices, slice::from_ref(&main)].concat())?;
         let Loaded { base, state, snapshots } = Loaded::load(&files, &main, dtype, None)?;
@@ -138,7 +148,7 @@ impl Training {
             mix: Arc::new(mix),
             validation: validation.map(Arc::new),
         };
-        Ok(Self { trainer, base, files })
+        Ok(Self { trainer, base, files, lock })
     }
 
     /// The steps that are still to be taken.
@@ -179,7 +189,7 @@ impl Training {
         display: &mut dyn Display,
     ) -> Result<Finished, TrainingError> {
         let Range { start: first, end: last } = self.steps();
-        let Self { trainer, base, files } = self;
+        let Self { trainer, base, files, lock: _lock } = self;
         let mix = trainer.mix.clone();
         let mut curves = Curves::open(&files.dir, first, files.recipe.loss.mask)?;
         let (model, progress) = trainer.run(display, &mut curves, stop)?;
@@ -189,12 +199,14 @@ impl Training {
             return Ok(Finished { steps, model: None, best: None, bad_images });
         }
         let out = files.dir.join("model");
+        let folder = NewFolder::replacing(&out)?;
         match best.filter(|best| best.step != steps) {
-            None => save(Segmenter { model, ..base }, &out)?,
+            None => save(Segmenter { model, ..base }, folder, files.recipe.layout)?,
             Some(best) => {
                 let (device, dtype) = (base.device.clone(), model.dtype());
                 drop((model, base)); // two models may not fit
-                Loaded::load(&files, &device, dtype, Some(best.step))?.save(&out)?;
+                Loaded::load(&files, &device, dtype, Some(best.step))?
+                    .save(folder, files.recipe.layout)?;
             }
         }
         Ok(Finished { steps, model: Some(out), best, bad_images })

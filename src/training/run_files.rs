@@ -1,6 +1,6 @@
 //! The files that say what a run is.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use super::error::TrainingError;
 
 const RECIPE: &str = "recipe.toml";
 const RUN: &str = "run.toml";
+const LOCK: &str = "run.lock";
 
 /// Where a run starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,33 @@ struct Places {
     base: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     init: Option<PathBuf>,
+}
+
+/// Keeps other trainings from a run's folder, which is made, as long as the file is open; what a killed
+/// one left half written there goes.
+pub(super) fn lock(dir: &Path) -> Result<File, TrainingError> {
+    fs::create_dir_all(dir).map_err(FileError::at(dir))?;
+    let path = dir.join(LOCK);
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.map_err(FileError::at(&path))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(TrainingError::Busy(dir.to_path_buf())),
+        Ok(()) => remove_unfinished(dir).map_err(FileError::at(dir))?,
+        Err(TryLockError::Error(_)) => {} // a file system may have no locks
+    }
+    Ok(file)
+}
+
+/// Removes the folders of [`NewFolder`](mllmseg_data::files::NewFolder) that were never finished.
+fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(".mllmseg-");
+        if is_unfinished && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl RunFiles {

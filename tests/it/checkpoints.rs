@@ -85,7 +85,8 @@ fn sharded_half_precision_files_load_in_any_dtype() {
     let model = Mllmseg::new(&config, None, &cpu);
     let dir = tempfile::tempdir().unwrap();
     for (dtype, tolerance) in [(DType::F32, 0.0), (DType::BF16, 4e-3), (DType::F16, 5e-4)] {
-        save(&model, &config, dir.path(), SaveOptions { dtype, max_shard_bytes: 20_000 });
+        let options = SaveOptions { dtype, max_shard_bytes: 20_000, ..Default::default() };
+        save(&model, &config, dir.path(), options);
         let mut again = config.clone();
         let (loaded, _) = load_model(dir.path(), &mut again, LoadOptions::default(), &cpu).unwrap();
         assert_eq!(loaded.dtype(), DType::F32);

@@ -5,8 +5,11 @@ mod architecture;
 mod bad_checkpoints;
 #[cfg(unix)]
 mod book;
+mod check;
 mod checkpoints;
+mod chromium;
 mod cli;
+mod convert;
 mod doctor;
 mod download;
 mod evaluate;
@@ -18,6 +21,7 @@ mod hub_server;
 mod many_devices;
 mod merge_lora;
 mod parity;
+mod quantize;
 mod segment_formats;
 #[cfg(feature = "serve")]
 mod serve;
@@ -27,3 +31,4 @@ mod terminal;
 mod tiny_model;
 mod train;
 mod train_own;
+mod web;

@@ -49,11 +49,11 @@ fn the_reference_case_keeps_its_masks_and_gets_the_names_of_a_model_without_lora
     fs::write(input.join("adapter_config.json"), adapter).unwrap();
     fs::write(input.join("modeling_internvl_chat.py"), "# code").unwrap();
     fs::write(input.join("training_args.bin"), "state").unwrap();
-    let report = merge_lora(input, output).unwrap();
+    let report = merge_lora(input, output, None).unwrap();
     assert_eq!((report.rank, report.adapters), (4, 10), "five layers in each of two blocks");
 
     let (before, after) = (tensors_of(input), tensors_of(output));
-    assert_eq!((after.len(), report.tensors), (before.len() - 20, after.len()));
+    assert_eq!((after.len(), report.written.tensors), (before.len() - 20, after.len()));
     let prefix = "language_model.base_model.model.";
     for (name, (dtype, shape, bytes)) in &before {
         let plain = name.replacen(prefix, "language_model.", 1);
@@ -121,7 +121,7 @@ fn a_tiny_model_keeps_its_masks() {
     let [input, output] = ["in", "out"].map(|name| folder.path().join(name));
     save_model(&model, &config, None, &input, SaveOptions::default()).unwrap();
     fs::create_dir(&output).unwrap(); // an empty folder may be there
-    let report = merge_lora(&input, &output).unwrap();
+    let report = merge_lora(&input, &output, None).unwrap();
     assert_eq!((report.rank, WeightFiles::open(&output).unwrap().adapter()), (3, None));
 
     let mut merged_config = MllmsegConfig::from_dir(&output).unwrap();
@@ -145,7 +145,7 @@ fn number_types_on_disk_stay() {
         let options = CheckpointOptions { dtype, ..Default::default() };
         let (folder, out) = (drawn("internlm2_lora", options), scratch());
         let output = out.path().join("out");
-        merge_lora(folder.path(), &output).unwrap();
+        merge_lora(folder.path(), &output, None).unwrap();
         for (name, (dtype, _, _)) in tensors_of(&output) {
             let expected = if name.ends_with("num_batches_tracked") { Dtype::I64 } else { on_disk };
             assert_eq!(dtype, expected, "{name}");
@@ -157,7 +157,7 @@ fn number_types_on_disk_stay() {
 #[test]
 fn what_cannot_be_merged_leaves_nothing_behind() {
     let (place, input, output) = folder("qwen2");
-    let error = merge_lora(&input, &output).unwrap_err();
+    let error = merge_lora(&input, &output, None).unwrap_err();
     assert!(matches!(&error, MergeError::Checkpoint(CheckpointError::NoLora { .. })), "{error}");
     assert!(error.to_string().contains("no LoRA to merge"), "{error}");
     assert_eq!(names(place.path()), ["in"]);
@@ -170,7 +170,7 @@ fn what_cannot_be_merged_leaves_nothing_behind() {
     for (name, found) in
         [("out", "a folder with files"), ("file", "a file"), ("in", "a folder with files")]
     {
-        let error = merge_lora(&input, &place.path().join(name)).unwrap_err();
+        let error = merge_lora(&input, &place.path().join(name), None).unwrap_err();
         assert!(matches!(error, MergeError::File(FileError::InTheWay { .. })), "{error}");
         assert!(error.to_string().contains(found), "{error}");
     }
@@ -185,7 +185,7 @@ fn what_cannot_be_merged_leaves_nothing_behind() {
     let kept = file.tensors().into_iter().filter(|(name, _)| *name != gone);
     replace(&path, safetensors::serialize(kept, None).unwrap());
     let new = place.path().join("new");
-    assert_says(merge_lora(&input, &new).unwrap_err(), &[&format!("missing tensor {gone}")]);
+    assert_says(merge_lora(&input, &new, None).unwrap_err(), &[&format!("missing tensor {gone}")]);
     let changed = format!("{layers}.0.feed_forward.w1.lora_B.default.weight");
     let narrow = file.tensor(&format!("{layers}.0.feed_forward.w2.lora_B.default.weight")).unwrap();
     let swapped = file.tensors().into_iter().map(|(name, view)| match name == changed {
@@ -194,7 +194,7 @@ fn what_cannot_be_merged_leaves_nothing_behind() {
     });
     replace(&path, safetensors::serialize(swapped, None).unwrap());
     let words = "feed_forward.w1.weight: expected [out, in] with factors";
-    assert_says(merge_lora(&input, &new).unwrap_err(), &[words]);
+    assert_says(merge_lora(&input, &new, None).unwrap_err(), &[words]);
     assert_eq!(names(place.path()), ["file", "in", "out"]);
 }
 

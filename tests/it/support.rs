@@ -1,6 +1,6 @@
 //! What several modules share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
@@ -11,6 +11,7 @@ use std::sync::{LazyLock, Mutex};
 use image::RgbImage;
 use mllmseg::data::image::read_image;
 use mllmseg::{Segmenter, device};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -113,9 +114,20 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Tensors of all safetensors files of a folder: dtype, shape, bytes.
-pub fn tensors_of(folder: &Path) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
-    let mut tensors = BTreeMap::new();
+/// Tensors by name: dtype, shape and bytes.
+pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+/// Writes a safetensors file in the place of another.
+pub fn write_tensors(path: &Path, tensors: &Tensors, metadata: Option<HashMap<String, String>>) {
+    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
+        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    replace(path, safetensors::serialize(views, metadata).unwrap());
+}
+
+/// Tensors of all safetensors files of a folder.
+pub fn tensors_of(folder: &Path) -> Tensors {
+    let mut tensors = Tensors::new();
     for name in names(folder).iter().filter(|name| name.ends_with(".safetensors")) {
         let bytes = fs::read(folder.join(name)).unwrap();
         for (name, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {

@@ -149,6 +149,17 @@ fn a_run_killed_at_random_moments_ends_as_one_that_never_stopped() {
     assert!(names.contains(&"step-00000024".to_string()), "{names:?}");
     assert!(whole.join("curves.png").exists());
     assert_says(failure(&mut place.start(&whole)), &["--resume"]);
+
+    // A second program is kept out; the next one removes what was left half written.
+    let unfinished = killed.join(".mllmseg-left");
+    fs::create_dir(&unfinished).unwrap();
+    let lock = fs::File::open(killed.join("run.lock")).unwrap();
+    lock.lock().unwrap();
+    assert_says(failure(&mut resume(&killed)), &["another training works in this folder"]);
+    drop(lock);
+    succeeds(resume(&killed));
+    assert!(files(&whole.join("model")) == files(&killed.join("model")), "the model was lost");
+    assert!(!unfinished.exists());
 }
 
 fn finished_within(child: &mut Child, time: Duration) -> bool {

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from transformers import InternVLConfig
 
-for kind in ("qwen2", "qwen2_tied", "qwen3", "qwen3_untied"):
+for kind in ("qwen2", "qwen2_tied", "qwen3", "qwen3_untied", "internlm2"):
     folder = Path(sys.argv[1]) / kind
     old = json.loads((folder / "config.json").read_text())
     decoder = old.pop("mask_decoder_config")  # this project's own section

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Small models of transformers' own InternVL, with Qwen2 and Qwen3, and what they compute:
-tests/fixtures/native/{qwen2,qwen2_tied,qwen3,qwen3_untied}/. Needs torch and transformers 4.57; no network.
+"""Small models of transformers' own InternVL, with Qwen2, Qwen3 and Llama, as which InternLM2 is stored, and what
+they compute: tests/fixtures/native/{qwen2,qwen2_tied,qwen3,qwen3_untied,internlm2}/. Needs torch and transformers 4.57; no network.
 
 usage: native_internvl.py OUT"""
 
@@ -14,18 +14,21 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 IMAGE_TOKEN, IMAGE_TOKENS = 40, 4
 CASES = {"qwen2": ("qwen2", False), "qwen2_tied": ("qwen2", True),
-         "qwen3": ("qwen3", True), "qwen3_untied": ("qwen3", False)}
+         "qwen3": ("qwen3", True), "qwen3_untied": ("qwen3", False), "internlm2": ("llama", False)}
+ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
 
 
 def config(kind, tied):
     text = {
-        "model_type": kind, "architectures": [{"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}[kind]],
+        "model_type": kind, "architectures": [ARCHITECTURES[kind]],
         "vocab_size": 48, "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2,
         "num_attention_heads": 3, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
         "max_position_embeddings": 128, "tie_word_embeddings": tied,
     }
     if kind == "qwen3":
         text["head_dim"] = 12  # not hidden_size / num_attention_heads
+    if kind == "llama":
+        text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5}  # two groups of two
     vision = {
         "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
         "patch_size": [4, 4], "image_size": [16, 16], "layer_norm_eps": 1e-6, "attention_bias": True,

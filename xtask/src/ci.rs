@@ -37,6 +37,15 @@ pub const ALWAYS: [Step; 5] = [
     ),
 ];
 
+/// Where there are the tools that make it.
+const WEB: [Step; 2] = [
+    step("the page with the model inside", "cargo xtask web"),
+    step(
+        "its model against this machine's, in Chromium where there is one",
+        "cargo test --release --workspace --test it web:: -- --ignored",
+    ),
+];
+
 const LICENCES: Step =
     step("licences and sources of the packages", "cargo deny check licenses bans sources");
 const ADVISORIES: Step =
@@ -76,6 +85,7 @@ pub fn run() -> Result<()> {
         run.check(step, None)?;
     }
     run.book()?;
+    run.web()?;
     run.packages()?;
     run.devices(&target)?;
     run.say("all passed");
@@ -109,6 +119,14 @@ impl Run {
         }
         self.say("the book's pages");
         book::build()
+    }
+
+    fn web(&self) -> Result<()> {
+        if let Err(missing) = crate::web::tools() {
+            self.say(&format!("skipped: the page with the model inside; {missing}"));
+            return Ok(());
+        }
+        WEB.iter().try_for_each(|step| self.check(step, None))
     }
 
     fn packages(&self) -> Result<()> {

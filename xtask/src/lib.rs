@@ -1,5 +1,5 @@
 //! The chores behind `cargo xtask`: reference weights, parity with the published implementation,
-//! benchmarks, the memory of a step, the tiny model and its ablation, the book, and all checks.
+//! benchmarks, the memory of a step, the tiny model and its ablation, the book, the page with the model inside, and all checks.
 
 pub mod ablation;
 pub mod allocator;
@@ -12,4 +12,5 @@ pub mod memory;
 pub mod parity;
 pub mod tiny_model;
 pub mod torture;
+pub mod web;
 pub mod weights;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use burn::tensor::DType;
 use clap::{Parser, Subcommand};
 use mllmseg::device::DeviceChoice;
+use mllmseg::model::quantize::Quantization;
 use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
 use xtask::allocator::CountingAllocator;
@@ -71,6 +72,9 @@ enum Chore {
     BenchLoad {
         /// Folder with config.json and weights
         checkpoint: PathBuf,
+        /// What weights are kept in: none, bf16 or q8
+        #[arg(long, default_value = "none")]
+        quantize: Quantization,
     },
     /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
     Bench(Bench),
@@ -86,6 +90,8 @@ enum Chore {
     Memory(memory::Workload),
     /// Build the pages of docs/book by mdBook, into target/book
     Book,
+    /// Make the page with the model inside, examples/web/dist: WebAssembly, scripts, weights
+    Web,
     /// Run every check that must hold before a change lands
     Ci,
 }
@@ -111,7 +117,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
             let config = preset.or_else(|_| MllmsegConfig::from_dir(Path::new(&sizes)))?;
             xtask::bench::draw(&config, &out, dtype)?;
         }
-        Chore::BenchLoad { checkpoint } => bench_load(&checkpoint)?,
+        Chore::BenchLoad { checkpoint, quantize } => bench_load(&checkpoint, quantize)?,
         Chore::Bench(bench) => bench.run()?,
         Chore::Ablation(ablation) => ablation.make()?,
         Chore::TinyModel(tiny) => tiny.make()?,
@@ -121,6 +127,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
         Chore::Book => xtask::book::build()?,
+        Chore::Web => xtask::web::make()?,
         Chore::Ci => xtask::ci::run()?,
     }
     Ok(ExitCode::SUCCESS)
@@ -161,10 +168,10 @@ fn parity(
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn bench_load(checkpoint: &Path) -> Result<(), Box<dyn Error>> {
-    let cost = xtask::bench::load(checkpoint)?;
+fn bench_load(checkpoint: &Path, quantize: Quantization) -> Result<(), Box<dyn Error>> {
+    let cost = xtask::bench::load(checkpoint, quantize)?;
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    println!("{} on the CPU in f32", checkpoint.display());
+    println!("{} on the CPU in f32, weights kept in {quantize:?}", checkpoint.display());
     println!("loaded in               {:>10.3} s", cost.seconds);
     println!("weights on disk         {:>10.1} MB", megabytes(cost.disk));
     println!("weights in memory       {:>10.1} MB", megabytes(cost.model));

@@ -7,7 +7,7 @@
 use super::added::{AddedToken, AddedTokens};
 use super::engine::Engine;
 use super::error::{Result, content};
-use super::files::{self, ADDED, CONFIG, SPECIAL};
+use super::files::{self, ADDED, CONFIG, Reader, SPECIAL};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -39,13 +39,13 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn read(dir: &Path) -> Result<Self> {
-        Ok(Self {
-            dir: dir.to_owned(),
-            config: files::optional_json(&dir.join(CONFIG))?,
-            special_map: files::optional_json(&dir.join(SPECIAL))?,
-            added: files::optional_json(&dir.join(ADDED))?,
-        })
+    pub(super) fn read(dir: &Path, read: Reader) -> Result<Self> {
+        let object = |name| match read(name)? {
+            Some(bytes) => files::json_object(&dir.join(name), &bytes),
+            None => Ok(Map::new()),
+        };
+        let (config, special_map, added) = (object(CONFIG)?, object(SPECIAL)?, object(ADDED)?);
+        Ok(Self { dir: dir.to_owned(), config, special_map, added })
     }
 
     /// A switch of `tokenizer_config.json`.

@@ -45,12 +45,12 @@ pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value
     serde_json::from_str(utf8(path, bytes)?).map_err(|error| content(path, "a JSON object", error))
 }
 
-/// Reads and parses a JSON object, which is empty when the folder has no such file.
-pub(super) fn optional_json(path: &Path) -> Result<Map<String, Value>> {
-    if !path.is_file() {
-        return Ok(Map::new());
-    }
-    json_object(path, &read(path)?)
+/// The bytes of a folder's file by its name; none where there is no such file.
+pub(super) type Reader<'a> = &'a dyn Fn(&'static str) -> Result<Option<Vec<u8>>>;
+
+/// Reads a file as [`read`] does, if it is there.
+pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    path.is_file().then(|| read(path)).transpose()
 }
 
 /// Creates a folder if it is not there.

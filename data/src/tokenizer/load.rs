@@ -6,8 +6,9 @@ use super::byte_pair::BytePair;
 use super::config::{Config, Defaults};
 use super::engine::Engine;
 use super::error::{TokenizerError, content};
-use super::files::{self, CONFIG, JSON, MERGES, SENTENCEPIECE, VOCAB};
+use super::files::{self, CONFIG, JSON, MERGES, Reader, SENTENCEPIECE, VOCAB};
 use super::sentencepiece::SentencePiece;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The special tokens of the Python classes, where no file says otherwise.
@@ -29,14 +30,27 @@ impl Tokenizer {
     /// [`TokenizerError`], naming the file: no known format, unreadable or damaged files, ids that
     /// clash or leave a gap.
     pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
-        let config = Config::read(dir)?;
-        let has = |name: &&str| dir.join(name).is_file();
-        let read = |name: &'static str| files::read(&dir.join(name)).map(|bytes| (name, bytes));
+        Self::from_files(dir, &|name| files::read_optional(&dir.join(name)))
+    }
+
+    /// As [`from_dir`](Self::from_dir), of files in memory by their names; `dir` is only named in
+    /// errors.
+    ///
+    /// # Errors
+    /// As [`from_dir`](Self::from_dir).
+    pub fn from_bytes(
+        dir: &Path,
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self, TokenizerError> {
+        Self::from_files(dir, &|name| Ok(files.get(name).cloned()))
+    }
+
+    fn from_files(dir: &Path, read: Reader) -> Result<Self, TokenizerError> {
+        let config = Config::read(dir, read)?;
         let adds_bos = config.flag("add_bos_token");
         let mut added = AddedTokens::default();
-        if has(&SENTENCEPIECE) {
-            let source = read(SENTENCEPIECE)?;
-            let model = SentencePiece::parse(&dir.join(SENTENCEPIECE), &source.1)?;
+        if let Some(bytes) = read(SENTENCEPIECE)? {
+            let model = SentencePiece::parse(&dir.join(SENTENCEPIECE), &bytes)?;
             let llama = config.class() == Some("LlamaTokenizer");
             if llama && config.flag("legacy") == Some(false) {
                 let expected = "the spaces of InternLM2 (`\"legacy\": true`)";
@@ -47,28 +61,31 @@ impl Tokenizer {
             let adds_bos = adds_bos.unwrap_or(true);
             let defaults =
                 if config.class() == Some("InternLM2Tokenizer") { INTERNLM2 } else { LLAMA };
-            Self::assemble(Box::new(model), added, config, defaults, vec![source], adds_bos)
-        } else if has(&VOCAB) && has(&MERGES) {
-            let sources = vec![read(VOCAB)?, read(MERGES)?];
-            let unk = config.role("unk_token", QWEN2);
-            let model = BytePair::from_vocab(dir, &sources[0].1, &sources[1].1, unk)?;
-            Self::assemble(Box::new(model), added, config, QWEN2, sources, false)
-        } else if has(&JSON) {
-            let source = read(JSON)?;
-            let model = BytePair::from_json(dir, &source.1, &mut added)?;
-            let adds_bos = adds_bos.unwrap_or(false);
-            Self::assemble(Box::new(model), added, config, &[], vec![source], adds_bos)
-        } else {
-            let lone = [VOCAB, MERGES].into_iter().find(has);
-            Err(TokenizerError::Content {
-                path: dir.to_owned(),
-                expected: format!(
-                    "a tokenizer: `{SENTENCEPIECE}`, or `{VOCAB}` with `{MERGES}`, or `{JSON}`"
-                ),
-                found: lone.map_or("none of them".into(), |name| format!("only `{name}`")),
-                advice: "copy the checkpoint's tokenizer files there",
-            })
+            let sources = vec![(SENTENCEPIECE, bytes)];
+            return Self::assemble(Box::new(model), added, config, defaults, sources, adds_bos);
         }
+        let lone = match (read(VOCAB)?, read(MERGES)?) {
+            (Some(vocab), Some(merges)) => {
+                let unk = config.role("unk_token", QWEN2);
+                let model = BytePair::from_vocab(dir, &vocab, &merges, unk)?;
+                let sources = vec![(VOCAB, vocab), (MERGES, merges)];
+                return Self::assemble(Box::new(model), added, config, QWEN2, sources, false);
+            }
+            (vocab, merges) => vocab.map(|_| VOCAB).or(merges.map(|_| MERGES)),
+        };
+        if let Some(bytes) = read(JSON)? {
+            let model = BytePair::from_json(dir, &bytes, &mut added)?;
+            let (sources, adds_bos) = (vec![(JSON, bytes)], adds_bos.unwrap_or(false));
+            return Self::assemble(Box::new(model), added, config, &[], sources, adds_bos);
+        }
+        Err(TokenizerError::Content {
+            path: dir.to_owned(),
+            expected: format!(
+                "a tokenizer: `{SENTENCEPIECE}`, or `{VOCAB}` with `{MERGES}`, or `{JSON}`"
+            ),
+            found: lone.map_or("none of them".into(), |name| format!("only `{name}`")),
+            advice: "copy the checkpoint's tokenizer files there",
+        })
     }
 
     fn assemble(

@@ -11,8 +11,10 @@ mod gate;
 mod gelu;
 mod linear;
 mod tile;
+mod weight;
 
 pub use attention::{Heads, attention};
 pub use gate::gated_silu;
 pub use gelu::gelu;
-pub use linear::{Activation, Matrix, linear};
+pub use linear::{Activation, linear};
+pub use weight::{Matrix, Weight};

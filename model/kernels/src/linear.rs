@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use crate::detect::vectorised;
 use crate::gelu::gelu_slice;
 use crate::tile::{ROWS, tile_rows};
+use crate::weight::{Matrix, Weight};
 
 /// Rows of the weight that are packed at a time.
 const DEPTH: usize = 256;
@@ -26,33 +27,6 @@ const COLUMNS: usize = 256;
 const FEWEST_COLUMNS: usize = 64;
 /// The fewest rows of a task, when there are more: packing is then a small part of its work.
 const FEWEST_ROWS: usize = 192;
-
-/// A matrix by rows.
-#[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
-    /// From its first value on.
-    pub values: &'a [f32],
-    /// Its rows.
-    pub rows: usize,
-    /// Its columns.
-    pub columns: usize,
-    /// From the start of a row to that of the next.
-    pub stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// A matrix whose rows follow each other.
-    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        Self { values, rows, columns, stride: columns }
-    }
-
-    /// Whether all of its values are there.
-    fn is_whole(&self) -> bool {
-        let last_row = self.rows.checked_sub(1).and_then(|rows| rows.checked_mul(self.stride));
-        let end = last_row.map_or(Some(0), |start| start.checked_add(self.columns));
-        self.columns <= self.stride && end.is_some_and(|end| end <= self.values.len())
-    }
-}
 
 /// What follows the sum and the bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +46,11 @@ pub enum Activation {
 ///
 /// # Panics
 /// When sizes do not fit each other.
-pub fn linear(x: Matrix, weight: Matrix, bias: Option<&[f32]>, activation: Activation) -> Vec<f32> {
-    assert_eq!(x.columns, weight.rows, "a row of the weight for each input");
-    assert!(bias.is_none_or(|bias| bias.len() == weight.columns), "a bias for each output");
+pub fn linear(x: Matrix, weight: Weight, bias: Option<&[f32]>, activation: Activation) -> Vec<f32> {
+    let (rows, [inputs, columns]) = (x.rows, weight.sizes());
+    assert_eq!(x.columns, inputs, "a row of the weight for each input");
+    assert!(bias.is_none_or(|bias| bias.len() == columns), "a bias for each output");
     assert!(x.is_whole() && weight.is_whole(), "a matrix is shorter than its sizes");
-    let (rows, columns) = (x.rows, weight.columns);
     let mut out: Vec<f32> = Vec::with_capacity(rows * columns);
     if x.columns == 0 {
         out.resize(rows * columns, 0.0); // sums of nothing, which no task writes
@@ -122,7 +96,7 @@ unsafe impl Sync for Place {}
 
 struct Task<'a> {
     x: Matrix<'a>,
-    weight: Matrix<'a>,
+    weight: Weight<'a>,
     bias: Option<&'a [f32]>,
     activation: Activation,
     rows: std::ops::Range<usize>,
@@ -185,12 +159,12 @@ impl Task<'_> {
     #[inline(always)]
     fn pack(&self, start: usize, depth: usize, panel: usize, packed: &mut [f32]) {
         for i in 0..depth {
-            let row = &self.weight.values[(start + i) * self.weight.stride..];
-            let row = &row[self.columns.clone()];
-            for (index, part) in row.chunks(panel).enumerate() {
+            for (index, column) in self.columns.clone().step_by(panel).enumerate() {
                 let place = &mut packed[(index * depth + i) * panel..][..panel];
-                place[..part.len()].copy_from_slice(part);
-                place[part.len()..].fill(0.0);
+                let end = self.columns.end.min(column + panel);
+                let (part, rest) = place.split_at_mut(end - column);
+                self.weight.widen(start + i, column..end, part);
+                rest.fill(0.0);
             }
         }
     }
@@ -206,7 +180,7 @@ impl Task<'_> {
         b: *const f32,
     ) {
         let panel = V * S::F32_LANES;
-        let width = self.weight.columns;
+        let [_, width] = self.weight.sizes();
         let a = (self.x.values[row * self.x.stride + start..].as_ptr(), self.x.stride);
         // SAFETY: `linear` checked that the matrices are whole. The rows and columns are those of
         // this task alone, and `out` has room for all.
@@ -238,7 +212,7 @@ impl Task<'_> {
     /// Bias and activation of a row.
     #[inline(always)]
     fn finish<S: Simd>(&self, simd: S, row: usize) {
-        let start = row * self.weight.columns + self.columns.start;
+        let start = row * self.weight.sizes()[1] + self.columns.start;
         // SAFETY: this part of the row belongs to this task alone, which has written it.
         let row =
             unsafe { std::slice::from_raw_parts_mut(self.out.0.add(start), self.columns.len()) };
@@ -272,7 +246,7 @@ mod tests {
             for activation in [Activation::Identity, Activation::Relu] {
                 let found = linear(
                     Matrix::new(&x, rows, inputs),
-                    Matrix::new(&w, inputs, outputs),
+                    Weight::F32(Matrix::new(&w, inputs, outputs)),
                     Some(&b),
                     activation,
                 );
@@ -299,9 +273,39 @@ mod tests {
         let x = Matrix::new(&x, 9, 20);
         let wide = Matrix { values: &w[10..], rows: 20, columns: 33, stride: 90 };
         let narrow = Matrix::new(&part, 20, 33);
-        let mut plain = linear(x, narrow, None, Activation::Identity);
+        let mut plain = linear(x, Weight::F32(narrow), None, Activation::Identity);
         crate::gelu(&mut plain);
-        assert_eq!(linear(x, wide, None, Activation::Gelu), plain);
+        assert_eq!(linear(x, Weight::F32(wide), None, Activation::Gelu), plain);
+    }
+
+    /// What a weight is kept in changes nothing but its values: the same as those values in f32.
+    #[test]
+    fn narrow_weights_are_widened() {
+        let (rows, inputs, outputs, block) = (7, 300, 90, 4);
+        let (x, w) = (values(rows * inputs, 1), values(inputs * outputs, 2));
+        let x = Matrix::new(&x, rows, inputs);
+        let equal = |weight, w: &[f32]| {
+            let expected = Weight::F32(Matrix::new(w, inputs, outputs));
+            let [found, expected] =
+                [weight, expected].map(|weight| linear(x, weight, None, Activation::Identity));
+            assert_eq!(found, expected);
+        };
+        let halves: Vec<u16> = w.iter().map(|w| (w.to_bits() >> 16) as u16).collect();
+        let widened: Vec<f32> =
+            halves.iter().map(|&bits| f32::from_bits(u32::from(bits) << 16)).collect();
+        equal(Weight::Bf16(Matrix::new(&halves, inputs, outputs)), &widened);
+
+        let quantized: Vec<i8> = w.iter().map(|w| (w * 127.0) as i8).collect();
+        let scales = values(inputs / block * outputs, 3);
+        let scale = |at: usize| scales[at / outputs / block * outputs + at % outputs];
+        let widened: Vec<f32> =
+            quantized.iter().enumerate().map(|(at, &q)| f32::from(q) * scale(at)).collect();
+        let weight = Weight::Q8 {
+            values: Matrix::new(&quantized, inputs, outputs),
+            scales: Matrix::new(&scales, inputs / block, outputs),
+            block,
+        };
+        equal(weight, &widened);
     }
 
     #[test]
@@ -310,7 +314,7 @@ mod tests {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (x, w) = (Matrix::new(&x, 500, 300), Matrix::new(&w, 300, 400));
-            pool.install(|| linear(x, w, None, Activation::Identity))
+            pool.install(|| linear(x, Weight::F32(w), None, Activation::Identity))
         };
         assert_eq!(run(1), run(5));
     }
@@ -318,8 +322,10 @@ mod tests {
     #[test]
     fn empty_sizes_are_whole_matrices() {
         let empty = Matrix::new(&[], 0, 3);
-        assert!(linear(empty, Matrix::new(&[0.0; 6], 3, 2), None, Activation::Relu).is_empty());
-        let none = linear(Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2), None, Activation::Relu);
+        let weight = Weight::F32(Matrix::new(&[0.0; 6], 3, 2));
+        assert!(linear(empty, weight, None, Activation::Relu).is_empty());
+        let weight = Weight::F32(Matrix::new(&[], 0, 2));
+        let none = linear(Matrix::new(&[], 2, 0), weight, None, Activation::Relu);
         assert_eq!(none, [0.0; 4]);
     }
 }

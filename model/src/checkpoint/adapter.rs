@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::error::CheckpointError;
 use super::layout::Tensors;
 use super::read::read_text;
+use super::targets::Targets;
 use super::write::write_json;
 use crate::lora::LoraConfig;
 
@@ -52,21 +53,37 @@ pub(super) fn read_adapter(
         let message = format!("tensor {name}: expected [rank, in], found {:?}", &factor.shape[..]);
         return Err(CheckpointError::unusable(dir, message));
     };
-    let path = dir.join(FILE);
-    if !path.exists() {
+    let Some(config) = read_config(dir)? else {
         let lora = LoraConfig::published(rank);
         return Ok(Some(Adapter { lora, scale_is_assumed: true }));
-    }
-    let text = read_text(&path, 1 << 20).map_err(CheckpointError::io(&path))?;
-    let config = serde_json::from_str(&text);
-    let config = config.map_err(|error| CheckpointError::malformed(&path, error))?;
-    let alpha = alpha(&config, rank).map_err(|text| CheckpointError::unusable(&path, text))?;
+    };
+    let alpha = alpha(&config, rank);
+    let alpha = alpha.map_err(|text| CheckpointError::unusable(dir.join(FILE), text))?;
     let lora = LoraConfig { alpha, ..LoraConfig::published(rank) };
     Ok(Some(Adapter { lora, scale_is_assumed: false }))
 }
 
-/// The `alpha` of a configuration whose adapters have this rank.
-fn alpha(config: &Value, rank: usize) -> Result<f64, String> {
+/// The layers that the adapter of a folder is for; `None` without a configuration.
+pub(super) fn read_targets(dir: &Path) -> Result<Option<Targets>, CheckpointError> {
+    let Some(config) = read_config(dir)? else {
+        return Ok(None);
+    };
+    let targets = check_kind(&config).and_then(|()| Targets::read(&config));
+    targets.map(Some).map_err(|text| CheckpointError::unusable(dir.join(FILE), text))
+}
+
+fn read_config(dir: &Path) -> Result<Option<Value>, CheckpointError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_text(&path, 1 << 20).map_err(CheckpointError::io(&path))?;
+    let config = serde_json::from_str(&text);
+    config.map(Some).map_err(|error| CheckpointError::malformed(&path, error))
+}
+
+/// Refuses the kinds of adapters that this network does not compute.
+fn check_kind(config: &Value) -> Result<(), String> {
     if config["peft_type"] != "LORA" {
         return Err(format!("peft_type: expected \"LORA\", found {}", config["peft_type"]));
     }
@@ -84,6 +101,12 @@ fn alpha(config: &Value, rank: usize) -> Result<f64, String> {
             ));
         }
     }
+    Ok(())
+}
+
+/// The `alpha` of a configuration whose adapters have this rank.
+fn alpha(config: &Value, rank: usize) -> Result<f64, String> {
+    check_kind(config)?;
     if config["r"].as_u64() != Some(rank as u64) {
         let found = &config["r"];
         return Err(format!("r: expected {rank}, the rank of the weights, found {found}"));

@@ -38,14 +38,15 @@ pub(super) fn to_published(mut tensors: Tensors) -> Result<(Tensors, Vec<String>
         rename(tensors, |name| native::to_published(&name.replacen(PEFT, "language_model.", 1)))?;
     if has_native {
         native::join_qkv(&mut tensors)?;
-        notes.push(
-            "tensors are named as transformers names them; they are saved as published".into(),
-        );
+        notes.push("tensors are named as transformers names them".into());
     }
     Ok((name_adapters(tensors)?, notes))
 }
 
-fn rename(tensors: Tensors, new_name: impl Fn(&str) -> String) -> Result<Tensors, String> {
+pub(super) fn rename(
+    tensors: Tensors,
+    new_name: impl Fn(&str) -> String,
+) -> Result<Tensors, String> {
     let mut renamed = Tensors::new();
     for (name, mut tensor) in tensors {
         tensor.name = new_name(&name);
@@ -57,7 +58,7 @@ fn rename(tensors: Tensors, new_name: impl Fn(&str) -> String) -> Result<Tensors
 }
 
 /// The names that PEFT gives a language model whose one adapter is called `default`.
-fn name_adapters(tensors: Tensors) -> Result<Tensors, String> {
+pub(super) fn name_adapters(tensors: Tensors) -> Result<Tensors, String> {
     let adapters: BTreeSet<_> = tensors.keys().filter_map(|name| adapter_of(name)).collect();
     let has_bases = || tensors.keys().find(|name| name.contains(".base_layer."));
     match (adapters.len(), has_bases()) {
@@ -90,36 +91,8 @@ fn name_adapters(tensors: Tensors) -> Result<Tensors, String> {
     })
 }
 
-/// A base with the factors of an adapter that PEFT saved alone: the names of one checkpoint with
-/// separate LoRA.
-///
-/// # Errors
-/// What else the adapter's file holds, and what [`to_published`] refuses.
-pub(super) fn with_factors(base: Tensors, factors: Tensors) -> Result<Tensors, String> {
-    let factors = rename(factors, |name| {
-        let name = name.strip_prefix("base_model.model.").unwrap_or(name);
-        match name.starts_with("model.layers.") {
-            true => format!("language_model.{name}"), // made for the language model alone
-            false => native::to_published(name),
-        }
-    })?;
-    if let Some(name) = factors.keys().find(|name| adapter_of(name).is_none()) {
-        return Err(format!(
-            "expected lora_A and lora_B, found {name}; merge the adapter with PEFT"
-        ));
-    }
-    let layer_of = |name: &str| name.split(".lora_").next().unwrap_or(name).to_string();
-    let layers: BTreeSet<_> = factors.keys().map(|name| layer_of(name)).collect();
-    let mut whole = rename(base, |name| match name.rsplit_once('.') {
-        Some((layer, leaf)) if layers.contains(layer) => format!("{layer}.base_layer.{leaf}"),
-        _ => name.to_string(),
-    })?;
-    whole.extend(factors);
-    name_adapters(whole)
-}
-
 /// The name of the adapter that a factor belongs to: `default` in `….lora_A.default.weight`.
-fn adapter_of(name: &str) -> Option<&str> {
+pub(super) fn adapter_of(name: &str) -> Option<&str> {
     let (_, rest) = name.split_once(".lora_A.").or_else(|| name.split_once(".lora_B."))?;
     Some(rest.strip_suffix("weight")?.strip_suffix('.').unwrap_or("default"))
 }

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn_pack::Tensor as PackTensor;
 use burn_store::{ModuleStore, PytorchStore};
 
-use super::adapter::{Adapter, read_adapter};
-use super::aliases::{to_published, with_factors};
+use super::adapter::{Adapter, read_adapter, read_targets};
+use super::aliases::to_published;
 use super::choice::{Index, Weights, choose};
 use super::error::CheckpointError;
+use super::factors::with_factors;
 use super::layout::Tensors;
+use super::llama::to_internlm2;
 use super::quantized::refuse_quantized;
-use super::safetensors;
+use super::safetensors::{self, Source};
+use crate::config::{Architecture, LanguageConfig};
 
 /// An adapter alone, as PEFT saves it.
 const ADAPTERS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
@@ -25,6 +29,8 @@ pub struct WeightFiles {
     dir: PathBuf,
     tensors: Tensors,
     adapter: Option<Adapter>,
+    /// The one of two tied tables that is the other one, and not in the files.
+    tied: Option<String>,
     notes: Vec<String>,
 }
 
@@ -42,16 +48,29 @@ impl WeightFiles {
             }
             Weights::Sharded(index) => (index.path.clone(), open_shards(&index)?),
         };
-        refuse_quantized(&path, &tensors)?;
-        let (tensors, renamed) =
-            to_published(tensors).map_err(|message| CheckpointError::unusable(&path, message))?;
+        let (tensors, renamed) = checked(&path, tensors)?;
         notes.extend(renamed);
         let adapter = read_adapter(dir, &tensors)?;
-        let files = Self { dir: dir.to_path_buf(), tensors, adapter, notes };
+        let files = Self { dir: dir.to_path_buf(), tensors, adapter, tied: None, notes };
         match ADAPTERS.iter().any(|name| dir.join(name).exists()) {
             true => files.with_adapter(dir),
             false => Ok(files),
         }
+    }
+
+    /// The one safetensors file of a model without separate adapters, in memory; `name` is for error
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and for separate adapters.
+    pub fn from_bytes(name: &Path, bytes: Arc<[u8]>) -> Result<Self, CheckpointError> {
+        let tensors = by_name(safetensors::open(&Source::Memory(name.to_path_buf(), bytes))?);
+        let (tensors, notes) = checked(name, tensors)?;
+        if tensors.keys().any(|tensor| tensor.contains(".lora_A.")) {
+            let message = "separate adapters are not read from memory: merge them by merge-lora";
+            return Err(CheckpointError::unusable(name, message));
+        }
+        Ok(Self { dir: name.to_path_buf(), tensors, adapter: None, notes })
     }
 
     /// Adds the adapter of a folder that PEFT wrote: `adapter_model.safetensors` or `.bin`, and
@@ -71,17 +90,14 @@ impl WeightFiles {
             let message = "the model has separate adapters already: merge those by merge-lora";
             return Err(unusable(message.into()));
         }
-        self.tensors = with_factors(self.tensors, open_one(&path)?).map_err(unusable)?;
+        let Some(targets) = read_targets(dir)? else {
+            let message = "expected adapter_config.json beside it, which has its scale";
+            return Err(unusable(message.into()));
+        };
+        self.tensors = with_factors(self.tensors, open_one(&path)?, &targets).map_err(unusable)?;
         self.adapter = read_adapter(dir, &self.tensors)?;
-        match self.adapter {
-            Some(Adapter { scale_is_assumed: false, .. }) => {
-                self.notes.push(format!("{} is added", path.display()));
-                Ok(self)
-            }
-            _ => {
-                Err(unusable("expected adapter_config.json beside it, which has its scale".into()))
-            }
-        }
+        self.notes.push(format!("{} is added", path.display()));
+        Ok(self)
     }
 
     /// The folder.
@@ -92,6 +108,15 @@ impl WeightFiles {
     /// Names and shapes, sorted by name.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
+    }
+
+    /// How many tensors there are of each dtype.
+    pub fn dtypes(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        self.tensors
+            .values()
+            .for_each(|tensor| *counts.entry(tensor.dtype.name()).or_default() += 1);
+        counts
     }
 
     /// Whether there is a mask decoder; base models have none.
@@ -114,13 +139,29 @@ impl WeightFiles {
         self.tensors.values().map(PackTensor::byte_len).sum()
     }
 
+    /// Gives InternLM2 its published names, where it is stored as Llama.
+    pub(super) fn pack_llama(&mut self, config: &LanguageConfig) -> Result<(), CheckpointError> {
+        if config.architecture == Architecture::InternLm2 {
+            let published = to_internlm2(std::mem::take(&mut self.tensors), config);
+            self.tensors = published.map_err(|text| CheckpointError::unusable(&self.dir, text))?;
+        }
+        Ok(())
+    }
+
     /// Fills in the one of two tied tables that the files leave out.
     pub(super) fn fill_tied(&mut self, tables: [&str; 2]) {
         for [there, absent] in [tables, [tables[1], tables[0]]] {
-            if let Some(table) = self.tensors.get(there).cloned() {
-                self.tensors.entry(absent.to_string()).or_insert(table);
+            if let (Some(table), None) = (self.tensors.get(there), self.tensors.get(absent)) {
+                self.tensors.insert(absent.to_string(), table.clone());
+                self.tied = Some(absent.to_string());
             }
         }
+    }
+
+    /// The tensors that were read, and whether one table stands for two.
+    pub(super) fn into_stored(mut self) -> (Tensors, bool) {
+        let filled = self.tied.and_then(|name| self.tensors.remove(&name));
+        (self.tensors, filled.is_some())
     }
 
     /// The tensors, unread.
@@ -133,7 +174,7 @@ impl WeightFiles {
 fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
     refuse_placeholder(path)?;
     let tensors = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("safetensors") => safetensors::open(path)?,
+        Some("safetensors") => safetensors::open(&Source::Disk(path.to_path_buf()))?,
         Some("bin") => {
             // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
             let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
@@ -146,7 +187,17 @@ fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
             return Err(CheckpointError::malformed(path, message));
         }
     };
-    Ok(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
+    Ok(by_name(tensors))
+}
+
+fn by_name(tensors: Vec<PackTensor>) -> Tensors {
+    tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
+}
+
+/// Tensors by their published names, and a line about what was renamed.
+fn checked(path: &Path, tensors: Tensors) -> Result<(Tensors, Vec<String>), CheckpointError> {
+    refuse_quantized(path, &tensors)?;
+    to_published(tensors).map_err(|message| CheckpointError::unusable(path, message))
 }
 
 /// Refuses what stands for a file that was not fetched.

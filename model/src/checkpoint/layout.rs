@@ -6,6 +6,8 @@ use burn::tensor::{DType, Shape, TensorData};
 use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
 
+use crate::quantize::{Quantization, quantize};
+
 /// Tensors by name, unread.
 pub(super) type Tensors = BTreeMap<String, PackTensor>;
 
@@ -15,10 +17,22 @@ pub(super) fn is_stored_transposed(path: &str, rank: usize) -> bool {
 }
 
 /// The tensor as the parameter at `path` expects it. `weights` is the dtype of vision encoder,
-/// projector and language model.
-pub(super) fn to_module(tensor: PackTensor, path: &str, weights: DType) -> PackTensor {
-    let dtype = dtype_of(&tensor, path, weights, DType::I32);
+/// projector and language model, whose matrices may be kept in fewer bits.
+pub(super) fn to_module(
+    tensor: PackTensor,
+    path: &str,
+    weights: DType,
+    quantization: Quantization,
+) -> PackTensor {
+    let mut dtype = dtype_of(&tensor, path, weights, DType::I32);
     let mut shape = tensor.shape.to_vec();
+    if let [columns, rows] = shape[..]
+        && is_stored_transposed(path, 2)
+        && !is_always_f32(path)
+        && dtype == DType::F32
+    {
+        dtype = quantization.dtype([rows, columns]);
+    }
     if shape.is_empty() {
         shape.push(1); // the batch counter: a parameter has at least one dimension
     }
@@ -40,9 +54,13 @@ pub(super) fn to_disk(tensor: PackTensor, path: &str, name: &str, weights: DType
 fn dtype_of(tensor: &PackTensor, path: &str, weights: DType, integers: DType) -> DType {
     match tensor.dtype.is_float() {
         false => integers,
-        true if path.starts_with("mask_decoder.") || path.contains(".lora.") => DType::F32,
+        true if is_always_f32(path) => DType::F32,
         true => weights,
     }
+}
+
+fn is_always_f32(path: &str) -> bool {
+    path.starts_with("mask_decoder.") || path.contains(".lora.")
 }
 
 /// Renames, transposes and casts a tensor when its data is read.
@@ -62,6 +80,9 @@ fn convert(
     bridge::map_data(tensor, name, dtype, shape, move |data| {
         // Half precision is transposed before it is widened: memory peaks here.
         let data = if transposes { transpose(data) } else { data };
+        if let DType::QFloat(scheme) = dtype {
+            return quantize(&data, scheme);
+        }
         let (bytes, _, dtype) = data.convert_dtype(dtype).into_parts();
         TensorData::from_bytes(bytes, declared.clone(), dtype)
     })

@@ -15,6 +15,7 @@ use super::token_rows::{MAX_NEW_TOKENS, with_new_rows};
 use crate::config::MllmsegConfig;
 use crate::lora::LoraConfig;
 use crate::mllmseg::Mllmseg;
+use crate::quantize::Quantization;
 
 /// How to load.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct LoadOptions {
     /// The dtype of vision encoder, projector and language model; adapters and mask decoder are
     /// always f32.
     pub dtype: DType,
+    /// What the matrices of these are kept in, where they are computed in f32.
+    pub quantization: Quantization,
     /// Rows the token tables must have: the tokenizer's size. A base model has two fewer than
     /// its tokenizer with `[SEG]` and `[REJ]`, and is grown.
     pub vocab_size: Option<usize>,
@@ -31,7 +34,8 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { dtype: DType::F32, vocab_size: None, new_lora: None }
+        let quantization = Quantization::None;
+        Self { dtype: DType::F32, quantization, vocab_size: None, new_lora: None }
     }
 }
 
@@ -44,6 +48,8 @@ pub struct LoadReport {
     pub new_token_rows: usize,
     /// Rank of the file's separate adapters.
     pub lora_rank: Option<usize>,
+    /// What the matrices are kept in.
+    pub quantization: Quantization,
     /// Bytes of the weights on disk.
     pub bytes: usize,
     /// A line about each thing that is read in another way than it is written, or not at all.
@@ -83,6 +89,7 @@ pub fn load_files(
         fresh_mask_decoder: !files.has_mask_decoder(),
         new_token_rows: token_rows_to_add(&dir, config, options.vocab_size)?,
         lora_rank: adapter.map(|adapter| adapter.lora.rank),
+        quantization: options.quantization,
         bytes: files.byte_len(),
         notes: files.notes().to_vec(),
     };
@@ -92,7 +99,7 @@ pub fn load_files(
     let placed = files.into_tensors().into_iter().filter_map(|(name, tensor)| {
         let path = paths.get(name.as_str())?;
         let tensor = with_new_rows(tensor, path, report.new_token_rows, device);
-        Some(to_module(tensor, path, options.dtype))
+        Some(to_module(tensor, path, options.dtype, options.quantization))
     });
     let lora = adapter.map(|adapter| adapter.lora).or(options.new_lora);
     let mut model = Mllmseg::new(config, lora, device);

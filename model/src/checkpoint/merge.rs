@@ -10,8 +10,8 @@ use super::adapter::Adapter;
 use super::error::CheckpointError;
 use super::files::WeightFiles;
 use super::names::NameTable;
-use super::save::{split, write_shards};
-use crate::config::MllmsegConfig;
+use super::save::{Written, write_in_layout};
+use crate::config::{Layout, MllmsegConfig};
 use crate::lora::LoraConfig;
 
 /// What was merged.
@@ -21,14 +21,12 @@ pub struct MergeReport {
     pub rank: usize,
     /// Layers that had one.
     pub adapters: usize,
-    /// Tensors written.
-    pub tensors: usize,
-    /// Bytes of them.
-    pub bytes: usize,
+    /// What was written.
+    pub written: Written,
 }
 
-/// Writes the weights with every adapter merged, `W + alpha / r · B A`, under the names that the
-/// published Python code gives a model without LoRA (`language_model.model…`, no `base_layer`).
+/// Writes the weights with every adapter merged, `W + alpha / r · B A`, under the names that a model
+/// without LoRA has in `layout` (`language_model.model…`, no `base_layer`).
 ///
 /// `alpha / r` is that of [`WeightFiles::adapter`]. Sums are in f32; each tensor
 /// keeps the dtype it has on disk, and those without adapter keep their bytes. `config.json` and
@@ -40,8 +38,9 @@ pub struct MergeReport {
 pub fn merge_weights(
     mut files: WeightFiles,
     config: &MllmsegConfig,
+    layout: Layout,
     dir: &Path,
-    max_shard_bytes: usize,
+    max_shard_bytes: u64,
     device: &Device,
 ) -> Result<MergeReport, CheckpointError> {
     let source = files.dir().to_path_buf();
@@ -50,7 +49,7 @@ pub fn merge_weights(
     };
     let (separate, merged) = (NameTable::new(config, true), NameTable::new(config, false));
     let mut misfits = separate.misfits(&mut files, config)?;
-    let mut left = files.into_tensors();
+    let (mut left, is_tied) = files.into_stored();
 
     let (on_disk, new_names) = (separate.names(), merged.names());
     let mut tensors = Vec::new();
@@ -81,10 +80,8 @@ pub fn merge_weights(
         tensor.name = name.replacen("language_model.base_model.model.", "language_model.", 1);
         tensor // a derived constant
     }));
-    let bytes = tensors.iter().map(PackTensor::byte_len).sum();
-    let report = MergeReport { rank: lora.rank, adapters, tensors: tensors.len(), bytes };
-    write_shards(split(tensors, max_shard_bytes), dir)?;
-    Ok(report)
+    let written = write_in_layout(tensors, is_tied, config, layout, dir, max_shard_bytes)?;
+    Ok(MergeReport { rank: lora.rank, adapters, written })
 }
 
 /// The weight `[out, in]` with its adapter as it is on disk, `a` `[r, in]` and `b` `[out, r]`,

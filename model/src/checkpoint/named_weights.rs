@@ -39,7 +39,7 @@ impl<const D: usize> Weight for Param<Tensor<D>> {
     }
 
     fn values(&self) -> Tensor<1> {
-        flat(self.val().without_autodiff())
+        flat(self.val().without_autodiff().dequantize())
     }
 
     fn gradient(&self, gradients: &GradientsParams) -> Option<Tensor<1>> {

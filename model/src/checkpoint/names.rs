@@ -82,6 +82,7 @@ impl NameTable {
     ) -> Result<Misfits, CheckpointError> {
         let names = self.names();
         let [table, head] = TOKEN_TABLES.map(|path| names.get(path).copied().unwrap_or(path));
+        files.pack_llama(&config.language)?;
         let is_tied = config.language.tie_word_embeddings;
         if is_tied {
             files.fill_tied([table, head]);

@@ -2,10 +2,12 @@
 //! version 4.52 has `vision_tower.…` and `language_model.model.…`, later ones `model.vision_tower.…` and
 //! `model.language_model.…`.
 
-use burn::tensor::{Shape, TensorData};
-use burn_store::bridge;
+use burn_pack::Tensor as PackTensor;
 
 use super::layout::Tensors;
+use super::llama::from_internlm2;
+use super::rows::{gather_rows, renamed, split_rows};
+use crate::config::{Architecture, LanguageConfig};
 
 /// Parts of names in the vision encoder.
 const VISION: [(&str, &str); 12] = [
@@ -72,25 +74,55 @@ pub(super) fn join_qkv(tensors: &mut Tensors) -> Result<(), String> {
                 names[0]
             ));
         }
-        let (name, dtype, mut shape) =
-            (format!("{layer}.attn.qkv.{leaf}"), q.dtype, q.shape.to_vec());
-        match shape.first_mut() {
-            Some(rows) => *rows *= 3,
-            None => continue,
-        }
-        let shape = Shape::from(shape);
-        let declared = shape.clone();
+        let Some(&rows) = q.shape.first() else { continue };
+        let picks = (0..3).map(|part| (part, 0..rows)).collect();
+        let joined = gather_rows(format!("{layer}.attn.qkv.{leaf}"), parts, picks)?; // [3 out, in] or [3 out]
         names.iter().for_each(|name| drop(tensors.remove(name)));
-        let joined = bridge::deferred(name.clone(), dtype, shape, None, move || {
-            let mut bytes = Vec::new();
-            for part in &parts {
-                bytes.extend_from_slice(&part.to_bytes()?);
-            }
-            Ok(TensorData::from_bytes_vec(bytes, declared.clone(), dtype)) // [3 out, in] or [3 out]
-        });
-        tensors.insert(name, joined);
+        tensors.insert(joined.name.clone(), joined);
     }
     Ok(())
+}
+
+/// Published tensors as transformers 4.52 to 4.57 name and part them, and later versions read them.
+pub(super) fn from_published(
+    tensors: Vec<PackTensor>,
+    config: &LanguageConfig,
+) -> Result<Vec<PackTensor>, String> {
+    let mut native = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        match tensor.name.strip_prefix("vision_model.") {
+            Some(vision) => native.extend(vision_from_published(&tensor, vision)?),
+            None if config.architecture == Architecture::InternLm2 => {
+                native.extend(from_internlm2(tensor, config)?);
+            }
+            None => native.push(tensor),
+        }
+    }
+    for tensor in &mut native {
+        let part = PROJECTOR
+            .iter()
+            .find_map(|(native, published)| Some((native, tensor.name.strip_prefix(published)?)));
+        if let Some((part, leaf)) = part {
+            tensor.name = format!("multi_modal_projector.{part}{leaf}");
+        }
+    }
+    Ok(native)
+}
+
+/// A tensor of the vision encoder, whose name is here without its first part.
+fn vision_from_published(tensor: &PackTensor, name: &str) -> Result<Vec<PackTensor>, String> {
+    let native = |name: &str| {
+        let replace = |name: String, (to, from): &(&str, &str)| name.replacen(from, to, 1);
+        format!("vision_tower.{}", VISION.iter().fold(name.to_string(), replace))
+    };
+    let Some((layer, leaf)) = name.split_once(".attn.qkv.") else {
+        return Ok(vec![renamed(tensor, native(name))]);
+    };
+    let rows = tensor.shape.first().map_or(0, |rows| rows / 3);
+    let part = |name: &str, part: usize| {
+        (native(&format!("{layer}.attn.{name}.{leaf}")), vec![part * rows..(part + 1) * rows])
+    };
+    Ok(split_rows(tensor, [part("q", 0), part("k", 1), part("v", 2)])?.into())
 }
 
 #[cfg(test)]

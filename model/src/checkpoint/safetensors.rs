@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 use burn_pack::{Error as PackError, Tensor as PackTensor};
@@ -30,38 +31,94 @@ pub(super) const DTYPES: [(Dtype, DType); 7] = [
     (Dtype::U8, DType::U8),
 ];
 
+/// A file of the disk, or one that is in memory and only has a name.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Disk(PathBuf),
+    Memory(PathBuf, Arc<[u8]>),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Disk(path) | Self::Memory(path, _) => path,
+        }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Disk(path) => Ok(std::fs::metadata(path)?.len()),
+            Self::Memory(_, bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    /// `length` bytes from `start` on.
+    fn read(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        match self {
+            Self::Disk(path) => {
+                let mut file = File::open(path)?;
+                file.seek(SeekFrom::Start(start))?;
+                file.read_exact(&mut bytes)?;
+            }
+            Self::Memory(_, held) => {
+                let start = usize::try_from(start).ok();
+                let part = start.and_then(|start| held.get(start..)?.get(..length));
+                bytes.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 /// All tensors of a file of trusted size, by name.
 ///
 /// # Errors
 /// [`CheckpointError::Malformed`] and [`CheckpointError::Io`].
 pub fn read_safetensors(path: &Path) -> Result<BTreeMap<String, TensorData>, CheckpointError> {
     let read = |tensor: PackTensor| Ok((tensor.name.clone(), bridge::into_data(tensor)?));
-    let tensors = open(path)?.into_iter().map(read).collect::<Result<_, PackError>>();
+    let source = Source::Disk(path.to_path_buf());
+    let tensors = open(&source)?.into_iter().map(read).collect::<Result<_, PackError>>();
     tensors.map_err(|error| CheckpointError::malformed(path, error))
 }
 
+/// What the file says of itself: `__metadata__`.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    let (header, _) = read_header(&Source::Disk(path.to_path_buf()))?;
+    let metadata = header.metadata().iter().flatten();
+    Ok(metadata.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
 /// The tensors of a file, unread.
-pub(super) fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
+pub(super) fn open(source: &Source) -> Result<Vec<PackTensor>, CheckpointError> {
+    let (header, start) = read_header(source)?;
+    header.tensors().into_iter().map(|(name, info)| deferred(source, name, info, start)).collect()
+}
+
+/// The checked header of a file, and where its data begins.
+fn read_header(source: &Source) -> Result<(Metadata, u64), CheckpointError> {
+    const LENGTH_BYTES: u64 = 8;
+    let path = source.path();
     let io = || CheckpointError::io(path);
     let wrong = |message: String| CheckpointError::malformed(path, message);
-    let mut file = File::open(path).map_err(io())?;
-    let file_length = file.metadata().map_err(io())?.len();
-    let mut length = [0u8; 8];
-    let Some(after_length) = file_length.checked_sub(length.len() as u64) else {
+    let file_length = source.length().map_err(io())?;
+    let Some(after_length) = file_length.checked_sub(LENGTH_BYTES) else {
         return Err(wrong(format!(
             "expected a safetensors header, found a file of {file_length} bytes"
         )));
     };
-    file.read_exact(&mut length).map_err(io())?;
-    let header_length = u64::from_le_bytes(length);
+    let length = source.read(0, LENGTH_BYTES as usize).map_err(io())?;
+    let header_length = length.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
     if header_length > MAX_HEADER.min(after_length) {
         return Err(wrong(format!(
             "the header claims {header_length} bytes, but the file has {after_length} after the \
              length and at most {MAX_HEADER} are accepted"
         )));
     }
-    let mut header = Vec::new();
-    file.take(header_length).read_to_end(&mut header).map_err(io())?;
+    let header = source.read(LENGTH_BYTES, header_length as usize).map_err(io())?;
     // Checks that the ranges are without holes or overlaps and fit shapes and dtypes.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| wrong(format!("unusable header: {error}")))?;
@@ -71,14 +128,12 @@ pub(super) fn open(path: &Path) -> Result<Vec<PackTensor>, CheckpointError> {
             "the header describes {described} bytes of tensors, the file holds {held}"
         )));
     }
-    let start = file_length - held;
-    let tensors = metadata.tensors();
-    tensors.into_iter().map(|(name, info)| deferred(path, name, info, start)).collect()
+    Ok((metadata, file_length - held))
 }
 
 /// One tensor, which is read on demand. `data_start`: where the file's data begins.
 fn deferred(
-    path: &Path,
+    source: &Source,
     name: String,
     info: &TensorInfo,
     data_start: u64,
@@ -89,23 +144,16 @@ fn deferred(
             "tensor {name}: expected f32, f16, bf16 or integers, found {found:?}; if the weights are \
              quantised, take the model that was not"
         );
-        return Err(CheckpointError::unusable(path, message));
+        return Err(CheckpointError::unusable(source.path(), message));
     };
     let (start, end) = info.data_offsets;
     let shape = Shape::from(info.shape.clone());
-    let (path, declared) = (path.to_path_buf(), shape.clone());
+    let (source, declared) = (source.clone(), shape.clone());
     Ok(bridge::deferred(name, dtype, shape, None, move || {
-        let bytes = read_range(&path, data_start + start as u64, end - start)
-            .map_err(|error| PackError::IoError(format!("{}: {error}", path.display())))?;
+        let bytes = source
+            .read(data_start + start as u64, end - start)
+            .map_err(|error| PackError::IoError(format!("{}: {error}", source.path().display())))?;
         TensorData::try_from_bytes(Bytes::from_bytes_vec(bytes), declared.clone(), dtype)
             .map_err(|error| PackError::ValidationError(error.to_string()))
     }))
-}
-
-fn read_range(path: &Path, start: u64, length: usize) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = vec![0u8; length];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
 }

@@ -10,12 +10,14 @@
 //! | [`mask_decoder`] | `mask_decoder_config`, this project's own section |
 //! | [`preset`] | the published bases |
 //! | `spelling`, `native` | files of other versions and of transformers' own layout, in published keys |
+//! | [`layout`] | the two layouts, and a file of one in the keys of the other |
 //! | `keys` | a key that has several names |
 //! | `check` | the kinds of checks, which every section shares |
 
 mod check;
 mod keys;
 pub mod language;
+pub mod layout;
 pub mod mask_decoder;
 pub mod mllmseg;
 mod native;
@@ -25,6 +27,7 @@ mod spelling;
 pub mod vision;
 
 pub use language::{Architecture, LanguageConfig};
+pub use layout::Layout;
 pub use mask_decoder::{MaskDecoderConfig, Variant};
 pub use mllmseg::{ConfigError, MllmsegConfig, PsVersion, published_json};
 pub use preset::Preset;

@@ -94,11 +94,19 @@ impl LanguageModel {
         rms_norm(&self.norm, x)
     }
 
+    /// The vocabulary projection of states.
+    ///
+    /// # Shapes
+    /// - `states`: `[n, t, d]`, output: `[n, t, v]`
+    pub fn logits(&self, states: Tensor<3>) -> Tensor<3> {
+        apply(&self.lm_head, states, Activation::Identity)
+    }
+
     /// The most probable next token after each state.
     ///
     /// # Shapes
     /// - `states`: `[n, 1, d]`, output: `[n]`
     pub fn predicted_ids(&self, states: Tensor<3>) -> Tensor<1, Int> {
-        apply(&self.lm_head, states, Activation::Identity).argmax(2).reshape([-1])
+        self.logits(states).argmax(2).reshape([-1])
     }
 }

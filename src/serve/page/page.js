@@ -1,4 +1,5 @@
-import { backend, decodeMask } from "./backend.js";
+import { backend } from "./backend.js";
+import { decodeMask } from "./mask.js";
 
 const element = (id) => document.getElementById(id);
 const canvas = element("canvas");
@@ -15,6 +16,8 @@ let shown = null;
 // Counts the pictures, so that a late answer to an earlier one is left aside.
 let turn = 0;
 let colours = 0;
+// The words that the model has met, where they are known.
+let known = [];
 
 function say(text) { element("status").textContent = text; }
 function alarm(error) {
@@ -25,7 +28,9 @@ const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${va
 
 async function start() {
   try {
-    const info = await backend.info();
+    const info = await backend.info((stage) => shown || say(`Loading the model: ${stage}…`));
+    if (!shown) say("");
+    known = info.words ?? [];
     element("model").textContent = `${info.model} on ${info.device}`;
     element("notice").hidden = !info.notice;
     element("notice").textContent = info.notice ?? "";
@@ -94,6 +99,7 @@ async function ask(expression) {
     const share = picture.answers.length > 1 ? `, ${Math.max(1, Math.round((100 * time) / picture.first))} % of reading the picture and the first answer` : "";
     say(`Answered in ${seconds(time)}${share}.`);
     element("words").value = "";
+    offer();
     render();
   } catch (error) {
     if (picture === shown) { say(""); alarm(error); }
@@ -340,8 +346,17 @@ function firstPicture(list) {
 }
 
 async function openExample() {
-  const response = await fetch("/page/example.png");
+  const response = await fetch(new URL("./example.png", import.meta.url));
   if (response.ok) open(await response.blob());
+}
+
+// Offers the words that the model has met, after those that are written already.
+function offer() {
+  const text = element("words").value;
+  const before = text.slice(0, text.lastIndexOf(" ") + 1);
+  const last = text.slice(before.length).toLowerCase();
+  const fitting = known.filter((word) => word.startsWith(last) && word !== last);
+  element("known").replaceChildren(...fitting.map((word) => new Option("", before + word)));
 }
 
 element("form").addEventListener("submit", (event) => {
@@ -354,6 +369,11 @@ element("file").addEventListener("change", (event) => {
   event.target.value = "";
 });
 element("example").addEventListener("click", openExample);
+element("words").addEventListener("input", offer);
+for (const button of ["draw", "another"].map(element)) {
+  button.hidden = !backend.draw;
+  button.addEventListener("click", () => backend.draw().then(open).catch(alarm));
+}
 element("other").addEventListener("click", () => element("file").click());
 element("coco").addEventListener("click", () => saveCoco().catch(alarm));
 element("maps").addEventListener("click", () => showMaps().catch(alarm));

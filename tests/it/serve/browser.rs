@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
-use super::chromium::{Chromium, find};
 use super::{Server, expected, scene};
+use crate::chromium::{Chromium, find};
 
 const FOUND: [&str; 3] = ["the red star", "all the yellow triangles", "the green ring"];
 

@@ -16,6 +16,8 @@ pub use sections::{
     TrainedWeights, ValidationRecipe,
 };
 
+use mllmseg_model::config::Layout;
+
 use crate::loss::LossConfig;
 use crate::optimizer::OptimizerConfig;
 use crate::schedule::WarmupCosine;
@@ -45,6 +47,9 @@ recipe_section! {
         pub seed: u64 = 0,
         /// The dtype of the frozen weights: `auto`, `f32`, `f16` or `bf16`.
         pub dtype: String = "auto".into(),
+        /// The layout of the trained model, `internvl` or `transformers`; without one, that of its base.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub layout: Option<Layout> = None,
         /// Keep only the inputs of the layers, and compute the rest again in the backward pass.
         #[serde(alias = "recompute")]
         pub gradient_checkpointing: bool = false,

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use burn::tensor::DType;
 use clap::Args;
-use mllmseg::device::{self, DeviceChoice};
+use mllmseg::device::{self, DeviceChoice, SelectedDevice};
 use mllmseg::model::checkpoint::{
     CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
 };
-use mllmseg::model::parameters::parameter_count;
+use mllmseg::model::quantize::Quantization;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 
 use crate::allocator::{in_use, peak_in_use, reset_peak};
@@ -33,6 +33,9 @@ pub struct Bench {
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
+    /// What weights are kept in, on the CPU: none, bf16 or q8
+    #[arg(long, default_value = "none")]
+    quantize: Quantization,
     /// Runs of each, of which the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -62,6 +65,7 @@ impl Bench {
     fn measure(&self) -> Result<(), Box<dyn std::error::Error>> {
         let (config, device) = (self.preset.config(), self.device.select()?);
         let session = Session::new(
+            self.model(&config, &device)?,
             &config,
             &device,
             match self.processor_time {
@@ -82,6 +86,21 @@ impl Bench {
         }
         report.print(self.json)
     }
+
+    /// Drawn weights; those that are kept in fewer bits are written and loaded.
+    fn model(
+        &self,
+        config: &MllmsegConfig,
+        device: &SelectedDevice,
+    ) -> Result<Mllmseg, Box<dyn std::error::Error>> {
+        if self.quantize == Quantization::None {
+            return Ok(Mllmseg::new(config, None, &device.device));
+        }
+        let folder = tempfile::tempdir()?;
+        draw(config, folder.path(), DType::BF16)?;
+        let options = LoadOptions { quantization: self.quantize, ..Default::default() };
+        Ok(load_model(folder.path(), &mut config.clone(), options, &device.device)?.0)
+    }
 }
 
 /// Time and memory of loading a checkpoint.
@@ -91,24 +110,29 @@ pub struct LoadCost {
     pub seconds: f64,
     /// Bytes of the weights on disk.
     pub disk: u64,
-    /// Bytes of the weights in f32.
+    /// Bytes of the weights in memory.
     pub model: u64,
     /// The most bytes in use while it loads.
     pub peak: u64,
 }
 
 /// Loads a checkpoint on the CPU in f32.
-pub fn load(checkpoint: &Path) -> Result<LoadCost, Box<dyn std::error::Error>> {
+pub fn load(
+    checkpoint: &Path,
+    quantization: Quantization,
+) -> Result<LoadCost, Box<dyn std::error::Error>> {
     let mut config = MllmsegConfig::from_dir(checkpoint)?;
     let cpu = device::cpu().device;
+    let options = LoadOptions { quantization, ..Default::default() };
     let before = in_use();
     reset_peak();
     let start = Instant::now();
-    let (model, report) = load_model(checkpoint, &mut config, LoadOptions::default(), &cpu)?;
+    let (model, report) = load_model(checkpoint, &mut config, options, &cpu)?;
     let seconds = start.elapsed().as_secs_f64();
     let peak = (peak_in_use() - before) as u64;
-    let model = 4 * parameter_count(&model) as u64;
-    Ok(LoadCost { seconds, disk: report.bytes as u64, model, peak })
+    let held = (in_use() - before) as u64;
+    drop(model);
+    Ok(LoadCost { seconds, disk: report.bytes as u64, model: held, peak })
 }
 
 /// Writes a checkpoint of drawn weights.

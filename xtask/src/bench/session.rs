@@ -38,7 +38,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(config: &MllmsegConfig, device: &SelectedDevice, clock: Clock) -> Self {
+    pub fn new(
+        model: Mllmseg,
+        config: &MllmsegConfig,
+        device: &SelectedDevice,
+        clock: Clock,
+    ) -> Self {
         let device = &device.device;
         let size = config.image_size;
         let distribution = Distribution::Normal(0.0, 1.0);
@@ -47,7 +52,7 @@ impl Session {
             token_tensor(&vec![&*ids; rows], 0, device)
         };
         Self {
-            model: Mllmseg::new(config, None, device),
+            model,
             pixels: Tensor::random([1, 3, size, size], distribution, device),
             prefix: ids(1, TOKENS_BEFORE_IMAGE + config.num_image_tokens() + 1),
             questions: ids(BATCH, TOKENS_AFTER_IMAGE),

@@ -1,71 +1,20 @@
-//! Compares computed with expected values.
+//! Compares what a case computes with its expected values.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
 use std::path::Path;
 
-use burn::tensor::TensorData;
+use mllmseg::check::compare::{Row, StageTolerances, compare_stages, largest, values};
 use mllmseg::model::checkpoint::safetensors::read_safetensors;
 
 use super::dump::Dump;
 use crate::case::read_json;
 
-/// One compared tensor.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// Its name in `expected.safetensors`.
-    pub name: String,
-    /// The largest absolute difference, relative to the expected value where the name says so;
-    /// infinite when shapes differ.
-    pub difference: f64,
-    /// The largest difference that passes.
-    pub tolerance: f64,
-    /// The largest absolute expected value, for scale.
-    pub largest: f64,
-}
-
-impl Row {
-    /// The largest difference in units of `scale(expected)`; infinite when lengths differ.
-    fn new(
-        name: String,
-        found: &[f64],
-        expected: &[f64],
-        scale: impl Fn(f64) -> f64,
-        tolerance: f64,
-    ) -> Self {
-        let pairs = found.iter().zip(expected);
-        let difference = match found.len() == expected.len() {
-            true => largest(pairs.map(|(a, b)| (a - b).abs() / scale(*b))),
-            false => f64::INFINITY,
-        };
-        let largest = largest(expected.iter().map(|value| value.abs()));
-        Self { name, difference, tolerance, largest }
-    }
-
-    /// Whether the difference is within tolerance; NaN is not.
-    pub fn passes(&self) -> bool {
-        self.difference <= self.tolerance
-    }
-}
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.passes() { "ok" } else { "PAST TOLERANCE" };
-        let Row { name, difference, tolerance, largest } = self;
-        write!(f, "{name:<32} {difference:>12.3e} {tolerance:>10.1e} {largest:>12.4}  {verdict}")
-    }
-}
-
 /// How far from the published values a device may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerances {
-    /// `vit_feature` and `projected`.
-    pub features: f64,
-    /// `last_hidden_state` and `logits`.
-    pub states: f64,
-    /// `masks`.
-    pub masks: f64,
+    /// The stages of a segmentation.
+    pub stages: StageTolerances,
     /// `train_*`, relative to the expected value.
     pub losses: f64,
     /// `grad_norms.json`, relative to the expected norm.
@@ -76,102 +25,35 @@ pub struct Tolerances {
 
 impl Tolerances {
     /// In f32 on the CPU.
-    pub const CPU: Self = Self {
-        features: 2e-3,
-        states: 5e-3,
-        masks: 1e-3,
-        losses: 1e-4,
-        gradients: 1e-3,
-        trajectory: 2e-3,
-    };
+    pub const CPU: Self =
+        Self { stages: StageTolerances::CPU, losses: 1e-4, gradients: 1e-3, trajectory: 2e-3 };
     /// In f32 on a GPU, whose sums run in another order.
-    pub const GPU: Self = Self {
-        features: 1e-2,
-        states: 1e-2,
-        masks: 1e-2,
-        losses: 1e-3,
-        gradients: 1e-2,
-        trajectory: 2e-2,
-    };
-}
-
-/// Which part of a computed tensor the file has.
-enum Sampled {
-    /// Every so-many-th index of these dimensions.
-    Every(&'static [usize], usize),
-    /// The last indices of dimension 1, as many as expected.
-    Tail,
-}
-
-const WHOLE: Sampled = Sampled::Every(&[], 1);
-
-impl Sampled {
-    /// The values of that part.
-    fn values(&self, array: &TensorData, expected: &[usize]) -> Vec<f64> {
-        let shape = array.shape();
-        let index = |flat: usize, dim: usize| {
-            flat / shape[dim + 1..].iter().product::<usize>() % shape[dim]
-        };
-        let keeps = |flat: usize| match *self {
-            Self::Every(dims, step) => dims.iter().all(|&dim| index(flat, dim) % step == 0),
-            Self::Tail => index(flat, 1) + expected.get(1).copied().unwrap_or(0) >= shape[1],
-        };
-        let kept = array.iter::<f64>().enumerate().filter(|(flat, _)| keeps(*flat));
-        kept.map(|(_, value)| value).collect()
-    }
-}
-
-/// (name in the file, name in the dump, part, tolerance)
-type Comparison = (&'static str, &'static str, Sampled, f64);
-
-fn comparisons(t: Tolerances) -> [Comparison; 14] {
-    use Sampled::{Every, Tail};
-    // One grey level is 1 / 255 / 0.224 after normalisation; the file holds f16.
-    const ONE_GREY_LEVEL: f64 = 0.0176 + 0.002;
-    let loss = |name| (name, name, WHOLE, t.losses);
-    [
-        ("input_ids", "input_ids", WHOLE, 0.0),
-        ("labels", "labels", WHOLE, 0.0),
-        ("pred_ids", "pred_ids", WHOLE, 0.0),
-        ("pixel_values", "pixel_values", Every(&[2, 3], 16), ONE_GREY_LEVEL),
-        ("vit_feature", "vit_feature", Every(&[1], 37), t.features),
-        ("projected", "projected", Every(&[1], 17), t.features),
-        ("last_hidden_state", "last_hidden_state", Every(&[1], 9), t.states),
-        ("logits_tail", "logits", Tail, t.states),
-        ("masks", "masks", WHOLE, t.masks),
-        loss("train_loss"),
-        loss("train_ce_loss"),
-        loss("train_mask_focal_loss"),
-        loss("train_mask_dice_loss"),
-        loss("train_iou"),
-    ]
+    pub const GPU: Self =
+        Self { stages: StageTolerances::GPU, losses: 1e-3, gradients: 1e-2, trajectory: 2e-2 };
 }
 
 /// Compares a dump with `expected.safetensors` of its case, tensor by tensor, as far as the file
 /// has them. What training computes is compared relatively: its values have no common scale.
 pub fn compare(dump: &Dump, case: &Path, t: Tolerances) -> Result<Vec<Row>, Box<dyn Error>> {
     let file = read_safetensors(&case.join("expected.safetensors"))?;
-    let pair = |name: &str, ours: &str| Some((file.get(name)?, dump.arrays.get(ours)?));
-    let mut rows = Vec::new();
-    for (name, ours, sampled, tolerance) in comparisons(t) {
-        if let Some((expected, found)) = pair(name, ours) {
-            let found = sampled.values(found, expected.shape());
-            let expected = values(expected);
-            rows.push(match name.starts_with("train_") {
-                true => {
-                    Row::new(format!("{name} (relative)"), &found, &expected, f64::abs, tolerance)
-                }
-                false => Row::new(name.to_string(), &found, &expected, |_| 1.0, tolerance),
-            });
+    let mut rows = compare_stages(&dump.arrays, &file, t.stages);
+    let pair = |name: &str| Some((values(file.get(name)?), values(dump.arrays.get(name)?)));
+    for name in LOSSES {
+        if let Some((expected, found)) = pair(name) {
+            let name = format!("{name} (relative)");
+            rows.push(Row::new(name, &found, &expected, f64::abs, t.losses));
         }
     }
-    if let Some((expected, found)) = pair(TRAJECTORY, TRAJECTORY) {
-        rows.extend(trajectory_rows(&values(found), &values(expected), t.trajectory));
+    if let Some((expected, found)) = pair(TRAJECTORY) {
+        rows.extend(trajectory_rows(&found, &expected, t.trajectory));
     }
     rows.extend(grad_norm_row(dump, case, t)?);
     Ok(rows)
 }
 
+/// What the first training step computes.
+const LOSSES: [&str; 5] =
+    ["train_loss", "train_ce_loss", "train_mask_focal_loss", "train_mask_dice_loss", "train_iou"];
 /// The tensor of all six steps' losses and gradient norms.
 const TRAJECTORY: &str = "adamw_trajectory";
 /// Steps of the trajectory that are compared value by value.
@@ -224,13 +106,4 @@ fn grad_norm_row(dump: &Dump, case: &Path, t: Tolerances) -> Result<Option<Row>,
         tolerance: t.gradients,
         largest: largest(expected.values().copied()),
     }))
-}
-
-/// The largest value; NaN wins.
-fn largest(values: impl Iterator<Item = f64>) -> f64 {
-    values.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
-}
-
-fn values(array: &TensorData) -> Vec<f64> {
-    array.iter::<f64>().collect()
 }

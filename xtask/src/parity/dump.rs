@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{DType, Element, Tensor, TensorData};
+use burn::tensor::{Element, TensorData};
 use mllmseg::model::checkpoint::CheckpointError;
 use mllmseg::model::checkpoint::write::{write_json, write_safetensors};
 
@@ -18,10 +18,6 @@ pub struct Dump {
 }
 
 impl Dump {
-    pub(super) fn tensor<const D: usize>(&mut self, name: &str, x: Tensor<D>) {
-        self.arrays.insert(name.to_string(), x.cast(DType::F32).into_data());
-    }
-
     pub(super) fn array<E: Element, const D: usize>(
         &mut self,
         name: &str,

@@ -1,0 +1,194 @@
+//! `cargo xtask web`: the page with the model inside, as a folder that any file server serves.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, error, fs};
+
+use burn::tensor::DType;
+use mllmseg::model::checkpoint::safetensors::read_safetensors;
+use mllmseg::model::checkpoint::write::write_safetensors;
+use mllmseg_data::files::NewFolder;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
+
+/// Where the folder is, from the root of the project.
+pub const DIST: &str = "examples/web/dist";
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Vectors of the browser, and its random numbers.
+const FLAGS: &str = "-C target-feature=+simd128 --cfg getrandom_backend=\"wasm_js\"";
+const WEIGHTS: &str = "model.safetensors";
+const WASM: &str = "page/model_bg.wasm";
+
+/// Files of the page from the source tree, and their places in the folder. Look and script are those of
+/// `mllmseg serve`; the model behind them is not.
+const PAGE: [(&str, &str); 8] = [
+    ("src/serve/page/index.html", "index.html"),
+    ("src/serve/page/page.css", "page/page.css"),
+    ("src/serve/page/page.js", "page/page.js"),
+    ("src/serve/page/mask.js", "page/mask.js"),
+    ("examples/scene.png", "page/example.png"),
+    ("examples/web/page/backend.js", "page/backend.js"),
+    ("examples/web/page/worker.js", "page/worker.js"),
+    ("examples/web/page/sw.js", "sw.js"),
+];
+
+type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
+
+/// Whether this machine can make the folder: the tools' names, or what is missing.
+pub fn tools() -> std::result::Result<(), String> {
+    let runs = |command: &mut Command| {
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !runs(Command::new("wasm-bindgen").arg("--version")) {
+        return Err(
+            "wasm-bindgen is not there: `cargo install --locked wasm-bindgen-cli --version N`, \
+                    where N is the version of wasm-bindgen in Cargo.lock"
+                .into(),
+        );
+    }
+    let rustup = || {
+        let output = Command::new("rustup").args(["target", "list", "--installed"]).output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(TARGET))
+    };
+    if env::var_os("WASM_CARGO").is_none() && !rustup() {
+        return Err(format!(
+            "the compiler has no {TARGET}: `rustup target add {TARGET}`, or name in WASM_CARGO a program \
+             that takes cargo's arguments and knows the target"
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the folder, and prints what is in it.
+pub fn make() -> Result<()> {
+    env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+    tools()?;
+    let wasm = compile()?;
+    if fs::exists(DIST)? {
+        fs::remove_dir_all(DIST)?; // it is made anew from what is in the repository
+    }
+    let folder = NewFolder::create(Path::new(DIST))?;
+    let dist = folder.path();
+    for name in ["page", "model"] {
+        fs::create_dir(dist.join(name))?;
+    }
+    let mut command = Command::new("wasm-bindgen");
+    command.args(["--target", "web", "--no-typescript", "--out-name", "model"]);
+    command.args(["--remove-name-section", "--remove-producers-section", "--out-dir"]);
+    run(command.arg(dist.join("page")).arg(wasm))?;
+    for (from, to) in PAGE {
+        fs::copy(from, dist.join(to))?;
+    }
+    let checked = [vec![WASM.to_string()], write_model(&dist.join("model"))?].concat();
+    fs::write(dist.join("page/files.js"), list_of_files(dist, &checked)?)?;
+    folder.finish()?;
+    print_sizes(&checked)
+}
+
+/// The compiled crate.
+fn compile() -> Result<PathBuf> {
+    let target = PathBuf::from(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+    let mut target = env::current_dir()?.join(target).into_os_string();
+    target.push("-wasm"); // other flags would compile everything again
+    let mut command = Command::new(env::var_os("WASM_CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--release", "--locked", "--target", TARGET, "-p", "mllmseg-web"]);
+    // Variables of the cargo that runs this would reach the other.
+    command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    run(command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target))?;
+    Ok(Path::new(&target).join(TARGET).join("release/mllmseg_web.wasm"))
+}
+
+/// The tiny model with all weights in f16, half of what they are; the names of its files.
+fn write_model(folder: &Path) -> Result<Vec<String>> {
+    let tiny = Path::new("assets/tiny");
+    let arrays = read_safetensors(&tiny.join(WEIGHTS))?.into_iter().map(|(name, data)| {
+        let halved = data.dtype().is_float().then_some(DType::F16);
+        let dtype = halved.unwrap_or(data.dtype());
+        (name, data.convert_dtype(dtype))
+    });
+    write_safetensors(arrays.collect(), &folder.join(WEIGHTS))?;
+    let mut names = vec![format!("model/{WEIGHTS}")];
+    for entry in fs::read_dir(tiny)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".json") || name == "merges.txt" {
+            fs::copy(tiny.join(&name), folder.join(&name))?;
+            names.push(format!("model/{name}"));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// `files.js`: what the service worker keeps, and what the worker reads and checks.
+fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
+    let sha256 = |bytes: &[u8]| -> String {
+        digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let mut files = Vec::new();
+    for path in checked {
+        let bytes = fs::read(dist.join(path))?;
+        files.push(json!({ "path": path, "bytes": bytes.len(), "sha256": sha256(&bytes) }));
+    }
+    let own = PAGE.iter().map(|(_, to)| *to).filter(|path| *path != "sw.js");
+    let page: Vec<&str> = own.chain(["page/model.js"]).collect();
+    let mut all = serde_json::to_vec(&files)?;
+    for path in &page {
+        all.extend(fs::read(dist.join(path))?);
+    }
+    let page: Vec<&str> = page.into_iter().chain(["./", "page/files.js"]).collect();
+    let list = json!({ "version": &sha256(&all)[..16], "page": page, "files": files });
+    Ok(format!("self.FILES = {list:#};\n"))
+}
+
+/// Bytes as they are and as they travel.
+fn print_sizes(checked: &[String]) -> Result<()> {
+    let own = PAGE.iter().map(|(_, to)| to.to_string());
+    let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
+    let (program, options) = match Command::new("brotli").arg("--version").output().is_ok() {
+        true => ("brotli", ["-c", "-q", "11"].as_slice()),
+        false => ("gzip", &["-c", "-9"]),
+    };
+    let mut total = [0, 0];
+    let mut print = |what: &str, paths: &[String]| -> Result<()> {
+        let mut sizes = [0, 0];
+        for path in paths {
+            let bytes = fs::read(Path::new(DIST).join(path))?;
+            sizes[0] += bytes.len();
+            sizes[1] += compressed(program, options, &bytes)?;
+        }
+        println!("{what:<12} {:>12} {:>12}", sizes[0], sizes[1]);
+        total = [total[0] + sizes[0], total[1] + sizes[1]];
+        Ok(())
+    };
+    println!("{:<12} {:>12} {:>12}", "bytes of", "", program);
+    print("WebAssembly", &checked[..1])?;
+    print("the page", &scripts.collect::<Vec<_>>())?;
+    print("the model", &checked[1..])?;
+    println!("{:<12} {:>12} {:>12}", "all", total[0], total[1]);
+    println!("{DIST} is ready; `python3 -m http.server --directory {DIST}` serves it");
+    Ok(())
+}
+
+fn compressed(program: &str, options: &[&str], bytes: &[u8]) -> Result<usize> {
+    let mut child = Command::new(program);
+    let mut child = child.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().ok_or("no standard input")?;
+    let bytes = bytes.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
+    let output = child.wait_with_output()?;
+    writer.join().map_err(|_| "the writer stopped")??;
+    match output.status.success() {
+        true => Ok(output.stdout.len()),
+        false => Err(format!("{program} failed ({})", output.status).into()),
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
+    if !status.success() {
+        return Err(format!("{command:?} failed ({status})").into());
+    }
+    Ok(())
+}
