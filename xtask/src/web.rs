@@ -148,7 +148,7 @@ fn print_sizes(checked: &[String]) -> Result<()> {
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
     let (program, options) = match Command::new("brotli").arg("--version").output().is_ok() {
         true => ("brotli", ["-c", "-q", "11"].as_slice()),
-        false => ("gzip", &["-c", "-9"]),
+        false => ("gzip", ["-c", "-9"].as_slice()),
     };
     let mut total = [0, 0];
     let mut print = |what: &str, paths: &[String]| -> Result<()> {

@@ -70,7 +70,7 @@ impl WeightFiles {
             let message = "separate adapters are not read from memory: merge them by merge-lora";
             return Err(CheckpointError::unusable(name, message));
         }
-        Ok(Self { dir: name.to_path_buf(), tensors, adapter: None, notes })
+        Ok(Self { dir: name.to_path_buf(), tensors, adapter: None, tied: None, notes })
     }
 
     /// Adds the adapter of a folder that PEFT wrote: `adapter_model.safetensors` or `.bin`, and
