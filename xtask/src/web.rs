@@ -35,7 +35,10 @@ const PAGE: [(&str, &str); 8] = [
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
 
-/// Whether this machine can make the folder: the tools' names, or what is missing.
+/// Whether this machine can make the folder.
+///
+/// # Errors
+/// What is missing, and how it is installed.
 pub fn tools() -> std::result::Result<(), String> {
     let runs = |command: &mut Command| {
         let command = command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -148,7 +151,7 @@ fn print_sizes(checked: &[String]) -> Result<()> {
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
     let (program, options) = match Command::new("brotli").arg("--version").output().is_ok() {
         true => ("brotli", ["-c", "-q", "11"].as_slice()),
-        false => ("gzip", &["-c", "-9"]),
+        false => ("gzip", ["-c", "-9"].as_slice()),
     };
     let mut total = [0, 0];
     let mut print = |what: &str, paths: &[String]| -> Result<()> {
