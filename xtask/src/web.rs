@@ -35,7 +35,10 @@ const PAGE: [(&str, &str); 8] = [
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
 
-/// Whether this machine can make the folder: the tools' names, or what is missing.
+/// Whether this machine can make the folder.
+///
+/// # Errors
+/// What is missing, and how it is installed.
 pub fn tools() -> std::result::Result<(), String> {
     let runs = |command: &mut Command| {
         let command = command.stdout(Stdio::null()).stderr(Stdio::null());
