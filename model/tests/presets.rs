@@ -21,7 +21,8 @@ fn the_readme_counts_the_parameters_of_every_base() {
         let counts = [parameter_count(&model.language_model), parameter_count(&model)];
         let cells: Vec<_> = row(preset.name()).unwrap().split('|').map(str::trim).collect();
         assert_eq!(cells[2], kind, "{preset:?}");
-        let written = [cells[3], cells[4]].map(|cell| cell.replace(',', "").parse::<usize>().unwrap());
+        let written =
+            [cells[3], cells[4]].map(|cell| cell.replace(',', "").parse::<usize>().unwrap());
         assert_eq!(counts, written, "{preset:?}");
     }
 }
