@@ -352,7 +352,7 @@ fn a_folder_without_splits_says_what_is_there() {
     assert!(ReferDataset::open(folder.path(), Dataset::Own, Some("files")).is_ok());
     assert_eq!("own".parse::<Dataset>().unwrap(), Dataset::Own);
     let error = "mine".parse::<Dataset>().unwrap_err().to_string();
-    assert!(error.contains("grefcoco, own"), "{error}");
+    assert!(error.contains("ref-zom, own"), "{error}");
 }
 
 /// A photograph taken with the camera on its side: masks are drawn on what people see.

@@ -105,6 +105,30 @@ fn refclef_ids_are_text_and_run_lengths_come_in_a_list() {
     assert_eq!(&*read.image(112).unwrap().file_name, "00/112.jpg");
 }
 
+/// Masks in COCO's run lengths, refs without a target beside annotations, and folders of their own.
+#[test]
+fn other_sets_of_the_same_layout_are_read() {
+    let read = open(Dataset::RrsisD);
+    let items = read.items(Split::Test).unwrap();
+    let (image, expression) = (items[0].image, items[0].expressions[0]);
+    assert_eq!(expression.text, "a stadium on the upper left");
+    let mask = read.mask(image, expression.targets).unwrap().unwrap();
+    assert_eq!((mask.area(), mask.bounding_box()), (4, Some([1, 0, 3, 3]))); // after 3 pixels, before 5
+    assert!(Dataset::RrsisD.images_folder("r".as_ref()).ends_with("images/rrsisd/JPEGImages"));
+
+    let read = open(Dataset::RefCocoM);
+    let items = read.items(Split::Val).unwrap();
+    let texts: Vec<_> = items[0].expressions.iter().map(|one| (one.sent_id, one.text)).collect();
+    assert_eq!(texts, [(0, "the left man"), (1, "him")]);
+    assert!(!read.generalized(Split::Val) && read.leniencies().is_empty());
+
+    let read = open(Dataset::RefZom);
+    let items = read.items(Split::Test).unwrap();
+    let targets: Vec<_> = items[0].expressions.iter().map(|one| one.targets.len()).collect();
+    assert_eq!(targets, [2, 0]);
+    assert!(read.generalized(Split::Test));
+}
+
 #[test]
 fn items_group_expressions_by_image() {
     let read = open(Dataset::GRefCoco);

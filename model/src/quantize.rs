@@ -69,7 +69,10 @@ pub(crate) fn quantize(weight: &TensorData, scheme: QuantScheme) -> TensorData {
     let block = scheme.block_size().map_or(1, |block| usize::from(block.as_slice()[0]));
     let columns = shape[1];
     let mut source = weight.iter::<f32>();
-    let (mut values, mut scales) = (Vec::with_capacity(shape.num_elements()), Vec::new());
+    // The values, then the scales. `TensorData::quantized` would grow a list of values to twice its size.
+    let count = shape.num_elements();
+    let mut scales = Vec::with_capacity(count / block);
+    let mut bytes = Vec::with_capacity(count + size_of::<f32>() * scales.capacity());
     for _ in 0..shape[0] / block {
         let rows: Vec<f32> = source.by_ref().take(block * columns).collect();
         let mut peaks = vec![0f32; columns];
@@ -86,10 +89,11 @@ pub(crate) fn quantize(weight: &TensorData, scheme: QuantScheme) -> TensorData {
         scales.extend(steps);
         for row in rows.chunks(columns) {
             let scaled = row.iter().zip(&inverses).map(|(x, inverse)| x * inverse);
-            values.extend(scaled.map(|x| x.round().clamp(-range, range) as i8));
+            bytes.extend(scaled.map(|x| x.round().clamp(-range, range) as i8 as u8));
         }
     }
-    TensorData::quantized(values, shape, scheme, &scales, None)
+    bytes.extend(scales.into_iter().flat_map(f32::to_ne_bytes));
+    TensorData::from_bytes_vec(bytes, shape, DType::QFloat(scheme))
 }
 
 #[cfg(test)]

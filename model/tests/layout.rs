@@ -27,7 +27,7 @@ fn converted(dir: &Path, layout: Layout) -> TempDir {
     let out = TempDir::new().unwrap();
     let config = MllmsegConfig::from_dir(dir).unwrap();
     let files = WeightFiles::open(dir).unwrap();
-    let written = convert_weights(files, &config, layout, out.path(), usize::MAX).unwrap();
+    let written = convert_weights(files, &config, layout, out.path(), u64::MAX).unwrap();
     let mut file = layout.config_json(config_of(dir)).unwrap();
     layout.set_tied(&mut file, written.is_tied);
     fs::write(out.path().join("config.json"), file.to_string()).unwrap();

@@ -3,6 +3,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`Subject`] | what is checked |
 //! | [`report`] | steps and their verdicts |
 //! | `parts` | configuration, tokenizer, files, weights |
 //! | [`stages`] | what one conversation computes |
@@ -15,40 +16,22 @@ mod parts;
 pub mod reference;
 pub mod report;
 pub mod stages;
+mod subject;
 mod verdicts;
 
-use std::path::Path;
-
-use burn::tensor::DType;
 use mllmseg_data::prompt::{evaluation_answer, evaluation_question};
 use mllmseg_scenes::{Part, World, generate};
 
-use crate::device::SelectedDevice;
 use crate::segmenter::Segmenter;
 use compare::{StageTolerances, compare_stages};
-use reference::Reference;
 use report::{Report, Verdict};
 use stages::compute_stages;
+pub use subject::Subject;
 
 /// The longest conversation of a reference, in tokens: about ten times that of a usual one.
 const MAX_TOKENS: usize = 4096;
 /// The most masks of a reference; the decoder's maps of one take about 40 MB.
 const MAX_MASKS: usize = 16;
-
-/// What is checked.
-#[derive(Debug)]
-pub struct Subject<'a> {
-    /// The checkpoint's folder.
-    pub dir: &'a Path,
-    /// The folder of an adapter for it.
-    pub adapter: Option<&'a Path>,
-    /// Where it computes.
-    pub device: &'a SelectedDevice,
-    /// The dtype of vision encoder and language model.
-    pub dtype: DType,
-    /// What another implementation computed; without it, stages are computed on a drawn picture.
-    pub reference: Option<Reference>,
-}
 
 /// Checks a checkpoint step by step. What a step cannot do without is skipped with it; each file is
 /// read once.

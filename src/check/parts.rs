@@ -8,8 +8,8 @@ use mllmseg_model::checkpoint::names::NameTable;
 use mllmseg_model::checkpoint::{CheckpointError, LoadOptions, WeightFiles};
 use mllmseg_model::parameters::parameter_count;
 
-use super::Subject;
 use super::report::{Report, Verdict};
+use super::subject::Subject;
 use crate::segmenter::Segmenter;
 
 /// Texts that come back from the tokenizers of all bases as they went in.

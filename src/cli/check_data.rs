@@ -19,7 +19,8 @@ pub struct CheckDataArgs {
     /// Folder that holds refcoco/, grefcoco/, ..., and images/; or the folder of your own data
     #[arg(value_name = "ROOT", value_hint = ValueHint::DirPath)]
     root: PathBuf,
-    /// refcoco, refcoco+, refcocog, refclef, grefcoco or own [default: those that are there]
+    /// refcoco, refcoco+, refcocog, refclef, grefcoco, refcoco-m, rrsisd, ref-zom or own [default: those that
+    /// are there]
     #[arg(long)]
     dataset: Option<Dataset>,
     /// Whose split: unc, umd, google, ... [default: umd for refcocog, else unc]

@@ -1,5 +1,6 @@
 //! A checkpoint folder written again, in the layout that is asked for.
 
+mod error;
 pub(crate) mod processor;
 mod side_files;
 
@@ -8,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mllmseg_data::files::{FileError, NewFolder};
-use mllmseg_data::tokenizer::{IMG_CONTEXT, Tokenizer, TokenizerError};
+use mllmseg_data::tokenizer::{IMG_CONTEXT, Tokenizer};
 use mllmseg_model::MllmsegConfig;
 use mllmseg_model::checkpoint::convert::convert_weights;
 use mllmseg_model::checkpoint::save::Written;
@@ -16,29 +17,8 @@ use mllmseg_model::checkpoint::write::write_json;
 use mllmseg_model::checkpoint::{CheckpointError, SaveOptions, WeightFiles};
 use mllmseg_model::config::{ConfigError, Layout, published_json};
 use serde_json::Value;
-use thiserror::Error;
 
-/// Why there is no new checkpoint.
-#[derive(Debug, Error)]
-#[error(transparent)]
-#[non_exhaustive]
-pub enum ConvertError {
-    /// `config.json`, or what the layout has no place for.
-    Config(#[from] ConfigError),
-    /// The weights; [`CheckpointError::NoLora`] if there is nothing to merge.
-    Checkpoint(#[from] CheckpointError),
-    /// The tokenizer, whose ids the layout of transformers needs.
-    Tokenizer(#[from] TokenizerError),
-    /// A file or folder that could not be read or written.
-    File(#[from] FileError),
-    /// A file that is too large for what its name says: its size and the largest, in bytes.
-    #[error("{0}: {1} bytes, expected at most {2}; move it out of the folder")]
-    TooLarge(PathBuf, u64, u64),
-    /// A file of transformers' processor whose numbers are not those of every InternVL: the file, the
-    /// key, what was expected and found.
-    #[error("{0}: {1}: expected {2}, as this program computes it, found {3}")]
-    Processor(PathBuf, &'static str, Value, Value),
-}
+pub use error::ConvertError;
 
 /// Writes the checkpoint `input` in `layout` to `output`, a new or empty folder: every tensor with its
 /// bytes, `config.json`, and the tokenizer's and other small files.

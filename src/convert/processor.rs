@@ -7,11 +7,11 @@ use std::path::Path;
 
 use mllmseg_data::files::{FileError, read_bounded, write_file};
 use mllmseg_data::image::{IMAGENET_MEAN, IMAGENET_STD};
-use mllmseg_data::tokenizer::{IMG_CONTEXT, IMG_END, IMG_START};
+use mllmseg_data::tokenizer::{IMG_CONTEXT, IMG_END, IMG_START, Tokenizer, TokenizerError};
 use mllmseg_model::MllmsegConfig;
 use serde_json::{Map, Value, json};
 
-use super::ConvertError;
+use super::error::ConvertError;
 
 const IMAGES: &str = "preprocessor_config.json";
 const PROCESSOR: &str = "processor_config.json";
@@ -41,7 +41,9 @@ pub(super) fn check(dir: &Path, config: &MllmsegConfig) -> Result<(), ConvertErr
     for (key, expected) in pixels(config) {
         let found = file.get(key).filter(|found| !found.is_null());
         // CLIP's processor, whose file OpenGVLab's folders have, writes one side.
-        let is_side = |found: &Value| key == "size" && *found == config.image_size;
+        let side = |found: &Value| *found == config.image_size;
+        let is_side =
+            |found: &Value| key == "size" && (side(found) || side(&found["shortest_edge"]));
         if let Some(found) = found.filter(|found| **found != expected && !is_side(found)) {
             return Err(ConvertError::Processor(path, key, expected, found.clone()));
         }
@@ -53,8 +55,8 @@ pub(super) fn check(dir: &Path, config: &MllmsegConfig) -> Result<(), ConvertErr
 /// `tokenizer_config.json` the names of the tokens around an image.
 ///
 /// # Errors
-/// [`FileError`].
-pub(crate) fn complete(dir: &Path, config: &MllmsegConfig) -> Result<(), FileError> {
+/// [`TokenizerError`], also for a file that cannot be read or written.
+pub(crate) fn complete(dir: &Path, config: &MllmsegConfig) -> Result<(), TokenizerError> {
     let mut images = json!({
         "image_processor_type": "GotOcr2ImageProcessor", // by Pillow, as in training
         "processor_class": "InternVLProcessor",
@@ -95,9 +97,13 @@ pub(crate) fn complete(dir: &Path, config: &MllmsegConfig) -> Result<(), FileErr
     if tokenizer.get("tokenizer_class").is_some_and(|class| class == "InternLM2Tokenizer") {
         tokenizer.insert("tokenizer_class".into(), "LlamaTokenizer".into());
     }
+    // The fast tokenizer of Llama asks this of the configuration, not of `tokenizer.model`.
+    if let Some(adds) = Tokenizer::from_dir(dir)?.adds_prefix_space() {
+        tokenizer.insert("add_prefix_space".into(), adds.into());
+    }
     // Python's "no limit" is an integer beyond those of a JSON reader here; absent means the same.
     tokenizer.retain(|key, value| key != "model_max_length" || value.as_u64().is_some());
-    write(&Value::Object(tokenizer), &path)
+    Ok(write(&Value::Object(tokenizer), &path)?)
 }
 
 /// A JSON object; empty where there is no such file.

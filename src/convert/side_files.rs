@@ -7,7 +7,7 @@ use std::path::Path;
 use mllmseg_data::files::FileError;
 use mllmseg_model::config::Layout;
 
-use super::ConvertError;
+use super::error::ConvertError;
 use super::processor;
 
 /// What is copied as it is: tokenizer files, the published Python code, generation and image

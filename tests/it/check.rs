@@ -18,7 +18,8 @@ fn check(folder: &Path, reference: Option<&Path>) -> (bool, Value) {
         command.arg("--reference").arg(file);
     }
     let output = command.output().unwrap();
-    let found: Value = serde_json::from_slice(&output.stdout).expect(&errors(&output));
+    let found = serde_json::from_slice::<Value>(&output.stdout);
+    let found = found.unwrap_or_else(|_| panic!("{}", errors(&output)));
     assert_eq!(found["passes"], output.status.success());
     (output.status.success(), found)
 }

@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mllmseg::scenes::{ImageFormat, SynthOptions, World, write_dataset};
+use mllmseg::{Segmenter, device};
 use tempfile::TempDir;
 
 use super::support::*;
@@ -301,6 +302,24 @@ fn two_devices_learn_as_one() {
     assert_eq!((one.len(), two.len()), (6, 6));
     for (a, b) in one.iter().flatten().zip(two.iter().flatten()) {
         assert!((a - b).abs() <= 1e-4 * a.abs().max(1e-2), "{one:?} {two:?}");
+    }
+}
+
+#[test]
+fn the_model_is_written_in_the_layout_that_is_asked_for() {
+    let place =
+        Place::new(2, &SHORT.replace("steps = 24", "steps = 1").replace("every = 8", "every = 1"));
+    let (run, out) = (place.run("run"), place.run("out"));
+    let mut command = place.start(&run);
+    command.args(["--layout", "transformers"]);
+    succeeds(command);
+    printed(mllmseg(["export"]).args([&run, &out]));
+    for model in [&run.join("model"), &out] {
+        let config = read_json(&model.join("config.json"));
+        let segmenter = Segmenter::load(model, &device::cpu()).unwrap();
+        assert_eq!(config["model_type"], "internvl");
+        assert_eq!(config["image_token_id"], segmenter.special.img_context);
+        assert!(tensors_of(model).keys().any(|name| name.starts_with("vision_tower.")));
     }
 }
 

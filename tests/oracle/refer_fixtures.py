@@ -111,6 +111,47 @@ CLEF_REFS = [
     ref(1, 112, b"112_1", b"testA", [sentence(1, b"sky")], 2, b"112_1.jpg"),
 ]
 
+# RRSIS-D: every segmentation is a list of one compressed encoding.
+RRSISD = {
+    "images": [image(1, 4, 3, "00003.jpg"), image(2, 4, 3, "00011.jpg")],
+    "annotations": [
+        annotation(1, 1, [{"size": [3, 4], "counts": "345"}], 13),
+        annotation(2, 2, [{"size": [3, 4], "counts": "345"}], 20),
+    ],
+    "categories": [{"id": 13, "name": "stadium"}, {"id": 20, "name": "windmill"}],
+}
+RRSISD_REFS = [
+    ref(1, 1, 1, b"test", [sentence(1, b"A stadium on the upper left")], 13, b"00003.jpg"),
+    ref(2, 2, 2, b"train", [sentence(2, b"A windmill")], 20, b"00011.jpg"),
+]
+
+# Ref-ZOM: `source` says whether an expression has no target, one or many, whatever `ann_id` names.
+ZOM_REFS = [
+    {"ref_id": 1, "image_id": 9, "ann_id": [77, 78], "split": "test", "source": "many", "file_name": "",
+     "sentences": [{"tokens": ["both"], "raw": "both", "sent_id": 1, "sent": "both"}]},
+    {"ref_id": 2, "image_id": 9, "ann_id": [77], "split": "test", "source": "zero", "file_name": "",
+     "sentences": [{"tokens": ["a", "cat"], "raw": "a cat", "sent_id": 2, "sent": "a cat"}]},
+    {"ref_id": 3, "image_id": 25, "ann_id": 79, "split": "train", "source": "one", "file_name": "",
+     "sentences": [{"tokens": ["car"], "raw": "car", "sent_id": 3, "sent": "car"}]},
+]
+
+
+def refcoco_m():
+    """As docs/book/src/evaluation.md writes RefCOCO-M from the columns of its table."""
+    samples = [{"id": 77, "image_id": 9, "sentences": ["the left man", "him"], "bbox": [1.0, 2.5, 3.0, 4.25],
+                "category": "person", "mask": {"size": [6, 8], "counts": "R1<0"}}]
+    images = [{"id": 9, "file_name": "COCO_train2014_000000000009.jpg", "height": 6, "width": 8}]
+    refs, annotations, sent_id = [], [], 0
+    for s in samples:
+        sentences = [{"sent_id": sent_id + i, "raw": t, "sent": t} for i, t in enumerate(s["sentences"])]
+        sent_id += len(sentences)
+        refs.append({"ref_id": s["id"], "image_id": s["image_id"], "ann_id": s["id"], "split": "val",
+                     "file_name": "", "sentences": sentences})
+        annotations.append({"id": s["id"], "image_id": s["image_id"], "bbox": s["bbox"], "segmentation": s["mask"],
+                            "iscrowd": 0, "category_id": 1})
+    categories = [{"id": 1, "name": samples[0]["category"]}]
+    return json.dumps(refs).encode(), {"images": images, "annotations": annotations, "categories": categories}
+
 
 def text(value):
     """Python 2 strings as this project reads them: UTF-8 where they are that, else latin-1."""
@@ -138,6 +179,7 @@ def expected(refs):
     rows, splits = [], {}
     for entry in refs:
         ids = entry["ann_id"] if isinstance(entry["ann_id"], list) else [entry["ann_id"]]
+        ids = [] if entry.get("source") == "zero" else ids
         rows.append({
             "ref_id": entry["ref_id"], "image_id": entry["image_id"], "split": entry["split"],
             "file_name": entry["file_name"],
@@ -188,6 +230,9 @@ def main():
         "refcocog": write_set("refcocog", "refs(umd).p", python2_binary(REFS[:1]), COCO),
         "refclef": write_set("refclef", "refs(unc).p", python2_text(CLEF_REFS), CLEF),
         "grefcoco": write_set("grefcoco", "grefs(unc).json", json.dumps(GREFS).encode(), COCO),
+        "refcoco-m": write_set("refcoco-m", "refs(unc).json", *refcoco_m()),
+        "rrsisd": write_set("rrsisd", "refs(unc).p", pickle.dumps(text(RRSISD_REFS), 4), RRSISD),
+        "ref-zom": write_set("ref-zom", "refs(final).p", pickle.dumps(ZOM_REFS, 4), COCO),
     }
     write("", "expected.json", json.dumps(results, indent=1).encode())
     protocols()

@@ -24,25 +24,42 @@ pub enum Dataset {
     RefClef,
     /// `grefcoco`: expressions with several targets, or none.
     GRefCoco,
+    /// `refcoco-m`: the validation split of RefCOCO with new masks, in COCO's run lengths.
+    #[strum(serialize = "refcoco-m")]
+    RefCocoM,
+    /// `rrsisd`: RRSIS-D, satellite images.
+    RrsisD,
+    /// `ref-zom`: Ref-ZOM, expressions with no target, one or many.
+    #[strum(serialize = "ref-zom")]
+    RefZom,
     /// `own`: a folder of images with a file of JSON lines for each split.
     Own,
 }
 
 impl Dataset {
     /// Every published data set.
-    pub const ALL: [Self; 5] =
-        [Self::RefCoco, Self::RefCocoPlus, Self::RefCocoG, Self::RefClef, Self::GRefCoco];
+    pub const ALL: [Self; 8] = [
+        Self::RefCoco,
+        Self::RefCocoPlus,
+        Self::RefCocoG,
+        Self::RefClef,
+        Self::GRefCoco,
+        Self::RefCocoM,
+        Self::RrsisD,
+        Self::RefZom,
+    ];
 
     /// The published name, which is also the name of its folder; `own` for own data.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// Whose split the results are published on: `umd` for refcocog, `unc` for the others. Own data
-    /// are split by their `files`.
+    /// Whose split the results are published on: `umd` for refcocog, `final` for ref-zom, `unc` for the
+    /// others. Own data are split by their `files`.
     pub fn default_split_by(self) -> &'static str {
         match self {
             Self::RefCocoG => "umd",
+            Self::RefZom => "final",
             Self::Own => "files",
             _ => "unc",
         }
@@ -60,6 +77,8 @@ impl Dataset {
         match self {
             Self::Own => root.to_owned(),
             Self::RefClef => root.join("images/saiapr_tc-12"),
+            Self::RrsisD => root.join("images/rrsisd/JPEGImages"),
+            Self::RefZom => root.join("images/mscoco/images/trainval2014"),
             _ => root.join("images/mscoco/images/train2014"),
         }
     }

@@ -46,13 +46,14 @@ impl ReferDataset {
         })
     }
 
-    /// Whether a split is scored as gRefCOCO is. That holds for gRefCOCO itself, and for own data if
-    /// an expression of the split refers to nothing.
+    /// Whether a split is scored as gRefCOCO is. That holds for gRefCOCO itself, for Ref-ZOM, and for own
+    /// data if an expression of the split refers to nothing.
     pub fn generalized(&self, split: Split) -> bool {
         match self.dataset() {
-            Dataset::GRefCoco => true,
+            Dataset::GRefCoco | Dataset::RefZom => true,
             Dataset::Own => self.refs(split).any(RefExpressions::no_target),
             Dataset::RefCoco | Dataset::RefCocoPlus | Dataset::RefCocoG | Dataset::RefClef => false,
+            Dataset::RefCocoM | Dataset::RrsisD => false,
         }
     }
 

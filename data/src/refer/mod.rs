@@ -3,9 +3,11 @@
 //! The published layout is read as it is. Under one root folder:
 //!
 //! ```text
-//! refcoco/    refs(unc).p  refs(google).p  instances.json      (refcoco+, refcocog, refclef alike)
+//! refcoco/    refs(unc).p  refs(google).p  instances.json      (refcoco+, refcocog, refclef, rrsisd alike)
+//! ref-zom/    refs(final).p                instances.json
 //! grefcoco/   grefs(unc).json or grefs(unc).p              instances.json
-//! images/     mscoco/images/train2014/   saiapr_tc-12/ (refclef)
+//! images/     mscoco/images/train2014/   saiapr_tc-12/ (refclef)   rrsisd/JPEGImages/
+//!             mscoco/images/trainval2014/ (ref-zom)
 //! ```
 //!
 //! Own data are opened in the same way ([`Dataset::Own`]): a folder with images and, for

@@ -160,6 +160,9 @@ struct RefRecord {
     ann_id: Vec<AnnotationId>,
     #[serde(default, deserialize_with = "flag")]
     no_target: Option<bool>,
+    /// Of Ref-ZOM: where it is `zero` there is no target, whatever `ann_id` names.
+    #[serde(default, deserialize_with = "optional")]
+    source: Option<Box<str>>,
     split: Option<Box<str>>,
     #[serde(default, deserialize_with = "optional")]
     file_name: Option<Box<str>>,
@@ -182,7 +185,8 @@ impl TryFrom<RefRecord> for RefExpressions {
 
     fn try_from(mut record: RefRecord) -> Result<Self, String> {
         let ref_id = record.ref_id;
-        if record.ann_id == [AnnotationId::NO_TARGET] {
+        let is_zero = record.source.as_deref() == Some("zero");
+        if is_zero || record.ann_id == [AnnotationId::NO_TARGET] {
             record.ann_id.clear();
         }
         let count = record.ann_id.len();

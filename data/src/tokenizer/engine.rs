@@ -31,6 +31,11 @@ pub(super) trait Engine: Debug + Send + Sync {
     /// The text of ids that are all in the vocabulary or among the added tokens.
     fn decode(&self, ids: &[u32], skip_special: bool, added: &AddedTokens) -> Result<String>;
 
+    /// Whether a text is read as if a space were before it; `None` where the format does not say.
+    fn adds_prefix_space(&self) -> Option<bool> {
+        None
+    }
+
     /// `tokenizer.json` with all added tokens, where that is the engine's format.
     fn to_json(&self) -> Result<Option<String>> {
         Ok(None)

@@ -164,6 +164,12 @@ impl Tokenizer {
         self.adds_bos && self.bos_id().is_some()
     }
 
+    /// Whether a text is read as if a space were before it, as `tokenizer.model` says; `None` for other
+    /// formats.
+    pub fn adds_prefix_space(&self) -> Option<bool> {
+        self.engine.adds_prefix_space()
+    }
+
     /// The tokens that the model gives a meaning of its own.
     ///
     /// # Errors

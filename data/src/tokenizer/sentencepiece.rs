@@ -174,6 +174,10 @@ impl SentencePiece {
 }
 
 impl Engine for SentencePiece {
+    fn adds_prefix_space(&self) -> Option<bool> {
+        Some(self.normalizer.add_dummy_prefix)
+    }
+
     fn len(&self) -> usize {
         self.pieces.len()
     }

@@ -120,7 +120,8 @@ fn vision_from_published(tensor: &PackTensor, name: &str) -> Result<Vec<PackTens
     };
     let rows = tensor.shape.first().map_or(0, |rows| rows / 3);
     let part = |name: &str, part: usize| {
-        (native(&format!("{layer}.attn.{name}.{leaf}")), vec![part * rows..(part + 1) * rows])
+        let rows = part * rows..(part + 1) * rows;
+        (native(&format!("{layer}.attn.{name}.{leaf}")), vec![rows])
     };
     Ok(split_rows(tensor, [part("q", 0), part("k", 1), part("v", 2)])?.into())
 }

@@ -19,7 +19,7 @@ use crate::support::{errors, root, scratch};
 const SCREENSHOTS: [&str; 3] = ["serve/light.png", "serve/dark.png", "metrics/report.png"];
 
 /// The other kinds of blocks.
-const NOT_RUN: [&str; 7] = ["", "json", "rust", "text", "toml", "xml", "yaml"];
+const NOT_RUN: [&str; 8] = ["", "json", "python", "rust", "text", "toml", "xml", "yaml"];
 
 #[test]
 fn commands_print_and_draw_what_the_book_shows() {
