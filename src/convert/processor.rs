@@ -41,7 +41,9 @@ pub(super) fn check(dir: &Path, config: &MllmsegConfig) -> Result<(), ConvertErr
     for (key, expected) in pixels(config) {
         let found = file.get(key).filter(|found| !found.is_null());
         // CLIP's processor, whose file OpenGVLab's folders have, writes one side.
-        let is_side = |found: &Value| key == "size" && *found == config.image_size;
+        let side = |found: &Value| *found == config.image_size;
+        let is_side =
+            |found: &Value| key == "size" && (side(found) || side(&found["shortest_edge"]));
         if let Some(found) = found.filter(|found| **found != expected && !is_side(found)) {
             return Err(ConvertError::Processor(path, key, expected, found.clone()));
         }

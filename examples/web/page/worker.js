@@ -68,7 +68,7 @@ const loading = load();
 let opened = null;
 
 const tasks = {
-  info: () => ({ model: "the tiny model", device: "this browser (WebAssembly)", notice: NOTICE, words: knownWords() }),
+  info: () => ({ model: "the tiny model", device: "this machine, in the browser", notice: NOTICE, words: knownWords() }),
   open(model, { number, file }) {
     opened = null;
     const size = JSON.parse(model.encode(file));
