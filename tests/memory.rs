@@ -56,12 +56,15 @@ fn graph(vision_layers: usize, set: TrainableSet) -> usize {
     (0..4).map(|_| held()).min().unwrap()
 }
 
-/// Not one map of the vision encoder, of whatever depth, is held when it is frozen.
+/// Not one map of a layer of the vision encoder is held when it is frozen: five more layers would hold five
+/// or more. Less than that are the buffers that the threads keep for themselves.
 #[test]
 fn frozen_vision_holds_nothing() {
     let _alone = alone();
     let frozen = [1, 6].map(|layers| graph(layers, TrainableSet::LoraAndDecoder));
-    assert!(frozen[0].abs_diff(frozen[1]) < 50_000, "{frozen:?}");
+    let config = Preset::Tiny.config();
+    let map = 4 * (config.patches_per_side().pow(2) + 1) * config.vision.hidden_size;
+    assert!(frozen[0].abs_diff(frozen[1]) < 3 * map, "{frozen:?}, a map of {map}");
     let trained = [1, 6].map(|layers| graph(layers, TrainableSet::Everything));
     assert!(trained[1] > trained[0] + 5_000_000, "{trained:?}");
 }
@@ -107,8 +110,8 @@ fn gradient_checkpointing_holds_less() {
     assert!(checkpointed < plain / 4, "bytes a layer: {checkpointed}, without {plain}");
 }
 
-/// A load holds the model and one tensor on its way, also where weights are kept in fewer bits: they
-/// take a half, or a quarter and a scale of 4 bytes for 128 values.
+/// A load holds the model, a tenth of it, and the names of all tensors with one on its way, also where
+/// weights are kept in fewer bits: they take a half, or a quarter and a scale of 4 bytes for 128 values.
 #[test]
 fn a_load_takes_little_more_than_the_model() {
     let _alone = alone();
@@ -118,7 +121,8 @@ fn a_load_takes_little_more_than_the_model() {
     xtask::bench::draw(&config, folder.path(), DType::BF16).unwrap();
     let load = |kept| {
         let cost = xtask::bench::load(folder.path(), kept).unwrap();
-        assert!(cost.peak < cost.model + cost.model / 10, "{kept:?}: {cost:?}");
+        let names_and_one = 1 << 20;
+        assert!(cost.peak < cost.model + cost.model / 10 + names_and_one, "{kept:?}: {cost:?}");
         cost.model as f64
     };
     let whole = load(Quantization::None);
