@@ -241,3 +241,25 @@ fn open_shards(index: &Index) -> Result<Tensors, CheckpointError> {
     }
     Ok(found.into_iter().map(|(name, (_, tensor))| (name, tensor)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_in_memory_are_read_as_their_file_is() {
+        let file = Path::new("../assets/tiny/model.safetensors");
+        let bytes = std::fs::read(file).unwrap();
+        let held = WeightFiles::from_bytes("held".as_ref(), bytes.clone().into()).unwrap();
+        let read = WeightFiles::open(Path::new("../assets/tiny")).unwrap();
+        assert!(held.shapes().eq(read.shapes()));
+        for ((name, held), (_, read)) in held.into_tensors().into_iter().zip(read.into_tensors()) {
+            assert!(held.into_bytes().unwrap()[..] == read.into_bytes().unwrap()[..], "{name}");
+        }
+        for length in [0, 7, 8, 9, 20_000, bytes.len() - 1] {
+            let cut = WeightFiles::from_bytes("held".as_ref(), bytes[..length].into());
+            let error = cut.unwrap_err().to_string();
+            assert!(error.starts_with("held: "), "{length}: {error}");
+        }
+    }
+}
