@@ -3,8 +3,9 @@
 use std::fs;
 
 use mllmseg::evaluate::read_predictions;
+use mllmseg::model::checkpoint::WeightFiles;
 use mllmseg::model::checkpoint::names::NameTable;
-use mllmseg::model::checkpoint::{WeightFiles, read_safetensors};
+use mllmseg::model::checkpoint::safetensors::read_safetensors;
 use mllmseg::model::config::MllmsegConfig;
 use mllmseg::model::{Mllmseg, Preset};
 use mllmseg::train::snapshot::{Progress, Snapshots, TrainState};

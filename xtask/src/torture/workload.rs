@@ -22,6 +22,8 @@ pub struct Workload {
     pub command: Box<dyn Fn(&Path) -> Command>,
     /// A file or folder in that folder, which must be whole or absent.
     product: &'static str,
+    /// Whether the command refuses a product that is there, instead of resuming or repeating it.
+    pub needs_new_folder: bool,
 }
 
 impl Workload {
@@ -104,6 +106,7 @@ pub fn all(program: &Path, inputs: &Path) -> Result<Vec<Workload>, Box<dyn Error
                 command
             }),
             product: "run/model",
+            needs_new_folder: false,
         },
         Workload {
             name: "eval",
@@ -124,6 +127,7 @@ pub fn all(program: &Path, inputs: &Path) -> Result<Vec<Workload>, Box<dyn Error
                 command
             }),
             product: "predictions.jsonl",
+            needs_new_folder: false,
         },
         Workload {
             name: "download",
@@ -134,6 +138,7 @@ pub fn all(program: &Path, inputs: &Path) -> Result<Vec<Workload>, Box<dyn Error
                 command
             }),
             product: "model/model.safetensors",
+            needs_new_folder: false,
         },
         Workload {
             name: "merge-lora",
@@ -143,6 +148,7 @@ pub fn all(program: &Path, inputs: &Path) -> Result<Vec<Workload>, Box<dyn Error
                 command
             }),
             product: "merged",
+            needs_new_folder: true,
         },
     ])
 }
