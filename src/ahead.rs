@@ -11,8 +11,8 @@ use crate::segmenter::Segmenter;
 /// The most threads that read, and so the most items that wait.
 const READERS: usize = 4;
 /// Parameters of a network whose operations are too small to be shared by cores. At the tiny model's 2
-/// million an `eval` on two cores takes 0.6 of the time; at 100 million there is no gain, and each
-/// image that is under way takes memory.
+/// million an `eval` on two cores takes 0.58 of the time (docs/book/src/performance.md); each image that is
+/// under way takes memory, so larger ones are answered one after another.
 const SMALL: usize = 50_000_000;
 
 /// The answers to all items, in their order: `answer` gets an item and what `read` made of it.
