@@ -17,7 +17,7 @@ pub enum Quantization {
     None,
     /// bf16: half of f32, and the values of a file that is in bf16 are kept as they are.
     Bf16,
-    /// 8 bits, with a scale for each [`BLOCK`] inputs of an output.
+    /// 8 bits, with a scale for 128 inputs or fewer of an output.
     Q8,
 }
 

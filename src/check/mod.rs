@@ -7,7 +7,7 @@
 //! | [`report`] | steps and their verdicts |
 //! | `parts` | configuration, tokenizer, files, weights |
 //! | [`stages`] | what one conversation computes |
-//! | [`reference`] | what another implementation computed |
+//! | [`mod@reference`] | what another implementation computed |
 //! | [`compare`] | the largest difference of each stage |
 //! | `verdicts` | what the stages and their differences mean |
 
