@@ -181,21 +181,37 @@ impl NewFolder {
             Ok(threads) => threads.install(sync_all)?,
             Err(_) => sync_all()?,
         }
-        let aside = temporary(0o777).tempdir_in(parent(&self.path));
-        let aside = aside.map_err(FileError::at(parent(&self.path)))?;
-        // An empty folder may be in the place; no other is removed.
-        let cleared = match self.replaces {
-            true => fs::rename(&self.path, aside.path().join("replaced")),
-            false => fs::remove_dir(&self.path),
+        let placed = match self.replaces {
+            true => replace(&self.path, self.filling.path()),
+            // An empty folder may be in the place; no other is removed.
+            false => absent(fs::remove_dir(&self.path))
+                .and_then(|()| fs::rename(self.filling.path(), &self.path)),
         };
-        match cleared {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::rename(self.filling.path(), &self.path),
-        }
-        .map_err(FileError::at(&self.path))?;
+        placed.map_err(FileError::at(&self.path))?;
         let _ = self.filling.keep(); // it has moved
         sync_names(parent(&self.path));
         Ok(())
+    }
+}
+
+/// Gives the folder `new` the name `path`. What has the name is moved aside and removed afterwards; if the
+/// new one cannot take its place, it comes back.
+fn replace(path: &Path, new: &Path) -> io::Result<()> {
+    let aside = temporary(0o777).tempdir_in(parent(path))?;
+    let old = aside.path().join("replaced");
+    absent(fs::rename(path, &old))?;
+    let placed = fs::rename(new, path);
+    if placed.is_err() && absent(fs::rename(&old, path)).is_err() {
+        let _ = aside.keep(); // the old one is there, and nowhere else
+    }
+    placed
+}
+
+/// Success also where there was nothing.
+fn absent(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -236,5 +252,21 @@ fn sync_folders(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 fn sync_names(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_replaced_stays() {
+        let folder = TempDir::new().unwrap();
+        let place = folder.path().join("model");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("weights"), "old").unwrap();
+        replace(&place, &folder.path().join("not there")).unwrap_err();
+        assert_eq!(fs::read(place.join("weights")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
