@@ -100,8 +100,7 @@ impl Training {
         devices: &[SelectedDevice],
     ) -> Result<Self, TrainingError> {
         recipe.check()?;
-        let lock = run_files::lock(out)?;
-        let files = RunFiles::create(out, start, data, recipe)?;
+        let (files, lock) = RunFiles::create(out, start, data, recipe)?;
         if files.start == Start::Nothing {
             new_model::create(&files)?;
         }

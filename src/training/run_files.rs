@@ -74,19 +74,20 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
 }
 
 impl RunFiles {
-    /// Writes the files of a new run. `run.toml` comes last: with it the run exists.
+    /// Locks the folder and writes the files of a new run. `run.toml` comes last: with it the run exists.
     pub fn create(
         dir: &Path,
         start: &Start,
         data: &Path,
         recipe: Recipe,
-    ) -> Result<Self, TrainingError> {
+    ) -> Result<(Self, File), TrainingError> {
+        if *start == Start::Nothing && recipe.new_model.is_none() {
+            return Err(TrainingError::NoStart);
+        }
+        let lock = lock(dir)?;
         let run = dir.join(RUN);
         if run.exists() {
             return Err(TrainingError::Exists(dir.to_path_buf()));
-        }
-        if *start == Start::Nothing && recipe.new_model.is_none() {
-            return Err(TrainingError::NoStart);
         }
         let whole = |path: &Path| std::path::absolute(path).map_err(FileError::at(path));
         let (base, init) = match start {
@@ -95,13 +96,12 @@ impl RunFiles {
             Start::Nothing => (None, None),
         };
         let places = Places { data: whole(data)?, base, init };
-        fs::create_dir_all(dir).map_err(FileError::at(dir))?;
         write_file(&dir.join(RECIPE), |file| file.write_all(recipe.to_toml().as_bytes()))?;
         write_file(&run, |file| {
             let text = toml::to_string_pretty(&places).map_err(io::Error::other)?;
             file.write_all(text.as_bytes())
         })?;
-        Ok(Self::new(dir, places, recipe))
+        Ok((Self::new(dir, places, recipe), lock))
     }
 
     /// Reads the files of a run.
