@@ -2,20 +2,16 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// Whether there is an `mdbook` command.
-pub fn has_mdbook() -> bool {
-    let version = Command::new("mdbook").arg("--version").stdout(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
-}
+use crate::tool::is_installed;
 
 /// Builds the pages.
 ///
 /// # Errors
 /// Without mdBook, or when it fails.
 pub fn build() -> Result<(), Box<dyn Error>> {
-    if !has_mdbook() {
+    if !is_installed("mdbook") {
         return Err("there is no mdbook command; install it: cargo install --locked mdbook".into());
     }
     let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/book");

@@ -9,6 +9,7 @@ use std::time::Instant;
 use std::{env, error, fs, io};
 
 use crate::book;
+use crate::tool::is_installed;
 
 /// A check: what it is, the command, and the environment's changes.
 pub struct Step {
@@ -113,7 +114,7 @@ impl Run {
     }
 
     fn book(&self) -> Result<()> {
-        if !book::has_mdbook() {
+        if !is_installed("mdbook") {
             self.say("skipped: the book's pages; `cargo install --locked mdbook` adds them");
             return Ok(());
         }

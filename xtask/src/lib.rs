@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod memory;
 pub mod parity;
 pub mod tiny_model;
+mod tool;
 pub mod torture;
 pub mod web;
 pub mod weights;

@@ -12,6 +12,8 @@ use mllmseg_data::files::NewFolder;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
+use crate::tool::is_installed;
+
 /// Where the folder is, from the root of the project.
 pub const DIST: &str = "examples/web/dist";
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -40,11 +42,7 @@ type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
 /// # Errors
 /// What is missing, and how it is installed.
 pub fn tools() -> std::result::Result<(), String> {
-    let runs = |command: &mut Command| {
-        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !runs(Command::new("wasm-bindgen").arg("--version")) {
+    if !is_installed("wasm-bindgen") {
         return Err(
             "wasm-bindgen is not there: `cargo install --locked wasm-bindgen-cli --version N`, \
                     where N is the version of wasm-bindgen in Cargo.lock"
@@ -69,10 +67,7 @@ pub fn make() -> Result<()> {
     env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
     tools()?;
     let wasm = compile()?;
-    if fs::exists(DIST)? {
-        fs::remove_dir_all(DIST)?; // it is made anew from what is in the repository
-    }
-    let folder = NewFolder::create(Path::new(DIST))?;
+    let folder = NewFolder::replacing(Path::new(DIST))?;
     let dist = folder.path();
     for name in ["page", "model"] {
         fs::create_dir(dist.join(name))?;
@@ -149,7 +144,7 @@ fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
 fn print_sizes(checked: &[String]) -> Result<()> {
     let own = PAGE.iter().map(|(_, to)| to.to_string());
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
-    let (program, options) = match Command::new("brotli").arg("--version").output().is_ok() {
+    let (program, options) = match is_installed("brotli") {
         true => ("brotli", ["-c", "-q", "11"].as_slice()),
         false => ("gzip", ["-c", "-9"].as_slice()),
     };
