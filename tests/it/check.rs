@@ -84,26 +84,24 @@ fn reference(
     (folder, path)
 }
 
+/// What one conversation computes.
+const STAGES: [&str; 7] = [
+    "input_ids",
+    "pixel_values",
+    "vit_feature",
+    "projected",
+    "last_hidden_state",
+    "logits",
+    "masks",
+];
+
 #[test]
 fn a_good_checkpoint_passes_every_step() {
     let folder = root().join("assets/tiny");
     let (passes, found) = check(&folder, None);
     assert!(passes, "{found:#}");
-    let names = [
-        "config",
-        "tokenizer",
-        "files",
-        "weights",
-        "values",
-        "input_ids",
-        "pixel_values",
-        "vit_feature",
-        "projected",
-        "last_hidden_state",
-        "logits",
-        "masks",
-    ];
-    assert_eq!(verdicts(&found), names.map(|name| (name, "ok")));
+    let names = ["config", "tokenizer", "files", "weights", "values"].into_iter().chain(STAGES);
+    assert_eq!(verdicts(&found), names.map(|name| (name, "ok")).collect::<Vec<_>>());
     let info = printed_json(mllmseg(["info", "--json"]).arg(&folder));
     assert_says(&step(&found, "weights")["detail"], &[&info["parameters"]["total"].to_string()]);
     assert!(step(&found, "masks")["largest"].as_f64().unwrap() <= 1.0);
@@ -183,15 +181,7 @@ fn stages_agree_with_the_published_implementation() {
         let (passes, found) = check(&checkpoint(name), Some(&file));
         assert!(passes, "{found:#}");
         assert_says(&step(&found, "reference")["detail"], &["published", "Pillow 11.3.0"]);
-        for name in [
-            "input_ids",
-            "pixel_values",
-            "vit_feature",
-            "projected",
-            "last_hidden_state",
-            "logits",
-            "masks",
-        ] {
+        for name in STAGES {
             let step = step(&found, name);
             let [difference, tolerance] =
                 ["difference", "tolerance"].map(|key| step[key].as_f64().unwrap());
