@@ -46,8 +46,8 @@ pub struct Progress {
     pub ciou: Option<f64>,
 }
 
-/// Asks a model every expression of a selection. Each image is encoded once; images are decoded
-/// ahead on a few threads, and answers are scored while the device computes the next image.
+/// Asks a model every expression of a selection. Each image is encoded once, ahead of the scoring
+/// ([`answer_all`]).
 ///
 /// Expressions that cannot be asked (no words, or a reserved token) count with an empty mask.
 /// `watch` is called before the first image, and after each.

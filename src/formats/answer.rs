@@ -23,7 +23,7 @@ use crate::segmenter::{ActivationMap, MaskPrediction};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, EnumString)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
-pub enum MaskFormat {
+pub enum AnswerFormat {
     /// COCO's compressed run lengths.
     #[default]
     Rle,
@@ -56,7 +56,7 @@ impl From<MaskPrediction> for Found {
     }
 }
 
-/// `results`, one for each expression, and for [`MaskFormat::Coco`] the file, as `coco`. `name` is the
+/// `results`, one for each expression, and for [`AnswerFormat::Coco`] the file, as `coco`. `name` is the
 /// image's; the tolerance of outlines is in pixels.
 ///
 /// # Errors
@@ -65,14 +65,14 @@ pub fn results_json(
     name: &str,
     size: (u32, u32),
     found: &[Found],
-    format: MaskFormat,
+    format: AnswerFormat,
     tolerance: f64,
 ) -> Result<Map<String, Value>, ImageError> {
     let results = found.iter().enumerate();
     let results = results.map(|(index, found)| result_json(index, found, size, format, tolerance));
     let results = results.collect::<Result<Vec<_>, _>>()?;
     let mut json = Map::from_iter([("results".to_string(), results.into())]);
-    if format == MaskFormat::Coco {
+    if format == AnswerFormat::Coco {
         let mut file = CocoFile::default();
         let image = file.add_image(name, size);
         let mut seen = BTreeSet::new();
@@ -89,7 +89,7 @@ fn result_json(
     index: usize,
     found: &Found,
     (width, height): (u32, u32),
-    format: MaskFormat,
+    format: AnswerFormat,
     tolerance: f64,
 ) -> Result<Value, ImageError> {
     let mut json = json!({
@@ -101,15 +101,15 @@ fn result_json(
     });
     let parts = || outlines(&found.rle.to_bitmap(), tolerance);
     match format {
-        MaskFormat::Rle => json["segmentation"] = json!(found.rle),
-        MaskFormat::Polygon => json["polygons"] = polygons_json(&parts()),
-        MaskFormat::Svg => {
+        AnswerFormat::Rle => json["segmentation"] = json!(found.rle),
+        AnswerFormat::Polygon => json["polygons"] = polygons_json(&parts()),
+        AnswerFormat::Svg => {
             let (title, colour) = (found.expression.as_str(), colour_code(index));
             let layer = SvgLayer { title, parts: &parts(), colour };
             json["svg"] = svg_document(width, height, &[layer]).into();
         }
-        MaskFormat::Png => json["png"] = png_base64(mask_image(&found.rle.to_bitmap()))?.into(),
-        MaskFormat::Coco => {}
+        AnswerFormat::Png => json["png"] = png_base64(mask_image(&found.rle.to_bitmap()))?.into(),
+        AnswerFormat::Coco => {}
     }
     Ok(json)
 }

@@ -6,7 +6,7 @@ mod polygon;
 mod svg;
 mod yolo;
 
-pub use answer::{Found, MaskFormat, maps_json, results_json};
+pub use answer::{AnswerFormat, Found, maps_json, results_json};
 pub use coco::CocoFile;
 pub use polygon::{flat_points, polygons_json};
 pub use svg::{SvgLayer, svg_document};

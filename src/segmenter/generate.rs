@@ -50,7 +50,7 @@ impl ImageSession<'_> {
             let state = hidden.clone().narrow(1, input.len() - 1, 1); // [1, 1, d]
             states.push(hidden);
             let best = segmenter.model.language_model.predicted_ids(state); // [1]
-            let best = best.try_into_data().map_err(|error| self.read_back(error))?;
+            let best = best.try_into_data().map_err(|error| segmenter.read_back(error))?;
             let id = best.iter::<i64>().next().unwrap_or_default() as u32;
             if Some(id) == end || Some(id) == special.eos {
                 truncated = false;

@@ -203,7 +203,7 @@ impl<'a> ImageSession<'a> {
     /// Whether the arg-max at the position that predicts `[SEG]` or `[REJ]` is `[REJ]`.
     fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
         let best = self.segmenter.model.language_model.predicted_ids(seg_tokens); // [n]
-        let best = best.try_into_data().map_err(|error| self.read_back(error))?;
+        let best = best.try_into_data().map_err(|error| self.segmenter.read_back(error))?;
         Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
     }
     // ANCHOR_END: rejections
@@ -214,7 +214,7 @@ impl<'a> ImageSession<'a> {
         x: Tensor<1>,
         asked: impl FnOnce() -> String,
     ) -> Result<Vec<f32>, SegmentError> {
-        let data = x.try_into_data().map_err(|error| self.read_back(error))?;
+        let data = x.try_into_data().map_err(|error| self.segmenter.read_back(error))?;
         let values: Vec<f32> = data.iter().collect();
         match values.iter().all(|value| value.is_finite()) {
             true => Ok(values),
@@ -223,9 +223,5 @@ impl<'a> ImageSession<'a> {
                 Err(SegmentError::NotFinite(device.id.clone(), asked(), model.dtype().name()))
             }
         }
-    }
-
-    pub(crate) fn read_back(&self, error: impl std::fmt::Debug) -> SegmentError {
-        self.segmenter.read_back(error)
     }
 }

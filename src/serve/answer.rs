@@ -7,7 +7,7 @@ use image::ImageError;
 use serde_json::{Map, Value, json};
 
 use super::worker::{Answer, EncodedImage, Times};
-use crate::formats::{self, MaskFormat, results_json};
+use crate::formats::{self, AnswerFormat, results_json};
 
 /// A body of JSON.
 pub fn json_response(status: StatusCode, value: &Value) -> Response {
@@ -42,7 +42,7 @@ pub fn image_json(image: &EncodedImage, times: &Times) -> Map<String, Value> {
 /// If a PNG cannot be written.
 pub fn answer_json(
     answer: &Answer,
-    format: MaskFormat,
+    format: AnswerFormat,
     tolerance: f64,
 ) -> Result<Value, ImageError> {
     let Answer { image, found, times, .. } = answer;

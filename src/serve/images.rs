@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::events;
 use super::state::{Context, Shared};
 use super::worker::Answer;
-use crate::formats::MaskFormat;
+use crate::formats::AnswerFormat;
 
 /// Largest tolerance of outlines, in pixels.
 const MAX_TOLERANCE: f64 = 1_000.0;
@@ -29,7 +29,7 @@ struct SegmentRequest {
     #[serde(default)]
     expressions: Vec<String>,
     #[serde(default)]
-    format: MaskFormat,
+    format: AnswerFormat,
     threshold: Option<f32>,
     #[serde(default)]
     tolerance: f64,

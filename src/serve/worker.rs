@@ -183,7 +183,7 @@ impl Worker<'_> {
         let session = guarded(|| {
             let session = segmenter.encode_in_stages(&image, &tell)?;
             // Devices compute in the background: the first result that is read would carry this time.
-            segmenter.device.device.sync().map_err(|error| session.read_back(error))?;
+            segmenter.device.device.sync().map_err(|error| segmenter.read_back(error))?;
             Ok(session)
         })?;
         let encode = start.elapsed();

@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use image::codecs::png::PngEncoder;
 use mllmseg::data::image::{Orientation, decode_image, size_in_memory};
-use mllmseg::formats::{Found, MaskFormat, maps_json, results_json};
+use mllmseg::formats::{AnswerFormat, Found, maps_json, results_json};
 use mllmseg::scenes::{Part, World, generate};
 use mllmseg::{ImageSession, Segmenter, device};
 use serde_json::json;
@@ -90,7 +90,7 @@ impl Model {
     /// The answers to some expressions, as `mllmseg serve` writes them in this format.
     pub fn segment(&self, expressions: Vec<String>, format: &str) -> Result<String, JsError> {
         let session = self.session()?;
-        let format: MaskFormat = format.parse()?;
+        let format: AnswerFormat = format.parse()?;
         let expressions: Vec<&str> = expressions.iter().map(|text| text.trim()).collect();
         let found = session.segment_all(&expressions)?;
         let found: Vec<Found> = found.into_iter().map(Found::from).collect();
