@@ -60,13 +60,25 @@ fn scheme(block: u8) -> QuantScheme {
     scheme.per_block([block, 1], ScaleDtype::F32)
 }
 
+/// Bytes of a weight that is kept in a dtype, the scales of its blocks included.
+pub(crate) fn kept_bytes(elements: usize, dtype: DType) -> usize {
+    match dtype {
+        DType::QFloat(scheme) => elements + elements / block_of(scheme) * size_of::<f32>(),
+        _ => elements * dtype.size(),
+    }
+}
+
+fn block_of(scheme: QuantScheme) -> usize {
+    scheme.block_size().map_or(1, |block| usize::from(block.as_slice()[0]))
+}
+
 /// Quantises a matrix, as Burn does; a block with a NaN is NaN as a whole.
 ///
 /// # Shapes
 /// - `weight`: `[rows, columns]`, `rows` a whole number of blocks of `scheme`
 pub(crate) fn quantize(weight: &TensorData, scheme: QuantScheme) -> TensorData {
     let shape = weight.shape().clone();
-    let block = scheme.block_size().map_or(1, |block| usize::from(block.as_slice()[0]));
+    let block = block_of(scheme);
     let columns = shape[1];
     let mut source = weight.iter::<f32>();
     // The values, then the scales. `TensorData::quantized` would grow a list of values to twice its size.

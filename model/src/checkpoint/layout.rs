@@ -6,7 +6,10 @@ use burn::tensor::{DType, Shape, TensorData};
 use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
 
-use crate::quantize::{Quantization, quantize};
+use super::named_weights::for_each_weight;
+use crate::Mllmseg;
+use crate::parameters::is_running_statistic;
+use crate::quantize::{Quantization, kept_bytes, quantize};
 
 /// Tensors by name, unread.
 pub(super) type Tensors = BTreeMap<String, PackTensor>;
@@ -27,16 +30,42 @@ pub(super) fn to_module(
     let mut dtype = dtype_of(&tensor, path, weights, DType::I32);
     let mut shape = tensor.shape.to_vec();
     if let [columns, rows] = shape[..]
-        && is_stored_transposed(path, 2)
-        && !is_always_f32(path)
         && dtype == DType::F32
     {
-        dtype = quantization.dtype([rows, columns]);
+        dtype = kept_dtype(path, [rows, columns], quantization);
     }
     if shape.is_empty() {
         shape.push(1); // the batch counter: a parameter has at least one dimension
     }
     convert(tensor, path, path.to_string(), dtype, shape)
+}
+
+/// What the matrix `[rows, columns]` at `path` of a module is kept in, computed in f32.
+fn kept_dtype(path: &str, shape: [usize; 2], quantization: Quantization) -> DType {
+    match is_stored_transposed(path, 2) && !is_always_f32(path) {
+        true => quantization.dtype(shape),
+        false => DType::F32,
+    }
+}
+
+/// Bytes of a model's weights in memory: vision encoder, projector and language model in `weights`, their
+/// matrices in fewer bits if they are computed in f32; adapters and mask decoder in f32. None is drawn.
+pub fn weight_bytes(model: &Mllmseg, weights: DType, quantization: Quantization) -> usize {
+    let mut bytes = 0;
+    for_each_weight(model, |path, weight| {
+        let shape = weight.shape();
+        let dtype = match shape[..] {
+            _ if is_always_f32(path) => DType::F32,
+            [rows, columns] if weights == DType::F32 => {
+                kept_dtype(path, [rows, columns], quantization)
+            }
+            _ => weights,
+        };
+        if !is_running_statistic(path) {
+            bytes += kept_bytes(shape.num_elements(), dtype);
+        }
+    });
+    bytes
 }
 
 /// The tensor of the parameter at `path` as published files have it.

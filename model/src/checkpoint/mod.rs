@@ -47,5 +47,6 @@ pub mod write;
 
 pub use error::CheckpointError;
 pub use files::WeightFiles;
+pub use layout::weight_bytes;
 pub use load::{LoadOptions, LoadReport, load_files, load_model};
 pub use save::{SaveOptions, save_model};
