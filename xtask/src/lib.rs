@@ -7,6 +7,7 @@ pub mod bench;
 pub mod book;
 mod case;
 pub mod ci;
+pub mod drawn;
 pub mod fuzz;
 pub mod memory;
 pub mod parity;

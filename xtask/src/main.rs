@@ -76,7 +76,7 @@ enum Chore {
         #[arg(long, default_value = "none")]
         quantize: Quantization,
     },
-    /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
+    /// Time segmentation, a training step, a load and generation with drawn weights; PyTorch beside it
     Bench(Bench),
     /// Train the four decoders of Table 4 at small scale, and write the book's table; called again, resume
     Ablation(Ablation),
@@ -115,7 +115,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         Chore::Draw { sizes, out, dtype } => {
             let preset = sizes.parse::<Preset>().map(|preset| preset.config());
             let config = preset.or_else(|_| MllmsegConfig::from_dir(Path::new(&sizes)))?;
-            xtask::bench::draw(&config, &out, dtype)?;
+            xtask::drawn::checkpoint(&config, &out, dtype)?;
         }
         Chore::BenchLoad { checkpoint, quantize } => bench_load(&checkpoint, quantize)?,
         Chore::Bench(bench) => bench.run()?,
