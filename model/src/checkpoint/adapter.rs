@@ -99,7 +99,8 @@ fn check_kind(config: &Value) -> Result<(), String> {
     if !is_plain && !init.as_str().is_some_and(|init| PLAIN_INITS.contains(&&*init.to_lowercase()))
     {
         return Err(format!(
-            "init_lora_weights: {init} changes the base's weights as well, which are not in this file; save the              adapter with path_initial_model_for_weight_conversion, or merge it with PEFT"
+            "init_lora_weights: {init} changes the base's weights as well, which are not in this file; save the \
+             adapter with path_initial_model_for_weight_conversion, or merge it with PEFT"
         ));
     }
     for key in REFUSED {
