@@ -60,13 +60,26 @@ fn scheme(block: u8) -> QuantScheme {
     scheme.per_block([block, 1], ScaleDtype::F32)
 }
 
+/// The bytes of so many values; those of 8 bits come with their scales.
+pub(crate) fn stored_bytes(dtype: DType, values: usize) -> usize {
+    match dtype {
+        DType::QFloat(scheme) => values + values / block_of(scheme) * size_of::<f32>(),
+        dtype => values * dtype.size(),
+    }
+}
+
+/// How many values share a scale.
+fn block_of(scheme: QuantScheme) -> usize {
+    scheme.block_size().map_or(1, |block| usize::from(block.as_slice()[0]))
+}
+
 /// Quantises a matrix, as Burn does; a block with a NaN is NaN as a whole.
 ///
 /// # Shapes
 /// - `weight`: `[rows, columns]`, `rows` a whole number of blocks of `scheme`
 pub(crate) fn quantize(weight: &TensorData, scheme: QuantScheme) -> TensorData {
     let shape = weight.shape().clone();
-    let block = scheme.block_size().map_or(1, |block| usize::from(block.as_slice()[0]));
+    let block = block_of(scheme);
     let columns = shape[1];
     let mut source = weight.iter::<f32>();
     // The values, then the scales. `TensorData::quantized` would grow a list of values to twice its size.

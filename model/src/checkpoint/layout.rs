@@ -27,11 +27,9 @@ pub(super) fn to_module(
     let mut dtype = dtype_of(&tensor, path, weights, DType::I32);
     let mut shape = tensor.shape.to_vec();
     if let [columns, rows] = shape[..]
-        && is_stored_transposed(path, 2)
-        && !is_always_f32(path)
         && dtype == DType::F32
     {
-        dtype = quantization.dtype([rows, columns]);
+        dtype = kept_dtype(path, &[rows, columns], weights, quantization);
     }
     if shape.is_empty() {
         shape.push(1); // the batch counter: a parameter has at least one dimension
@@ -47,6 +45,22 @@ pub(super) fn to_disk(tensor: PackTensor, path: &str, name: &str, weights: DType
         shape.clear(); // a scalar
     }
     convert(tensor, path, name.to_string(), dtype, shape)
+}
+
+/// What the weight at `path` is kept in, whose shape is that of the module.
+pub(super) fn kept_dtype(
+    path: &str,
+    shape: &[usize],
+    weights: DType,
+    quantization: Quantization,
+) -> DType {
+    match *shape {
+        _ if is_always_f32(path) => DType::F32,
+        [rows, columns] if weights == DType::F32 && is_stored_transposed(path, 2) => {
+            quantization.dtype([rows, columns])
+        }
+        _ => weights,
+    }
 }
 
 /// Adapters and mask decoder stay f32 whatever the rest is in: they are small, and they are what

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mllmseg::device::{DtypeChoice, SelectedDevice, cpu};
-use mllmseg::model::checkpoint::WeightFiles;
+use mllmseg::model::checkpoint::{LoadOptions, WeightFiles};
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 use serde::Serialize;
@@ -57,18 +57,12 @@ fn fit(
     // Parameters are counted by shape: none is drawn.
     let model = Mllmseg::new(config, None, &cpu().device);
     let parameters = parameter_count(&model);
-    let decoder = parameter_count(&model.mask_decoder);
-    let choices = [
-        ("f32", DtypeChoice::F32, 4),
-        ("f16", DtypeChoice::F16, 2),
-        ("bf16", DtypeChoice::Bf16, 2),
-    ];
-    let computed = choices.into_iter().filter(|(_, choice, _)| choice.resolve(device).is_ok());
-    let dtypes = computed.map(|(dtype, _, size)| {
-        // The mask decoder is always f32.
-        let model = ((parameters - decoder) * size + decoder * 4) as f64;
-        let bytes = (LOAD_FACTOR * model) as u64;
-        DtypeFit { dtype, bytes, fits: memory.map(|memory| bytes <= memory) }
+    let choices = [DtypeChoice::F32, DtypeChoice::F16, DtypeChoice::Bf16];
+    let computed = choices.into_iter().filter_map(|choice| choice.resolve(device).ok());
+    let dtypes = computed.map(|dtype| {
+        let options = LoadOptions { dtype, ..Default::default() };
+        let bytes = (LOAD_FACTOR * options.bytes(&model) as f64) as u64;
+        DtypeFit { dtype: dtype.name(), bytes, fits: memory.map(|memory| bytes <= memory) }
     });
     ModelFit { name, parameters, dtypes: dtypes.collect() }
 }
