@@ -1,6 +1,7 @@
 //! Load a checkpoint, encode an image once, and segment any number of expressions.
 
 mod activation;
+mod alteration;
 mod error;
 mod generate;
 mod prediction;
@@ -30,6 +31,7 @@ use serde_json::Value;
 use crate::convert::processor;
 use crate::device::{self, DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
+pub use alteration::{Alteration, FusionMap};
 pub use error::SegmentError;
 pub use generate::Generated;
 pub use prediction::MaskPrediction;
@@ -46,7 +48,7 @@ pub use session::ImageSession;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Segmenter {
     /// The network.
     pub model: Mllmseg,
