@@ -19,6 +19,8 @@ pub const DIST: &str = "examples/web/dist";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Vectors of the browser, and its random numbers.
 const FLAGS: &str = "-C target-feature=+simd128 --cfg getrandom_backend=\"wasm_js\"";
+/// Most bytes of the folder.
+const MOST: usize = 15_000_000;
 const WEIGHTS: &str = "model.safetensors";
 const WASM: &str = "page/model_bg.wasm";
 
@@ -81,8 +83,13 @@ pub fn make() -> Result<()> {
     }
     let checked = [vec![WASM.to_string()], write_model(&dist.join("model"))?].concat();
     fs::write(dist.join("page/files.js"), list_of_files(dist, &checked)?)?;
+    let total = print_sizes(dist, &checked)?;
+    if total > MOST {
+        return Err(format!("the folder has {total} bytes; expected at most {MOST}").into());
+    }
     folder.finish()?;
-    print_sizes(&checked)
+    println!("{DIST} is ready; `python3 -m http.server --directory {DIST}` serves it");
+    Ok(())
 }
 
 /// The compiled crate.
@@ -91,11 +98,11 @@ fn compile() -> Result<PathBuf> {
     let mut target = env::current_dir()?.join(target).into_os_string();
     target.push("-wasm"); // other flags would compile everything again
     let mut command = Command::new(env::var_os("WASM_CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--release", "--locked", "--target", TARGET, "-p", "mllmseg-web"]);
+    command.args(["build", "--profile", "web", "--locked", "--target", TARGET, "-p", "mllmseg-web"]);
     // Variables of the cargo that runs this would reach the other.
     command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     run(command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target))?;
-    Ok(Path::new(&target).join(TARGET).join("release/mllmseg_web.wasm"))
+    Ok(Path::new(&target).join(TARGET).join("web/mllmseg_web.wasm"))
 }
 
 /// The tiny model with all weights in f16, half of what they are; the names of its files.
@@ -140,8 +147,8 @@ fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
     Ok(format!("self.FILES = {list:#};\n"))
 }
 
-/// Bytes as they are and as they travel.
-fn print_sizes(checked: &[String]) -> Result<()> {
+/// Prints bytes as they are and as they travel; all of them as they are.
+fn print_sizes(dist: &Path, checked: &[String]) -> Result<usize> {
     let own = PAGE.iter().map(|(_, to)| to.to_string());
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
     let (program, options) = match is_installed("brotli") {
@@ -152,7 +159,7 @@ fn print_sizes(checked: &[String]) -> Result<()> {
     let mut print = |what: &str, paths: &[String]| -> Result<()> {
         let mut sizes = [0, 0];
         for path in paths {
-            let bytes = fs::read(Path::new(DIST).join(path))?;
+            let bytes = fs::read(dist.join(path))?;
             sizes[0] += bytes.len();
             sizes[1] += compressed(program, options, &bytes)?;
         }
@@ -165,8 +172,7 @@ fn print_sizes(checked: &[String]) -> Result<()> {
     print("the page", &scripts.collect::<Vec<_>>())?;
     print("the model", &checked[1..])?;
     println!("{:<12} {:>12} {:>12}", "all", total[0], total[1]);
-    println!("{DIST} is ready; `python3 -m http.server --directory {DIST}` serves it");
-    Ok(())
+    Ok(total[0])
 }
 
 fn compressed(program: &str, options: &[&str], bytes: &[u8]) -> Result<usize> {
