@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn objects_are_where_they_were_placed_and_no_other_changes() {
         let (red, blue) =
-            (star(Colour::Red, [50.0, 60.0], 7), star(Colour::Blue, [110.0, 60.0], 8));
+            (star(Colour::Red, [50.0, 60.0], 7), star(Colour::Blue, [120.0, 60.0], 8));
         let both = composed(&[red, blue]);
         assert_eq!([both.width(), both.height()], [160, 120]);
         let object = both.objects()[0];
@@ -80,7 +80,7 @@ mod tests {
         assert!(pixel[0] > 170 && pixel[1] < 80, "{pixel:?} is red");
 
         let alone = composed(&[blue]);
-        let at = |scene: &Scene| scene.draw().get_pixel(110, 60).0;
+        let at = |scene: &Scene| scene.draw().get_pixel(120, 60).0;
         assert_eq!(at(&alone), at(&both));
         assert_eq!(alone.mask(&[0]), both.mask(&[1]));
         // What is in front hides what is behind.
