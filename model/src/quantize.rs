@@ -60,14 +60,15 @@ fn scheme(block: u8) -> QuantScheme {
     scheme.per_block([block, 1], ScaleDtype::F32)
 }
 
-/// Bytes of a weight that is kept in a dtype, the scales of its blocks included.
-pub(crate) fn kept_bytes(elements: usize, dtype: DType) -> usize {
+/// The bytes of so many values; those of 8 bits come with their scales.
+pub(crate) fn stored_bytes(dtype: DType, values: usize) -> usize {
     match dtype {
-        DType::QFloat(scheme) => elements + elements / block_of(scheme) * size_of::<f32>(),
-        _ => elements * dtype.size(),
+        DType::QFloat(scheme) => values + values / block_of(scheme) * size_of::<f32>(),
+        dtype => values * dtype.size(),
     }
 }
 
+/// How many values share a scale.
 fn block_of(scheme: QuantScheme) -> usize {
     scheme.block_size().map_or(1, |block| usize::from(block.as_slice()[0]))
 }

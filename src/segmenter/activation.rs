@@ -8,7 +8,7 @@ use super::{ImageSession, SegmentError};
 /// The mean absolute activation of each token, over its channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivationMap {
-    /// The paper's name for the tokens: `T_img1`, `T_img2` or `T_vl`.
+    /// The paper's name for the tokens, such as `T_img1`.
     pub name: &'static str,
     /// The part of the model that they come from.
     pub origin: &'static str,
@@ -64,6 +64,18 @@ impl ImageSession<'_> {
             maps.push(self.activation_map("T_vl", "cross-attention", t_vl)?);
         }
         Ok(maps)
+    }
+
+    /// Maps of the mask decoder that Figure 4 leaves out: T_img4 (Eq. 12), in the variants that have it, and
+    /// T_ds0 (Eq. 13).
+    ///
+    /// # Errors
+    /// As [`activation_maps`](Self::activation_maps).
+    pub fn decoder_maps(&self) -> Result<Vec<ActivationMap>, SegmentError> {
+        let fusion = &self.state.decoder.fusion;
+        let t_img4 = fusion.t_img4.iter().map(|tokens| ("T_img4", "DySample", tokens));
+        let maps = t_img4.chain([("T_ds0", "DSFF", &fusion.fused)]);
+        maps.map(|(name, origin, tokens)| self.activation_map(name, origin, tokens)).collect()
     }
 
     /// # Shapes

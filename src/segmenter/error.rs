@@ -1,5 +1,7 @@
 //! What can go wrong between a checkpoint and a mask.
 
+use std::path::PathBuf;
+
 use mllmseg_data::files::FileError;
 use mllmseg_data::image::ImageError;
 use mllmseg_data::mask::MaskError;
@@ -36,6 +38,16 @@ pub enum SegmentError {
     /// Weights are not what they were.
     #[error("weights that are kept in fewer bits are not saved; load the model without --quantize")]
     QuantizedSave,
+    /// Weights that have no place, also in 8 bits.
+    #[error(
+        "{}: its weights take {:.1} GB in 8 bits, but here is room for {:.1} GB",
+        name.display(), *needed as f64 / 1e9, *memory as f64 / 1e9
+    )]
+    TooLarge {
+        name: PathBuf,
+        needed: u64,
+        memory: u64,
+    },
     /// The device, and why its result could not be fetched.
     #[error("{0}: the result could not be read back: {1}")]
     ReadBack(String, String),

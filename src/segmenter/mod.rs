@@ -1,24 +1,25 @@
 //! Load a checkpoint, encode an image once, and segment any number of expressions.
 
 mod activation;
+mod alteration;
 mod error;
 mod generate;
 mod prediction;
 mod session;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use image::RgbImage;
-use mllmseg_data::files::NewFolder;
+use mllmseg_data::files::{FileError, NewFolder};
 use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
 use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
-    CheckpointError, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
+    CheckpointError, Files, Folder, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files,
+    save_model,
 };
 use mllmseg_model::config::{ConfigError, Layout};
 use mllmseg_model::lora::LoraConfig;
@@ -28,8 +29,9 @@ use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
 use serde_json::Value;
 
 use crate::convert::processor;
-use crate::device::{DtypeChoice, SelectedDevice};
+use crate::device::{self, DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
+pub use alteration::{Alteration, FusionMap};
 pub use error::SegmentError;
 pub use generate::Generated;
 pub use prediction::MaskPrediction;
@@ -46,7 +48,7 @@ pub use session::ImageSession;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Segmenter {
     /// The network.
     pub model: Mllmseg,
@@ -142,30 +144,38 @@ impl Segmenter {
         Self::from_parts(config, tokenizer, open(dir)?, device, options)
     }
 
-    /// As [`load`](Self::load), of a checkpoint's files in memory by their names, with the weights in
-    /// `model.safetensors`. A file that is not there counts as empty.
+    /// Loads a checkpoint whose files are not on the disk, for the CPU in f32; `name` is for messages. Its
+    /// matrices are kept in as many bits as let the weights fit into `memory` bytes.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and for adapters that are not merged.
-    pub fn from_bytes(
-        mut files: BTreeMap<String, Vec<u8>>,
-        device: &SelectedDevice,
+    /// As [`load`](Self::load), for PyTorch's files and adapters that are not merged, and
+    /// [`SegmentError::TooLarge`].
+    pub fn from_files(
+        name: &Path,
+        files: Arc<dyn Files>,
+        memory: u64,
     ) -> Result<Self, SegmentError> {
-        const CONFIG: &str = "config.json";
-        const WEIGHTS: &str = "model.safetensors";
-        let dir = Path::new("checkpoint"); // for messages
-        let mut take = |name: &str| (dir.join(name), files.remove(name).unwrap_or_default());
-        let ((path, config), (weights_path, weights)) = (take(CONFIG), take(WEIGHTS));
-        let config = str::from_utf8(&config).map_err(|error| {
-            let message = format!("expected text in UTF-8: {error}");
-            ConfigError { path: path.clone(), message }
+        const MAX_BYTES: u64 = 256 << 20; // of a file beside the weights
+        let device = device::cpu();
+        let folder = Folder::Held(name.to_path_buf(), files.clone());
+        let config = folder.file("config.json");
+        let text = config.text(MAX_BYTES).map_err(FileError::at(config.path()))?;
+        let config = MllmsegConfig::from_json(&text, config.path())?;
+        let names = files.names();
+        let tokenizer = Tokenizer::from_files(name, &|file| {
+            let bytes = names.contains(file).then(|| files.read_whole(file, MAX_BYTES));
+            Ok(bytes.transpose().map_err(FileError::at(&name.join(file)))?)
         })?;
-        let config = MllmsegConfig::from_json(config, &path)?;
-        let tokenizer = Tokenizer::from_bytes(dir, &files)?;
-        let weights = WeightFiles::from_bytes(&weights_path, weights.into())?;
-        let options =
-            LoadOptions { dtype: DtypeChoice::Auto.resolve(device)?, ..Default::default() };
-        Self::from_parts(config, tokenizer, weights, device, options)
+        let weights = WeightFiles::held(name, files.clone())?;
+        // Parameters are counted by shape: none is drawn.
+        let model = Mllmseg::new(&config, None, &device.device);
+        let options = [Quantization::None, Quantization::Bf16, Quantization::Q8]
+            .map(|quantization| LoadOptions { quantization, ..Default::default() });
+        let Some(&fitting) = options.iter().find(|options| options.bytes(&model) <= memory) else {
+            let needed = options.iter().map(|options| options.bytes(&model)).min().unwrap_or(0);
+            return Err(SegmentError::TooLarge { name: name.to_path_buf(), needed, memory });
+        };
+        Self::from_parts(config, tokenizer, weights, &device, fitting)
     }
 
     /// The model of a configuration, a tokenizer and weight files that are open already.

@@ -1,8 +1,11 @@
 //! Weights in fewer bits: masks close to those of f32, or the same.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use burn::tensor::DType;
 use mllmseg::data::refer::Dataset;
-use mllmseg::model::checkpoint::SaveOptions;
+use mllmseg::model::checkpoint::{LoadOptions, SaveOptions};
 use mllmseg::model::quantize::Quantization;
 use mllmseg::scenes::World;
 use mllmseg::{Segmenter, device};
@@ -78,4 +81,28 @@ fn what_cannot_be_kept_in_fewer_bits_is_said() {
     };
     assert_says(failure(&mut segment(&["--quantize", "q8", "--dtype", "bf16"])), &["--dtype f32"]);
     assert!(printed(&mut segment(&["--quantize", "q8"])).contains("the red star"));
+}
+
+/// The same, of a checkpoint in shards that is not on the disk: as many bits as there is memory for.
+#[test]
+fn held_files_are_kept_in_as_many_bits_as_fit() {
+    let sharded = CheckpointOptions { shards: 3, ..Default::default() };
+    let folder = drawn("qwen2", sharded);
+    let read = |name: String| (name.clone(), std::fs::read(folder.path().join(name)).unwrap());
+    let files: BTreeMap<String, Vec<u8>> = names(folder.path()).into_iter().map(read).collect();
+    let files = Arc::new(files);
+    let held = |memory| Segmenter::from_files("held".as_ref(), files.clone(), memory);
+    let kept = [Quantization::None, Quantization::Bf16, Quantization::Q8];
+    let bytes = kept.map(|quantization| {
+        let from_disk = load(folder.path(), quantization);
+        let options = LoadOptions { quantization, ..Default::default() };
+        let bytes = options.bytes(&from_disk.model);
+        let segmenter = held(bytes).unwrap();
+        assert_eq!(segmenter.report.quantization, quantization);
+        assert_eq!(masks(&segmenter, "qwen2"), masks(&from_disk, "qwen2"));
+        bytes
+    });
+    assert!(bytes[0] > bytes[1] && bytes[1] > bytes[2], "{bytes:?}");
+    let error = held(bytes[2] - 1).unwrap_err().to_string();
+    assert_says(error, &["held: ", "GB in 8 bits"]);
 }

@@ -119,7 +119,7 @@ impl Run {
             return Ok(());
         }
         self.say("the book's pages");
-        book::build()
+        book::build(None)
     }
 
     fn web(&self) -> Result<()> {

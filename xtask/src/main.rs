@@ -132,7 +132,7 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         }
         Chore::Torture(torture) => torture.run()?,
         Chore::Memory(workload) => memory::run(&workload)?,
-        Chore::Book => xtask::book::build()?,
+        Chore::Book => xtask::book::build(None)?,
         Chore::Web => xtask::web::make()?,
         Chore::Ci => xtask::ci::run()?,
     }

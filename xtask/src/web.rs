@@ -1,9 +1,9 @@
-//! `cargo xtask web`: the page with the model inside, as a folder that any file server serves.
+//! `cargo xtask web`: the page with the model inside, and the book, as a folder that any file server serves.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, error, fs};
+use std::{env, error, fs, io};
 
 use burn::tensor::DType;
 use mllmseg::model::checkpoint::safetensors::read_safetensors;
@@ -12,6 +12,7 @@ use mllmseg_data::files::NewFolder;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
+use crate::book;
 use crate::tool::is_installed;
 
 /// Where the folder is, from the root of the project.
@@ -19,18 +20,23 @@ pub const DIST: &str = "examples/web/dist";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Vectors of the browser, and its random numbers.
 const FLAGS: &str = "-C target-feature=+simd128 --cfg getrandom_backend=\"wasm_js\"";
+/// Most bytes of the folder.
+const MOST: usize = 15_000_000;
 const WEIGHTS: &str = "model.safetensors";
 const WASM: &str = "page/model_bg.wasm";
+const BOOK: &str = "book";
 
 /// Files of the page from the source tree, and their places in the folder. Look and script are those of
 /// `mllmseg serve`; the model behind them is not.
-const PAGE: [(&str, &str); 8] = [
+const PAGE: [(&str, &str); 10] = [
     ("src/serve/page/index.html", "index.html"),
     ("src/serve/page/page.css", "page/page.css"),
     ("src/serve/page/page.js", "page/page.js"),
     ("src/serve/page/mask.js", "page/mask.js"),
     ("examples/scene.png", "page/example.png"),
     ("examples/web/page/backend.js", "page/backend.js"),
+    ("examples/web/page/compose.js", "page/compose.js"),
+    ("examples/web/page/live.js", "page/live.js"),
     ("examples/web/page/worker.js", "page/worker.js"),
     ("examples/web/page/sw.js", "sw.js"),
 ];
@@ -80,9 +86,35 @@ pub fn make() -> Result<()> {
         fs::copy(from, dist.join(to))?;
     }
     let checked = [vec![WASM.to_string()], write_model(&dist.join("model"))?].concat();
-    fs::write(dist.join("page/files.js"), list_of_files(dist, &checked)?)?;
+    let pages = dist.canonicalize()?.join(BOOK);
+    let has_book = is_installed(book::MDBOOK);
+    match has_book {
+        true => book::build(Some(&pages))?,
+        false => println!("the book is left out: `cargo install --locked mdbook` adds it"),
+    }
+    let book = if has_book { files_in(&pages)? } else { Vec::new() };
+    fs::write(dist.join("page/files.js"), list_of_files(dist, &checked, &book)?)?;
+    let total = print_sizes(dist, &checked, &book)?;
+    if total > MOST {
+        return Err(format!("the folder has {total} bytes; expected at most {MOST}").into());
+    }
     folder.finish()?;
-    print_sizes(&checked)
+    println!("{DIST} is ready; `python3 -m http.server --directory {DIST}` serves it");
+    Ok(())
+}
+
+/// The files of a folder and of those in it, in order.
+fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::path);
+    let mut files = Vec::new();
+    for path in entries.iter().map(fs::DirEntry::path) {
+        match path.is_dir() {
+            true => files.extend(files_in(&path)?),
+            false => files.push(path),
+        }
+    }
+    Ok(files)
 }
 
 /// The compiled crate.
@@ -91,11 +123,20 @@ fn compile() -> Result<PathBuf> {
     let mut target = env::current_dir()?.join(target).into_os_string();
     target.push("-wasm"); // other flags would compile everything again
     let mut command = Command::new(env::var_os("WASM_CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--release", "--locked", "--target", TARGET, "-p", "mllmseg-web"]);
+    command.args([
+        "build",
+        "--profile",
+        "web",
+        "--locked",
+        "--target",
+        TARGET,
+        "-p",
+        "mllmseg-web",
+    ]);
     // Variables of the cargo that runs this would reach the other.
     command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     run(command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target))?;
-    Ok(Path::new(&target).join(TARGET).join("release/mllmseg_web.wasm"))
+    Ok(Path::new(&target).join(TARGET).join("web/mllmseg_web.wasm"))
 }
 
 /// The tiny model with all weights in f16, half of what they are; the names of its files.
@@ -120,7 +161,7 @@ fn write_model(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// `files.js`: what the service worker keeps, and what the worker reads and checks.
-fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
+fn list_of_files(dist: &Path, checked: &[String], book: &[PathBuf]) -> Result<String> {
     let sha256 = |bytes: &[u8]| -> String {
         digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
@@ -132,16 +173,19 @@ fn list_of_files(dist: &Path, checked: &[String]) -> Result<String> {
     let own = PAGE.iter().map(|(_, to)| *to).filter(|path| *path != "sw.js");
     let page: Vec<&str> = own.chain(["page/model.js"]).collect();
     let mut all = serde_json::to_vec(&files)?;
-    for path in &page {
-        all.extend(fs::read(dist.join(path))?);
+    for path in page.iter().map(|path| dist.join(path)).chain(book.iter().cloned()) {
+        all.extend(fs::read(path)?);
     }
     let page: Vec<&str> = page.into_iter().chain(["./", "page/files.js"]).collect();
-    let list = json!({ "version": &sha256(&all)[..16], "page": page, "files": files });
+    let version = &sha256(&all)[..16];
+    let list =
+        json!({ "version": version, "book": !book.is_empty(), "page": page, "files": files });
     Ok(format!("self.FILES = {list:#};\n"))
 }
 
-/// Bytes as they are and as they travel.
-fn print_sizes(checked: &[String]) -> Result<()> {
+/// Prints bytes as they are and as they travel; all of them as they are.
+fn print_sizes(dist: &Path, checked: &[String], book: &[PathBuf]) -> Result<usize> {
+    let in_dist = |paths: &[String]| paths.iter().map(|path| dist.join(path)).collect::<Vec<_>>();
     let own = PAGE.iter().map(|(_, to)| to.to_string());
     let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
     let (program, options) = match is_installed("brotli") {
@@ -149,10 +193,10 @@ fn print_sizes(checked: &[String]) -> Result<()> {
         false => ("gzip", ["-c", "-9"].as_slice()),
     };
     let mut total = [0, 0];
-    let mut print = |what: &str, paths: &[String]| -> Result<()> {
+    let mut print = |what: &str, paths: &[PathBuf]| -> Result<()> {
         let mut sizes = [0, 0];
         for path in paths {
-            let bytes = fs::read(Path::new(DIST).join(path))?;
+            let bytes = fs::read(path)?;
             sizes[0] += bytes.len();
             sizes[1] += compressed(program, options, &bytes)?;
         }
@@ -161,12 +205,12 @@ fn print_sizes(checked: &[String]) -> Result<()> {
         Ok(())
     };
     println!("{:<12} {:>12} {:>12}", "bytes of", "", program);
-    print("WebAssembly", &checked[..1])?;
-    print("the page", &scripts.collect::<Vec<_>>())?;
-    print("the model", &checked[1..])?;
+    print("WebAssembly", &in_dist(&checked[..1]))?;
+    print("the page", &in_dist(&scripts.collect::<Vec<_>>()))?;
+    print("the model", &in_dist(&checked[1..]))?;
+    print("the book", book)?;
     println!("{:<12} {:>12} {:>12}", "all", total[0], total[1]);
-    println!("{DIST} is ready; `python3 -m http.server --directory {DIST}` serves it");
-    Ok(())
+    Ok(total[0])
 }
 
 fn compressed(program: &str, options: &[&str], bytes: &[u8]) -> Result<usize> {

@@ -13,6 +13,9 @@ pub enum ScenesError {
     /// No images were requested, or more than file names can number.
     #[error("{found} images requested; 1 to {limit} expected")]
     ImageCount { found: u64, limit: u64 },
+    /// More objects than a scene may have.
+    #[error("{found} objects are placed; at most {limit} are drawn: remove some")]
+    ObjectCount { found: usize, limit: usize },
     /// The output folder has files in it, a file could not be written, or an image not be encoded.
     #[error(transparent)]
     File(#[from] FileError),

@@ -19,6 +19,7 @@
 
 mod annotator;
 mod candidates;
+mod compose;
 mod dataset;
 mod error;
 mod form;
@@ -34,6 +35,7 @@ mod select;
 mod vocabulary;
 mod world;
 
+pub use compose::{Placed, compose};
 pub use dataset::{ORIGIN_FILE, SynthOptions, SynthReport, write_dataset};
 pub use error::ScenesError;
 pub use form::{Form, Pattern, Slots};

@@ -14,11 +14,9 @@ use crate::vocabulary::{Colour, Shape, Size};
 const ATTEMPTS: usize = 50;
 /// How many places are tried for an object.
 const PLACES: usize = 40;
-const MAX_OBJECTS: usize = 12;
+pub(crate) const MAX_OBJECTS: usize = 12;
 /// A pixel belongs to an object that covers it by at least this much, of 255.
 const COVERED: u8 = 128;
-/// The side of the image that a world's diameters refer to.
-const STANDARD_SIDE: f32 = 112.0;
 
 /// The purpose of a scene's random stream; expressions have streams of their own.
 const PURPOSE: u64 = 1;
@@ -134,11 +132,13 @@ pub fn generate(world: &World, seed: u64, index: u64) -> Scene {
         layout = Layout::random(world, &mut rng);
     }
     layout.drop_hidden(world);
-    layout.into_scene(world, &mut rng, (seed, index))
+    let surfaces = (0..layout.objects.len()).map(|index| layout.surface(index, world, &mut rng));
+    let surfaces = surfaces.collect();
+    layout.into_scene(world, surfaces, &mut rng, (seed, index))
 }
 
 /// The objects, while they are placed.
-struct Layout {
+pub(crate) struct Layout {
     image_size: [u32; 2],
     objects: Vec<Object>,
     coverages: Vec<Coverage>,
@@ -147,14 +147,18 @@ struct Layout {
 }
 
 impl Layout {
+    /// Without objects.
+    pub fn empty(image_size: [u32; 2]) -> Self {
+        Self { image_size, objects: Vec::new(), coverages: Vec::new(), complete: false }
+    }
+
     fn random(world: &World, rng: &mut Rng) -> Self {
         let image_size = match world.image_sizes.as_slice() {
             [] => [160, 160],
             sizes => rng.pick(sizes).map(|side| side.clamp(32, 1024)),
         };
         let wanted = rng.count(world.objects.map(|count| count.clamp(1, MAX_OBJECTS)));
-        let (objects, coverages) = (Vec::with_capacity(wanted), Vec::with_capacity(wanted));
-        let mut layout = Self { image_size, objects, coverages, complete: false };
+        let mut layout = Self::empty(image_size);
         for _ in 0..wanted {
             layout.add(world, rng);
         }
@@ -175,29 +179,26 @@ impl Layout {
         }
         let size = rng.pick(world.sizes());
         let jitter = rng.range(1.0 - world.size_jitter, 1.0 + world.size_jitter);
-        let [width, height] = self.image_size.map(|side| side as f32);
-        let scale = (width * height).sqrt() / STANDARD_SIDE;
-        let diameter = world.diameters[size as usize] * scale * jitter;
-        let tilt = match shape {
-            Shape::Circle | Shape::Ring => 0.0,
-            _ => rng.range(-world.tilt, world.tilt),
-        };
-        let contours = contours(shape);
-        // No object is cut: two pixels stay free at every side.
-        let edge = reach(&contours) * diameter / 2.0 + 2.0;
+        let diameter = world.diameter(size, self.image_size) * jitter;
+        let tilt = tilt(world, shape, rng);
+        let ranges = places(shape, diameter, self.image_size);
         for _ in 0..PLACES {
-            let [x, y] = [width, height].map(|side| rng.range(edge, (side - edge).max(edge)));
-            let object =
-                Object { shape, colour, size, centre: [x, y], diameter, area: 0, visible: 0 };
+            let centre = ranges.map(|[low, high]| rng.range(low, high));
+            let object = Object { shape, colour, size, centre, diameter, area: 0, visible: 0 };
             if self.objects.iter().all(|other| apart(world, &object, other)) {
-                let pose = Pose { centre: [x, y], radius: diameter / 2.0, tilt };
-                let coverage = Coverage::of(&contours, pose, self.image_size);
-                let area = coverage.alpha.iter().filter(|&&alpha| alpha >= COVERED).count() as u32;
-                self.objects.push(Object { area, ..object });
-                self.coverages.push(coverage);
+                self.place(object, tilt);
                 return;
             }
         }
+    }
+
+    /// Puts an object in front of the others.
+    pub fn place(&mut self, object: Object, tilt: f32) {
+        let pose = Pose { centre: object.centre, radius: object.diameter / 2.0, tilt };
+        let coverage = Coverage::of(&contours(object.shape), pose, self.image_size);
+        let area = coverage.alpha.iter().filter(|&&alpha| alpha >= COVERED).count() as u32;
+        self.objects.push(Object { area, ..object });
+        self.coverages.push(coverage);
     }
 
     /// Counts the visible pixels of each object; returns the object that each pixel shows.
@@ -229,13 +230,22 @@ impl Layout {
         }
     }
 
-    fn into_scene(mut self, world: &World, rng: &mut Rng, origin: (u64, u64)) -> Scene {
+    /// The surface of an object.
+    pub fn surface(&self, index: usize, world: &World, rng: &mut Rng) -> Surface {
+        let coverage = &self.coverages[index];
+        let side = coverage.width.max(coverage.height) as i32;
+        Surface::object(rng, self.objects[index].colour, side, world.texture)
+    }
+
+    /// The scene, with a background.
+    pub fn into_scene(
+        mut self,
+        world: &World,
+        surfaces: Vec<Surface>,
+        rng: &mut Rng,
+        origin: (u64, u64),
+    ) -> Scene {
         let owners = self.count_visible();
-        let surface = |(object, coverage): (&Object, &Coverage)| {
-            let side = coverage.width.max(coverage.height) as i32;
-            Surface::object(rng, object.colour, side, world.texture)
-        };
-        let surfaces = self.objects.iter().zip(&self.coverages).map(surface).collect();
         let [width, height] = self.image_size;
         let side = width.max(height) as i32;
         let background = Surface::background(rng, side, world.background);
@@ -243,6 +253,20 @@ impl Layout {
         let Self { objects, coverages, .. } = self;
         Scene { width, height, objects, owners, coverages, surfaces, background, grain, origin }
     }
+}
+
+/// The tilt of an object, as [`Pose`] has it.
+pub(crate) fn tilt(world: &World, shape: Shape, rng: &mut Rng) -> f32 {
+    match shape {
+        Shape::Circle | Shape::Ring => 0.0,
+        _ => rng.range(-world.tilt, world.tilt),
+    }
+}
+
+/// Where its centre may be, right and down. No object is cut: two pixels stay free at every side.
+pub(crate) fn places(shape: Shape, diameter: f32, image_size: [u32; 2]) -> [[f32; 2]; 2] {
+    let edge = reach(&contours(shape)) * diameter / 2.0 + 2.0;
+    image_size.map(|side| [edge, (side as f32 - edge).max(edge)])
 }
 
 /// Whether two objects are far enough from each other.

@@ -18,6 +18,9 @@ const FILES: [(&str, &str); 4] = [
     ("full", include_str!("../worlds/full.toml")),
 ];
 
+/// The side of the image that diameters refer to.
+const STANDARD_SIDE: f32 = 112.0;
+
 /// The settings of drawn scenes.
 ///
 /// The worlds that have names are files in `worlds/`; `"full".parse()` gives one of them. The tests
@@ -90,6 +93,13 @@ impl World {
     pub fn small() -> Self {
         let [small, ..] = Self::all();
         small
+    }
+
+    /// The diameter of an object of a size class in pixels, in an image of `[width, height]`.
+    pub fn diameter(&self, size: Size, image_size: [u32; 2]) -> f32 {
+        let [width, height] = image_size.map(|side| side as f32);
+        let scale = (width * height).sqrt() / STANDARD_SIDE;
+        self.diameters[size as usize] * scale
     }
 
     pub(crate) fn shapes(&self) -> &[Shape] {

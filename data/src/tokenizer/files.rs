@@ -46,7 +46,7 @@ pub(super) fn json_object(path: &Path, bytes: &[u8]) -> Result<Map<String, Value
 }
 
 /// The bytes of a folder's file by its name; none where there is no such file.
-pub(super) type Reader<'a> = &'a dyn Fn(&'static str) -> Result<Option<Vec<u8>>>;
+pub type Reader<'a> = &'a dyn Fn(&'static str) -> Result<Option<Vec<u8>>>;
 
 /// Reads a file as [`read`] does, if it is there.
 pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {

@@ -8,7 +8,6 @@ use super::engine::Engine;
 use super::error::{TokenizerError, content};
 use super::files::{self, CONFIG, JSON, MERGES, Reader, SENTENCEPIECE, VOCAB};
 use super::sentencepiece::SentencePiece;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The special tokens of the Python classes, where no file says otherwise.
@@ -33,19 +32,12 @@ impl Tokenizer {
         Self::from_files(dir, &|name| files::read_optional(&dir.join(name)))
     }
 
-    /// As [`from_dir`](Self::from_dir), of files in memory by their names; `dir` is only named in
-    /// errors.
+    /// As [`from_dir`](Self::from_dir), of files that are not on the disk: `read` gives the bytes of one by
+    /// its name, if it is there. `dir` is only named in errors.
     ///
     /// # Errors
-    /// As [`from_dir`](Self::from_dir).
-    pub fn from_bytes(
-        dir: &Path,
-        files: &BTreeMap<String, Vec<u8>>,
-    ) -> Result<Self, TokenizerError> {
-        Self::from_files(dir, &|name| Ok(files.get(name).cloned()))
-    }
-
-    fn from_files(dir: &Path, read: Reader) -> Result<Self, TokenizerError> {
+    /// As [`from_dir`](Self::from_dir), and those of `read`.
+    pub fn from_files(dir: &Path, read: Reader) -> Result<Self, TokenizerError> {
         let config = Config::read(dir, read)?;
         let adds_bos = config.flag("add_bos_token");
         let mut added = AddedTokens::default();

@@ -30,6 +30,7 @@ mod train;
 
 pub use added::AddedToken;
 pub use error::TokenizerError;
+pub use files::Reader;
 pub use special::{IM_END, IM_START, IMG_CONTEXT, IMG_END, IMG_START, REJ, SEG, SpecialTokens};
 
 use added::AddedTokens;

@@ -1,4 +1,5 @@
-// Keeps the page, so that it opens without a network. The model's files are kept by page/worker.js.
+// Keeps the page, and what was read of the book, so that both open without a network. The model's files are kept by
+// page/worker.js, under addresses with a query.
 
 importScripts("page/files.js");
 const PREFIX = "mllmseg-page-";
@@ -14,7 +15,15 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(caches.keys().then((names) => Promise.all(names.map(drop))));
 });
 
+async function respond(request) {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(request);
+  if (kept) return kept;
+  const response = await fetch(request);
+  if (response.status === 200 && !new URL(request.url).search) await cache.put(request, response.clone()).catch(() => {});
+  return response;
+}
+
 self.addEventListener("fetch", (event) => {
-  const kept = caches.open(CACHE).then((cache) => cache.match(event.request));
-  event.respondWith(kept.then((response) => response ?? fetch(event.request)));
+  if (event.request.method === "GET") event.respondWith(respond(event.request));
 });

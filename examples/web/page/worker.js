@@ -1,7 +1,7 @@
 // Holds the model, and answers one question after the other.
 
 import "./files.js";
-import init, { Checkpoint, drawScene, knownWords } from "./model.js";
+import init, { composeScene, drawScene, knownWords, loadModel, sceneKinds } from "./model.js";
 
 const CACHE = "mllmseg-files";
 const NOTICE = `This is the tiny model, and it runs in this page: no picture leaves your machine. It knows coloured shapes in
@@ -10,6 +10,8 @@ const NOTICE = `This is the tiny model, and it runs in this page: no picture lea
 // The number of the question that is being answered.
 let current = null;
 self.tellStage = (stage) => self.postMessage({ number: current, stage });
+
+const isProgram = ({ path }) => path.endsWith(".wasm");
 
 async function digest(bytes) {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -43,32 +45,54 @@ async function read({ path, bytes, sha256 }, cache, onBytes) {
   return content;
 }
 
-async function load() {
+// The files of the checkpoint by their names; the model reads them part by part.
+const held = new Map();
+self.readFile = (name, start, length) => {
+  try {
+    return new Uint8Array(new FileReaderSync().readAsArrayBuffer(held.get(name).slice(start, start + length)));
+  } catch (error) {
+    throw error.message;
+  }
+};
+
+async function load(own) {
   if (!self.isSecureContext) throw new Error("the browser only lets pages over https or from localhost check and keep files; open this one so");
-  const { files } = self.FILES;
+  // Of the model of another folder, only the program is needed from here.
+  const files = self.FILES.files.filter((file) => !own || isProgram(file));
   const cache = await caches.open(CACHE);
   const megabytes = (count) => (count / 1e6).toFixed(1);
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   let arrived = 0;
   const onBytes = (count) => self.tellStage(`${megabytes((arrived += count))} of ${megabytes(total)} MB`);
   const contents = await Promise.all(files.map((file) => read(file, cache, onBytes)));
-  const digests = files.map((file) => `?${file.sha256}`);
+  const digests = self.FILES.files.map((file) => `?${file.sha256}`);
   for (const old of await cache.keys()) {
     if (!digests.includes(new URL(old.url).search)) await cache.delete(old);
   }
-  const wasm = files.findIndex((file) => file.path.endsWith(".wasm"));
-  await init({ module_or_path: contents[wasm] });
-  const checkpoint = new Checkpoint();
-  files.forEach((file, index) => index !== wasm && checkpoint.add(file.path.split("/").pop(), contents[index]));
-  return checkpoint.load();
+  await init({ module_or_path: contents[files.findIndex(isProgram)] });
+  own?.files.forEach((file) => held.set(file.name, file));
+  if (!own) files.forEach((file, index) => isProgram(file) || held.set(file.path.split("/").pop(), new Blob([contents[index]])));
+  self.tellStage("the weights");
+  const name = own?.name ?? "model";
+  try {
+    return loadModel(name, JSON.stringify(Object.fromEntries([...held].map(([name, file]) => [name, file.size]))));
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw new Error(`${name}: the browser stopped the load, most likely for want of memory`);
+    throw error;
+  }
 }
 
-const loading = load();
 // The question whose picture the model holds.
 let opened = null;
 
 const tasks = {
-  info: () => ({ model: "the tiny model", device: "this machine, in the browser", notice: NOTICE, words: knownWords() }),
+  info(model, { own }) {
+    const device = "this machine, in the browser";
+    if (!own) return { model: "the tiny model", device, notice: NOTICE, words: knownWords() };
+    const notes = model.notes();
+    const notice = `The model of ${own.name} runs in this page: no picture leaves your machine. ${notes && `Of it: ${notes}.`}`;
+    return { model: own.name, device, notice, words: [] };
+  },
   open(model, { number, file }) {
     opened = null;
     const size = JSON.parse(model.encode(file));
@@ -76,12 +100,18 @@ const tasks = {
     return { image_id: number, cached: false, ...size };
   },
   ask: (model, { expressions, format }) => JSON.parse(model.segment(expressions, format)),
-  maps: (model) => JSON.parse(model.maps()),
+  maps: (model, { ofDecoder }) => JSON.parse(model.maps(ofDecoder)),
   draw: (_, { scene }) => new Blob([drawScene(scene)], { type: "image/png" }),
+  kinds: () => JSON.parse(sceneKinds()),
+  compose: (_, { objects }) => new Blob([composeScene(JSON.stringify(objects))], { type: "image/png" }),
+  alter(model, { alteration }) {
+    opened = null;
+    model.alter(JSON.stringify(alteration));
+  },
   probabilities: (model, { expression }) => model.probabilities(expression),
 };
 
-self.onmessage = async ({ data }) => {
+async function answer(loading, own, data) {
   const { number, task, id } = data;
   current = number;
   let model = null;
@@ -90,10 +120,17 @@ self.onmessage = async ({ data }) => {
     model = await loading;
     current = number;
     if (id !== undefined && id !== opened) throw Object.assign(new Error("the model holds another picture"), { code: "IMAGE_NOT_FOUND" });
-    self.postMessage({ number, result: tasks[task](model, { ...data, file }) });
+    self.postMessage({ number, result: tasks[task](model, { ...data, file, own }) });
   } catch (error) {
     // After a trap, or without its files, there is no model in this worker.
     const dead = !model || error instanceof WebAssembly.RuntimeError;
     self.postMessage({ number, error: { message: error.message, code: error.code }, dead });
   }
+}
+
+// The first message says which model.
+self.onmessage = ({ data: { own } }) => {
+  const loading = load(own);
+  loading.catch(() => {}); // each question is told
+  self.onmessage = ({ data }) => answer(loading, own, data);
 };

@@ -3,19 +3,24 @@
 //! `cargo xtask web` compiles this for the browser; for any other machine the crate is empty.
 #![cfg(target_family = "wasm")]
 
-use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Cursor};
+use std::sync::Arc;
 
 use image::codecs::png::PngEncoder;
 use mllmseg::data::image::{Orientation, decode_image, size_in_memory};
 use mllmseg::formats::{AnswerFormat, Found, maps_json, results_json};
-use mllmseg::scenes::{Part, World, generate};
-use mllmseg::{ImageSession, Segmenter, device};
+use mllmseg::model::checkpoint::Files;
+use mllmseg::model::quantize::Quantization;
+use mllmseg::scenes::{Part, Placed, Scene, World, compose, generate};
+use mllmseg::{Alteration, ImageSession, Segmenter};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 /// Most pixels of an image, as in `mllmseg serve`: the browser gives a page 4 GB and no more.
 const MAX_PIXELS: u64 = 50_000_000;
+/// Most bytes of weights: the rest of the 4 GB is for what is computed with them.
+const MEMORY: u64 = 3_400_000_000;
 /// What an image is called in messages.
 const NAME: &str = "the image";
 
@@ -24,6 +29,9 @@ unsafe extern "C" {
     /// Takes the name of each stage that begins.
     #[wasm_bindgen(js_name = tellStage)]
     fn tell_stage(stage: &str);
+    /// Reads `length` bytes of a file of the checkpoint from `start` on.
+    #[wasm_bindgen(catch, js_name = readFile)]
+    fn read_file(name: &str, start: f64, length: f64) -> Result<Vec<u8>, JsValue>;
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn log_error(message: &str);
 }
@@ -34,43 +42,80 @@ fn start() {
     std::panic::set_hook(Box::new(|panic| log_error(&panic.to_string())));
 }
 
-/// The files of a checkpoint, as they arrive.
-#[wasm_bindgen]
-#[derive(Default)]
-pub struct Checkpoint {
-    files: BTreeMap<String, Vec<u8>>,
-}
+/// The files of a checkpoint, which the worker holds: their names and lengths.
+#[derive(Debug)]
+struct WorkerFiles(BTreeMap<String, u64>);
 
-#[wasm_bindgen]
-impl Checkpoint {
-    /// Without files.
-    #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
+impl Files for WorkerFiles {
+    fn names(&self) -> BTreeSet<String> {
+        self.0.keys().cloned().collect()
     }
 
-    /// Adds a file by its name in the folder.
-    pub fn add(&mut self, name: String, bytes: Vec<u8>) {
-        self.files.insert(name, bytes);
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(*self.0.get(name).ok_or(io::ErrorKind::NotFound)?)
     }
 
-    /// The model.
-    pub fn load(self) -> Result<Model, JsError> {
-        let segmenter = Segmenter::from_bytes(self.files, &device::cpu())?;
-        // The model lives as long as its worker, and the encoded image refers to it.
-        Ok(Model { segmenter: Box::leak(Box::new(segmenter)), session: None })
+    fn read(&self, name: &str, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let bytes = read_file(name, start as f64, length as f64).map_err(|error| {
+            io::Error::other(error.as_string().unwrap_or_else(|| "the browser refused".into()))
+        })?;
+        match bytes.len() == length {
+            true => Ok(bytes),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 
 /// A model, and the image that was encoded last.
 #[wasm_bindgen]
 pub struct Model {
+    /// As it was loaded.
+    whole: &'static Segmenter,
+    /// By the alterations that were asked for; a reader of the book tries few.
+    altered: BTreeMap<String, &'static Segmenter>,
+    /// The one that answers.
     segmenter: &'static Segmenter,
     session: Option<ImageSession<'static>>,
 }
 
+/// The model of a folder, whose files are given as an object of their lengths.
+#[wasm_bindgen(js_name = loadModel)]
+pub fn load_model(folder: &str, lengths: &str) -> Result<Model, JsError> {
+    let files = WorkerFiles(serde_json::from_str(lengths)?);
+    let whole = Segmenter::from_files(folder.as_ref(), Arc::new(files), MEMORY)?;
+    let whole = kept(whole);
+    Ok(Model { whole, altered: BTreeMap::new(), segmenter: whole, session: None })
+}
+
+/// A model lives as long as its worker, and the encoded image refers to it.
+fn kept(segmenter: Segmenter) -> &'static Segmenter {
+    Box::leak(Box::new(segmenter))
+}
+
 #[wasm_bindgen]
 impl Model {
+    /// What there is to say about how it was read.
+    pub fn notes(&self) -> String {
+        let report = &self.whole.report;
+        let mut notes = report.notes.clone();
+        if report.quantization != Quantization::None {
+            notes.push(format!("its matrices are kept in {:?}", report.quantization));
+        }
+        if report.fresh_mask_decoder {
+            notes.push("it has no mask decoder, so its masks mean nothing".into());
+        }
+        notes.join("; ")
+    }
+
+    /// Changes weights of its mask decoder, from how they were loaded: an [`Alteration`].
+    pub fn alter(&mut self, alteration: &str) -> Result<(), JsError> {
+        let parsed: Alteration = serde_json::from_str(alteration)?;
+        self.session = None;
+        let altered = self.altered.entry(alteration.to_string());
+        self.segmenter = *altered.or_insert_with(|| kept(self.whole.altered(parsed)));
+        Ok(())
+    }
+
     /// Encodes the image of a file in place of the one before; its width and height.
     pub fn encode(&mut self, file: &[u8]) -> Result<String, JsError> {
         self.session = None;
@@ -104,9 +149,10 @@ impl Model {
         Ok(self.session()?.segment(expression)?.probabilities)
     }
 
-    /// The activation maps of the image.
-    pub fn maps(&self) -> Result<String, JsError> {
-        let maps = self.session()?.activation_maps()?;
+    /// The maps of the image that Figure 4 has, or those of the mask decoder.
+    pub fn maps(&self, of_decoder: bool) -> Result<String, JsError> {
+        let session = self.session()?;
+        let maps = if of_decoder { session.decoder_maps()? } else { session.activation_maps()? };
         Ok(json!({ "maps": maps_json(&maps)? }).to_string())
     }
 
@@ -118,7 +164,36 @@ impl Model {
 /// A drawn scene as PNG; each number has its own, and none is of the training.
 #[wasm_bindgen(js_name = drawScene)]
 pub fn draw_scene(number: u32) -> Result<Vec<u8>, JsError> {
-    let scene = generate(&World::small(), 0, Part::TestB.index(number.into()));
+    png(&generate(&World::small(), 0, Part::TestB.index(number.into())))
+}
+
+/// A scene as PNG, of a list of [`Placed`].
+#[wasm_bindgen(js_name = composeScene)]
+pub fn compose_scene(objects: &str) -> Result<Vec<u8>, JsError> {
+    let objects: Vec<Placed> = serde_json::from_str(objects)?;
+    let world = World::small();
+    png(&compose(&world, world.image_sizes[0], 0, &objects)?)
+}
+
+/// What can be placed in it: words, diameters and the size of the image in pixels.
+#[wasm_bindgen(js_name = sceneKinds)]
+pub fn scene_kinds() -> String {
+    let world = World::small();
+    let image_size = world.image_sizes[0];
+    let words = |words: &mut dyn Iterator<Item = &'static str>| words.collect::<Vec<_>>();
+    let sizes = world.sizes.iter().map(
+        |&size| json!({ "name": <&str>::from(size), "diameter": world.diameter(size, image_size) }),
+    );
+    json!({
+        "image_size": image_size,
+        "shapes": words(&mut world.shapes.iter().map(|&shape| shape.into())),
+        "colours": words(&mut world.colours.iter().map(|&colour| colour.into())),
+        "sizes": sizes.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+fn png(scene: &Scene) -> Result<Vec<u8>, JsError> {
     let mut bytes = Cursor::new(Vec::new());
     scene.draw().write_with_encoder(PngEncoder::new(&mut bytes))?;
     Ok(bytes.into_inner())

@@ -1,8 +1,6 @@
 //! The tensors of a folder, unread, by their published names.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,10 +12,11 @@ use super::aliases::to_published;
 use super::choice::{Index, Weights, choose};
 use super::error::CheckpointError;
 use super::factors::with_factors;
+use super::folder::{Files, Folder, Source};
 use super::layout::Tensors;
 use super::llama::to_internlm2;
 use super::quantized::refuse_quantized;
-use super::safetensors::{self, Source};
+use super::safetensors;
 use crate::config::{Architecture, LanguageConfig};
 
 /// An adapter alone, as PEFT saves it.
@@ -40,37 +39,48 @@ impl WeightFiles {
     /// # Errors
     /// Files that are damaged, quantised, ambiguous, or not there.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let (weights, mut notes) = choose(dir)?;
-        let (path, tensors) = match weights {
-            Weights::Whole(path) => {
-                let tensors = open_one(&path)?;
-                (path, tensors)
-            }
-            Weights::Sharded(index) => (index.path.clone(), open_shards(&index)?),
-        };
-        let (tensors, renamed) = checked(&path, tensors)?;
-        notes.extend(renamed);
-        let adapter = read_adapter(dir, &tensors)?;
-        let files = Self { dir: dir.to_path_buf(), tensors, adapter, tied: None, notes };
+        let mut files = Self::open_base(&Folder::Disk(dir.to_path_buf()))?;
+        files.adapter = read_adapter(dir, &files.tensors)?;
         match ADAPTERS.iter().any(|name| dir.join(name).exists()) {
             true => files.with_adapter(dir),
             false => Ok(files),
         }
     }
 
-    /// The one safetensors file of a model without separate adapters, in memory; `name` is for error
-    /// messages.
+    /// As [`open`](Self::open), of files that are not on the disk; `name` is for messages.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and for separate adapters.
-    pub fn from_bytes(name: &Path, bytes: Arc<[u8]>) -> Result<Self, CheckpointError> {
-        let tensors = by_name(safetensors::open(&Source::Memory(name.to_path_buf(), bytes))?);
-        let (tensors, notes) = checked(name, tensors)?;
-        if tensors.keys().any(|tensor| tensor.contains(".lora_A.")) {
-            let message = "separate adapters are not read from memory: merge them by merge-lora";
+    /// As [`open`](Self::open), and for PyTorch's files and separate adapters.
+    pub fn held(name: &Path, files: Arc<dyn Files>) -> Result<Self, CheckpointError> {
+        let names = files.names();
+        let files = Self::open_base(&Folder::Held(name.to_path_buf(), files))?;
+        let separate = files.tensors.keys().any(|tensor| tensor.contains(".lora_A."));
+        if separate || ADAPTERS.iter().any(|name| names.contains(*name)) {
+            let message = "separate adapters are read from the disk only: merge them by merge-lora";
             return Err(CheckpointError::unusable(name, message));
         }
-        Ok(Self { dir: name.to_path_buf(), tensors, adapter: None, tied: None, notes })
+        Ok(files)
+    }
+
+    /// Without separate adapters.
+    fn open_base(folder: &Folder) -> Result<Self, CheckpointError> {
+        let (weights, mut notes) = choose(folder)?;
+        let (file, tensors) = match weights {
+            Weights::Whole(file) => {
+                let tensors = open_one(&file)?;
+                (file, tensors)
+            }
+            Weights::Sharded(index) => {
+                let tensors = open_shards(folder, &index)?;
+                (index.file, tensors)
+            }
+        };
+        refuse_quantized(file.path(), &tensors)?;
+        let unusable = |message| CheckpointError::unusable(file.path(), message);
+        let (tensors, renamed) = to_published(tensors).map_err(unusable)?;
+        notes.extend(renamed);
+        let dir = folder.path().to_path_buf();
+        Ok(Self { dir, tensors, adapter: None, tied: None, notes })
     }
 
     /// Adds the adapter of a folder that PEFT wrote: `adapter_model.safetensors` or `.bin`, and
@@ -94,7 +104,8 @@ impl WeightFiles {
             let message = "expected adapter_config.json beside it, which has its scale";
             return Err(unusable(message.into()));
         };
-        self.tensors = with_factors(self.tensors, open_one(&path)?, &targets).map_err(unusable)?;
+        let factors = open_one(&Source::Disk(path.clone()))?;
+        self.tensors = with_factors(self.tensors, factors, &targets).map_err(unusable)?;
         self.adapter = read_adapter(dir, &self.tensors)?;
         self.notes.push(format!("{} is added", path.display()));
         Ok(self)
@@ -171,11 +182,17 @@ impl WeightFiles {
 }
 
 /// One file, in the format that its name ends in.
-fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
-    refuse_placeholder(path)?;
-    let tensors = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("safetensors") => safetensors::open(&Source::Disk(path.to_path_buf()))?,
-        Some("bin") => {
+fn open_one(file: &Source) -> Result<Tensors, CheckpointError> {
+    refuse_placeholder(file)?;
+    let path = file.path();
+    let tensors = match (path.extension().and_then(|ending| ending.to_str()), file) {
+        (Some("safetensors"), _) => safetensors::open(file)?,
+        (Some("bin"), Source::Held(..)) => {
+            let message =
+                "PyTorch's files are read from the disk only: save it as safetensors by convert";
+            return Err(CheckpointError::unusable(path, message));
+        }
+        (Some("bin"), Source::Disk(_)) => {
             // The store renumbers `mlp1.3` to `mlp1.2` unless it is told to keep the names.
             let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
             let tensors = store.get_all_tensors();
@@ -187,50 +204,40 @@ fn open_one(path: &Path) -> Result<Tensors, CheckpointError> {
             return Err(CheckpointError::malformed(path, message));
         }
     };
-    Ok(by_name(tensors))
-}
-
-fn by_name(tensors: Vec<PackTensor>) -> Tensors {
-    tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
-}
-
-/// Tensors by their published names, and a line about what was renamed.
-fn checked(path: &Path, tensors: Tensors) -> Result<(Tensors, Vec<String>), CheckpointError> {
-    refuse_quantized(path, &tensors)?;
-    to_published(tensors).map_err(|message| CheckpointError::unusable(path, message))
+    Ok(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
 }
 
 /// Refuses what stands for a file that was not fetched.
-fn refuse_placeholder(path: &Path) -> Result<(), CheckpointError> {
+fn refuse_placeholder(file: &Source) -> Result<(), CheckpointError> {
     const PLACEHOLDERS: [(&[u8], &str); 3] = [
         (b"version https://git-lfs", "a pointer of Git LFS and not the file: run `git lfs pull`"),
         (b"<!doctype html", "a web page and not the file: download it again"),
         (b"<html", "a web page and not the file: download it again"),
     ];
-    let mut start = Vec::new();
-    let file = File::open(path).map_err(CheckpointError::io(path))?;
-    file.take(32).read_to_end(&mut start).map_err(CheckpointError::io(path))?;
+    let path = file.path();
+    let length = file.length().map_err(CheckpointError::io(path))?.min(32);
+    let mut start = file.read(0, length as usize).map_err(CheckpointError::io(path))?;
     start.make_ascii_lowercase();
     let found = PLACEHOLDERS.iter().find(|(begin, _)| start.starts_with(begin));
     found.map_or(Ok(()), |(_, what)| Err(CheckpointError::unusable(path, what)))
 }
 
-fn open_shards(index: &Index) -> Result<Tensors, CheckpointError> {
-    let wrong = |message: String| CheckpointError::malformed(&index.path, message);
+fn open_shards(folder: &Folder, index: &Index) -> Result<Tensors, CheckpointError> {
+    let wrong = |message: String| CheckpointError::malformed(index.file.path(), message);
     let mut found: BTreeMap<String, (&str, PackTensor)> = BTreeMap::new();
     for shard in index.shards() {
-        let path = index.path.with_file_name(shard);
-        if !path.is_file() {
+        let file = folder.file(shard);
+        if file.length().is_err() {
             return Err(wrong(format!("names the shard {shard}, which is not in the folder")));
         }
-        for (name, tensor) in open_one(&path)? {
+        for (name, tensor) in open_one(&file)? {
             if let Some((other, tensor)) = found.insert(name, (shard, tensor)) {
                 let message = format!(
                     "tensor {} is already in {other}: the shards are of two saves, move the stale \
                      one away",
                     tensor.name
                 );
-                return Err(CheckpointError::unusable(path, message));
+                return Err(CheckpointError::unusable(file.path(), message));
             }
         }
     }
@@ -246,20 +253,34 @@ fn open_shards(index: &Index) -> Result<Tensors, CheckpointError> {
 mod tests {
     use super::*;
 
+    fn held(name: &str, bytes: &[u8]) -> Result<WeightFiles, CheckpointError> {
+        let files = BTreeMap::from([(name.to_string(), bytes.to_vec())]);
+        WeightFiles::held("held".as_ref(), Arc::new(files))
+    }
+
     #[test]
-    fn bytes_in_memory_are_read_as_their_file_is() {
+    fn held_files_are_read_as_those_of_the_disk_are() {
         let file = Path::new("../assets/tiny/model.safetensors");
         let bytes = std::fs::read(file).unwrap();
-        let held = WeightFiles::from_bytes("held".as_ref(), bytes.clone().into()).unwrap();
+        let held_whole = held("model.safetensors", &bytes).unwrap();
         let read = WeightFiles::open(Path::new("../assets/tiny")).unwrap();
-        assert!(held.shapes().eq(read.shapes()));
-        for ((name, held), (_, read)) in held.into_tensors().into_iter().zip(read.into_tensors()) {
+        assert!(held_whole.shapes().eq(read.shapes()));
+        for ((name, held), (_, read)) in
+            held_whole.into_tensors().into_iter().zip(read.into_tensors())
+        {
             assert!(held.into_bytes().unwrap()[..] == read.into_bytes().unwrap()[..], "{name}");
         }
         for length in [0, 7, 8, 9, 20_000, bytes.len() - 1] {
-            let cut = WeightFiles::from_bytes("held".as_ref(), bytes[..length].into());
-            let error = cut.unwrap_err().to_string();
-            assert!(error.starts_with("held: "), "{length}: {error}");
+            let error = held("model.safetensors", &bytes[..length]).unwrap_err().to_string();
+            assert!(error.starts_with("held/model.safetensors: "), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_from_the_disk_only_is_refused_by_its_name() {
+        for name in ["pytorch_model.bin", "adapter_model.safetensors", "model.gguf"] {
+            let error = held(name, &[0; 64]).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
         }
     }
 }

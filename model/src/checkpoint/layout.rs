@@ -8,10 +8,7 @@ use burn_store::bridge;
 use half::bf16;
 use rayon::prelude::*;
 
-use super::named_weights::for_each_weight;
-use crate::Mllmseg;
-use crate::parameters::is_running_statistic;
-use crate::quantize::{Quantization, kept_bytes, quantize};
+use crate::quantize::{Quantization, quantize};
 
 /// Tensors by name, unread.
 pub(super) type Tensors = BTreeMap<String, PackTensor>;
@@ -34,40 +31,12 @@ pub(super) fn to_module(
     if let [columns, rows] = shape[..]
         && dtype == DType::F32
     {
-        dtype = kept_dtype(path, [rows, columns], quantization);
+        dtype = kept_dtype(path, &[rows, columns], weights, quantization);
     }
     if shape.is_empty() {
         shape.push(1); // the batch counter: a parameter has at least one dimension
     }
     convert(tensor, path, path.to_string(), dtype, shape)
-}
-
-/// What the matrix `[rows, columns]` at `path` of a module is kept in, computed in f32.
-fn kept_dtype(path: &str, shape: [usize; 2], quantization: Quantization) -> DType {
-    match is_stored_transposed(path, 2) && !is_always_f32(path) {
-        true => quantization.dtype(shape),
-        false => DType::F32,
-    }
-}
-
-/// Bytes of a model's weights in memory: vision encoder, projector and language model in `weights`, their
-/// matrices in fewer bits if they are computed in f32; adapters and mask decoder in f32. None is drawn.
-pub fn weight_bytes(model: &Mllmseg, weights: DType, quantization: Quantization) -> usize {
-    let mut bytes = 0;
-    for_each_weight(model, |path, weight| {
-        let shape = weight.shape();
-        let dtype = match shape[..] {
-            _ if is_always_f32(path) => DType::F32,
-            [rows, columns] if weights == DType::F32 => {
-                kept_dtype(path, [rows, columns], quantization)
-            }
-            _ => weights,
-        };
-        if !is_running_statistic(path) {
-            bytes += kept_bytes(shape.num_elements(), dtype);
-        }
-    });
-    bytes
 }
 
 /// The tensor of the parameter at `path` as published files have it.
@@ -78,6 +47,22 @@ pub(super) fn to_disk(tensor: PackTensor, path: &str, name: &str, weights: DType
         shape.clear(); // a scalar
     }
     convert(tensor, path, name.to_string(), dtype, shape)
+}
+
+/// What the weight at `path` is kept in, whose shape is that of the module.
+pub(super) fn kept_dtype(
+    path: &str,
+    shape: &[usize],
+    weights: DType,
+    quantization: Quantization,
+) -> DType {
+    match *shape {
+        _ if is_always_f32(path) => DType::F32,
+        [rows, columns] if weights == DType::F32 && is_stored_transposed(path, 2) => {
+            quantization.dtype([rows, columns])
+        }
+        _ => weights,
+    }
 }
 
 /// Adapters and mask decoder stay f32 whatever the rest is in: they are small, and they are what

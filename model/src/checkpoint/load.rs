@@ -9,13 +9,15 @@ use burn_store::{ApplyError, ModuleSnapshot};
 
 use super::error::CheckpointError;
 use super::files::WeightFiles;
-use super::layout::{is_stored_transposed, to_module};
+use super::layout::{is_stored_transposed, kept_dtype, to_module};
+use super::named_weights::for_each_weight;
 use super::names::NameTable;
 use super::token_rows::{MAX_NEW_TOKENS, with_new_rows};
 use crate::config::MllmsegConfig;
 use crate::lora::LoraConfig;
 use crate::mllmseg::Mllmseg;
-use crate::quantize::Quantization;
+use crate::parameters::is_running_statistic;
+use crate::quantize::{Quantization, stored_bytes};
 
 /// How to load.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,21 @@ impl Default for LoadOptions {
     fn default() -> Self {
         let quantization = Quantization::None;
         Self { dtype: DType::F32, quantization, vocab_size: None, new_lora: None }
+    }
+}
+
+impl LoadOptions {
+    /// Bytes that the parameters of a model take, loaded so. Those that are not drawn yet stay so.
+    pub fn bytes(&self, model: &Mllmseg) -> u64 {
+        let mut bytes = 0;
+        for_each_weight(model, |path, weight| {
+            let shape = weight.shape();
+            if !is_running_statistic(path) {
+                let dtype = kept_dtype(path, &shape, self.dtype, self.quantization);
+                bytes += stored_bytes(dtype, shape.num_elements()) as u64;
+            }
+        });
+        bytes
     }
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`names`] | every tensor's name on disk beside its path in the modules |
 //! | [`files`] | the tensors of a folder, unread |
+//! | [`folder`] | where a checkpoint's files are: on the disk, or elsewhere |
 //! | `choice` | which files count: one file, shards with an index, safetensors or PyTorch |
 //! | `aliases` | names as other programs have them |
 //! | `native`, `llama`, `rows` | transformers' own layout, to published names and back |
@@ -28,6 +29,7 @@ pub mod convert;
 pub mod error;
 mod factors;
 pub mod files;
+pub mod folder;
 mod layout;
 mod llama;
 pub mod load;
@@ -47,6 +49,6 @@ pub mod write;
 
 pub use error::CheckpointError;
 pub use files::WeightFiles;
-pub use layout::weight_bytes;
+pub use folder::{Files, Folder};
 pub use load::{LoadOptions, LoadReport, load_files, load_model};
 pub use save::{SaveOptions, save_model};

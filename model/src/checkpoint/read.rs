@@ -14,6 +14,11 @@ pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
     }
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
+    text_of(bytes)
+}
+
+/// UTF-8 without a byte-order mark.
+pub(super) fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     let found = match &bytes[..] {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
         _ => "other bytes",

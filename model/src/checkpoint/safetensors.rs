@@ -4,10 +4,7 @@
 //! file that shrinks meanwhile is an error and not a signal.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 use burn_pack::{Error as PackError, Tensor as PackTensor};
@@ -16,6 +13,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::error::CheckpointError;
+use super::folder::Source;
 
 /// Longest header that is accepted; a published 8B model's is under 200 KB.
 const MAX_HEADER: u64 = 100 << 20;
@@ -30,46 +28,6 @@ pub(super) const DTYPES: [(Dtype, DType); 7] = [
     (Dtype::I32, DType::I32),
     (Dtype::U8, DType::U8),
 ];
-
-/// A file of the disk, or one that is in memory and only has a name.
-#[derive(Debug, Clone)]
-pub(super) enum Source {
-    Disk(PathBuf),
-    Memory(PathBuf, Arc<[u8]>),
-}
-
-impl Source {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Disk(path) | Self::Memory(path, _) => path,
-        }
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        match self {
-            Self::Disk(path) => Ok(std::fs::metadata(path)?.len()),
-            Self::Memory(_, bytes) => Ok(bytes.len() as u64),
-        }
-    }
-
-    /// `length` bytes from `start` on.
-    fn read(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        match self {
-            Self::Disk(path) => {
-                let mut file = File::open(path)?;
-                file.seek(SeekFrom::Start(start))?;
-                file.read_exact(&mut bytes)?;
-            }
-            Self::Memory(_, held) => {
-                let start = usize::try_from(start).ok();
-                let part = start.and_then(|start| held.get(start..)?.get(..length));
-                bytes.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-            }
-        }
-        Ok(bytes)
-    }
-}
 
 /// All tensors of a file of trusted size, by name.
 ///

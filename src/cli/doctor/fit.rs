@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mllmseg::device::{DtypeChoice, SelectedDevice, cpu};
-use mllmseg::model::checkpoint::{WeightFiles, weight_bytes};
+use mllmseg::model::checkpoint::{LoadOptions, WeightFiles};
 use mllmseg::model::parameters::parameter_count;
 use mllmseg::model::quantize::Quantization;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
@@ -73,7 +73,8 @@ fn fit(
         if kept != Whole && device.id != "cpu" {
             return None;
         }
-        let weights = LOAD_FACTOR * weight_bytes(&model, computed, kept) as f64;
+        let options = LoadOptions { dtype: computed, quantization: kept, ..Default::default() };
+        let weights = LOAD_FACTOR * options.bytes(&model) as f64;
         // The largest tensor is in f32 for a moment, beside weights that are smaller than that.
         let table = 4 * config.language.vocab_size * config.language.hidden_size;
         let bytes = weights as u64 + if kept == Whole { 0 } else { table as u64 };

@@ -1,6 +1,6 @@
 // What the page asks of a model. This one asks the server that the page came from; examples/web has another, which
 // holds the model in the browser. Both have: info(onStage), open(file, onStage), ask(id, expressions, onStage, format),
-// maps(id); the other also has draw(), a new scene.
+// maps(id). The other also has draw(), compose() and load(): buttons that need one are hidden without it.
 
 async function fail(response) {
   const body = await response.json().catch(() => ({}));

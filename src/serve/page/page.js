@@ -1,5 +1,5 @@
 import { backend } from "./backend.js";
-import { decodeMask } from "./mask.js";
+import { heatOf, maskOf, painted } from "./mask.js";
 
 const element = (id) => document.getElementById(id);
 const canvas = element("canvas");
@@ -107,30 +107,6 @@ async function ask(expression) {
     element("ask").disabled = false;
     element("words").focus();
   }
-}
-
-// The mask as a canvas of the picture's size, opaque inside; its first pixel and the end of its last.
-function maskOf(segmentation) {
-  const [height, width] = segmentation.size;
-  const layer = new OffscreenCanvas(width, height);
-  const pixels = new ImageData(width, height);
-  const inside = decodeMask(segmentation);
-  inside.forEach((value, index) => { pixels.data[4 * index + 3] = value ? 255 : 0; });
-  layer.getContext("2d").putImageData(pixels, 0, 0);
-  const place = (index, below) => [index % width, Math.floor(index / width) + below];
-  return { mask: layer, top: place(inside.indexOf(1), 0), bottom: place(inside.lastIndexOf(1), 1) };
-}
-
-// The mask in one colour, stretched over the canvas.
-function painted(mask, colour, width, height) {
-  const layer = new OffscreenCanvas(width, height);
-  const paint = layer.getContext("2d");
-  paint.imageSmoothingEnabled = false;
-  paint.drawImage(mask, 0, 0, width, height);
-  paint.globalCompositeOperation = "source-in";
-  paint.fillStyle = colour;
-  paint.fillRect(0, 0, width, height);
-  return layer;
 }
 
 function draw() {
@@ -259,27 +235,6 @@ async function saveCoco() {
   save("annotations.json", new Blob([JSON.stringify(coco)], { type: "application/json" }));
 }
 
-// Viridis of Smith and van der Walt (CC0) at nine even places.
-const HEAT = [[68, 1, 84], [71, 45, 123], [59, 82, 139], [44, 114, 142], [33, 145, 140], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
-
-async function heatOf(png) {
-  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
-  const grey = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-  const sheet = new OffscreenCanvas(grey.width, grey.height);
-  const paint = sheet.getContext("2d");
-  paint.drawImage(grey, 0, 0);
-  const pixels = paint.getImageData(0, 0, grey.width, grey.height);
-  for (let place = 0; place < pixels.data.length; place += 4) {
-    const value = (pixels.data[place] / 255) * (HEAT.length - 1);
-    const below = Math.min(Math.floor(value), HEAT.length - 2);
-    for (let channel = 0; channel < 3; channel++) {
-      pixels.data[place + channel] = HEAT[below][channel] + (value - below) * (HEAT[below + 1][channel] - HEAT[below][channel]);
-    }
-  }
-  paint.putImageData(pixels, 0, 0);
-  return sheet;
-}
-
 async function showMaps() {
   const picture = shown;
   if (!picture.id || picture.layers.length > 0) return;
@@ -345,6 +300,21 @@ function firstPicture(list) {
   else alarm(new Error("no picture was found there; take a JPEG, PNG, WebP or BMP"));
 }
 
+// Takes the model of a folder in place of the one before, and reads the picture again.
+async function takeModel(folder) {
+  alarm(null);
+  enable(false);
+  try {
+    await backend.load(folder, (stage) => say(`Loading the model: ${stage}…`));
+    await start();
+    if (shown) await open(shown.file);
+  } catch (error) {
+    say("");
+    alarm(error);
+    enable(Boolean(shown?.id));
+  }
+}
+
 async function openExample() {
   const response = await fetch(new URL("./example.png", import.meta.url));
   if (response.ok) open(await response.blob());
@@ -370,10 +340,16 @@ element("file").addEventListener("change", (event) => {
 });
 element("example").addEventListener("click", openExample);
 element("words").addEventListener("input", offer);
-for (const button of ["draw", "another"].map(element)) {
-  button.hidden = !backend.draw;
-  button.addEventListener("click", () => backend.draw().then(open).catch(alarm));
+const actions = {
+  draw: async () => open(await backend.draw()),
+  compose: async () => (await import("./compose.js")).compose(backend, open),
+};
+for (const part of document.querySelectorAll("[data-needs]")) {
+  const { needs } = part.dataset;
+  part.hidden = !backend[needs];
+  if (actions[needs]) part.addEventListener("click", () => actions[needs]().catch(alarm));
 }
+element("folder").addEventListener("change", (event) => takeModel(event.target.files).finally(() => { event.target.value = ""; }));
 element("other").addEventListener("click", () => element("file").click());
 element("coco").addEventListener("click", () => saveCoco().catch(alarm));
 element("maps").addEventListener("click", () => showMaps().catch(alarm));
@@ -382,7 +358,10 @@ document.addEventListener("dragleave", () => element("picture").classList.remove
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   element("picture").classList.remove("over");
-  firstPicture(event.dataTransfer.files);
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
+  const folder = backend.load && entries.find((entry) => entry?.isDirectory);
+  if (folder) takeModel(folder);
+  else firstPicture(event.dataTransfer.files);
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length > 0) firstPicture(event.clipboardData.files);
