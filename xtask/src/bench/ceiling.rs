@@ -33,7 +33,7 @@ pub struct CeilingWork {
 
 enum Buffers {
     OfHost(Vec<u64>, Vec<u64>),
-    OfDevice(Tensor<1>),
+    OfDevice(Box<Tensor<1>>),
 }
 
 impl CeilingWork {
@@ -45,7 +45,7 @@ impl CeilingWork {
         let count = COPIED / size_of::<u64>();
         let buffers = match setting.device.id.as_str() {
             "cpu" => Buffers::OfHost(vec![1; count], vec![0; count]),
-            _ => Buffers::OfDevice(Tensor::ones([COPIED / 4], (device, DType::F32))),
+            _ => Buffers::OfDevice(Box::new(Tensor::ones([COPIED / 4], (device, DType::F32)))),
         };
         Self {
             setting: setting.clone(),
@@ -67,7 +67,7 @@ impl Rounds for CeilingWork {
             for _ in 0..TIMES {
                 match buffers {
                     Buffers::OfHost(from, to) => copy(from, to),
-                    Buffers::OfDevice(x) => wait(x.clone().neg()),
+                    Buffers::OfDevice(x) => wait(x.as_ref().clone().neg()),
                 }
             }
         });

@@ -62,7 +62,7 @@ pub fn steps(
             write_checkpoint(&cases.join(CASE), &base, &CheckpointOptions::default())?;
             Start::Base(base)
         }
-        None => Start::Init(tiny::folder()?.into()),
+        None => Start::Init(tiny::folder()?),
     };
     let training = Training::start(&start, &data, &run, recipe, devices)?;
     let mut last = Last::default();
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn two_devices_share_the_steps_of_one_more_run() {
         let cpu = mllmseg::device::cpu();
-        assert_eq!(runs(&[cpu.clone()]).len(), Recipe::BUILT_IN.len());
         let both = [cpu.clone(), cpu];
+        assert_eq!(runs(&both[..1]).len(), Recipe::BUILT_IN.len());
         let runs = runs(&both);
         let devices: Vec<_> = runs.iter().map(|(_, devices)| devices.len()).collect();
         assert_eq!(devices, [1, 1, 1, 1, 1, 1, 2]);
