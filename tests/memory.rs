@@ -118,7 +118,7 @@ fn a_load_takes_little_more_than_the_model() {
     let mut config = Preset::Tiny.config();
     config.vision.num_hidden_layers = 64;
     let folder = tempfile::tempdir().unwrap();
-    xtask::bench::draw(&config, folder.path(), DType::BF16).unwrap();
+    xtask::drawn::checkpoint(&config, folder.path(), DType::BF16).unwrap();
     let load = |kept| {
         let cost = xtask::bench::load(folder.path(), kept).unwrap();
         let names_and_one = 1 << 20;

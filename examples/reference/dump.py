@@ -4,8 +4,9 @@
     dump.py --code DIR CHECKPOINT PICTURE OUT.safetensors EXPRESSION...   an MLLMSeg model, by a clone of the published code
     dump.py CHECKPOINT PICTURE OUT.safetensors EXPRESSION...              a base in the layout of transformers (`-hf`), by transformers
 
-Run it where that implementation runs (torch, transformers, Pillow, safetensors); it changes nothing. OUT holds the
-picture, the conversation and every stage: then `mllmseg check CHECKPOINT --reference OUT.safetensors`.
+Run it where that implementation runs (torch, transformers 4.52 to 5, safetensors, Pillow below 13, which resizes otherwise);
+it changes nothing. OUT holds the picture, the conversation and every stage: then
+`mllmseg check CHECKPOINT --reference OUT.safetensors`.
 """
 
 import argparse
@@ -88,7 +89,9 @@ def native(args, image, question):
     tokens = "<img>" + "<IMG_CONTEXT>" * config.image_seq_length + "</img>"
     turns = [f"<|im_start|>system\n{SYSTEM}<|im_end|>\n",
              f"<|im_start|>user\n{question.replace('<image>', tokens)}<|im_end|>\n", "<|im_start|>assistant\n"]
-    ids = torch.tensor([sum((tokenizer(turn, add_special_tokens=False).input_ids for turn in turns), [])])
+    # A tokenizer that starts a text with <s>, as InternLM2's, does so once.
+    ids = [tokenizer(turn, add_special_tokens=turn is turns[0]).input_ids for turn in turns]
+    ids = torch.tensor([sum(ids, [])])
     size = config.vision_config.image_size
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     pixels = torch.from_numpy(np.array(image.resize((width, height), Image.Resampling.BICUBIC))).permute(2, 0, 1) / 255

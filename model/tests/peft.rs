@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Base, adapter, and its scale by PEFT's rule: `alpha / r`, or `alpha / sqrt(r)`.
-const CASES: [(&str, &str, f64); 5] = [
+const CASES: [(&str, &str, f64); 6] = [
     ("qwen2", "alpha_1", 0.25),
     ("qwen3", "alpha_r", 1.0),
     ("qwen2_tied", "alpha_2r", 2.0),
     ("qwen3_untied", "rslora", 3.0),
     ("internlm2", "internlm2", 1.5),
+    ("qwen3", "all_linear", 1.5),
 ];
 
 fn fixtures(path: &str) -> PathBuf {
@@ -93,6 +94,9 @@ fn what_this_network_does_not_compute_is_refused_by_name() {
         ("rank_pattern", json!({ "q_proj": 8 })),
         ("peft_type", json!("IA3")),
         ("target_modules", json!(7)),
+        ("init_lora_weights", json!("pissa_niter_4")),
+        ("init_lora_weights", json!("olora")),
+        ("kasa_config", json!({ "beta": 1e-4, "gamma": 1e-3 })),
     ] {
         let error = load("qwen2", config(key, value).path()).err().unwrap();
         assert!(error.contains(key) && error.contains("adapter_config.json"), "{error}");

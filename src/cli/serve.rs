@@ -53,11 +53,13 @@ pub fn run(_: ServeArgs) -> Result<(), CliError> {
 pub fn run(arguments: ServeArgs) -> Result<(), CliError> {
     use std::time::Duration;
 
+    use mllmseg::allocator::map_large_blocks_apart;
     use mllmseg::serve::{LabelStudioHost, Limits, ServeOptions, Server};
     use mllmseg::tiny;
 
     use super::terminal::{print_result, warn};
 
+    map_large_blocks_apart();
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let label_studio = variable("LABEL_STUDIO_URL").map(|url| {
         let key = variable("LABEL_STUDIO_API_KEY").unwrap_or_default();

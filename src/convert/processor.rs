@@ -97,9 +97,12 @@ pub(crate) fn complete(dir: &Path, config: &MllmsegConfig) -> Result<(), Tokeniz
     if tokenizer.get("tokenizer_class").is_some_and(|class| class == "InternLM2Tokenizer") {
         tokenizer.insert("tokenizer_class".into(), "LlamaTokenizer".into());
     }
-    // The fast tokenizer of Llama asks this of the configuration, not of `tokenizer.model`.
-    if let Some(adds) = Tokenizer::from_dir(dir)?.adds_prefix_space() {
+    // The tokenizer of Llama asks these of the configuration, not of `tokenizer.model`; versions 4 and 5 of
+    // transformers have other defaults.
+    let own = Tokenizer::from_dir(dir)?;
+    if let Some(adds) = own.adds_prefix_space() {
         tokenizer.insert("add_prefix_space".into(), adds.into());
+        tokenizer.insert("add_bos_token".into(), own.adds_bos().into());
     }
     // Python's "no limit" is an integer beyond those of a JSON reader here; absent means the same.
     tokenizer.retain(|key, value| key != "model_max_length" || value.as_u64().is_some());

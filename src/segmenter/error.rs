@@ -30,7 +30,10 @@ pub enum SegmentError {
     #[error("{0} computed numbers that are not finite for {1:?} in {2}; take --dtype f32")]
     NotFinite(String, String, &'static str),
     /// The device.
-    #[error("{0}: weights are kept in bf16 or 8 bits on the CPU only; take --device cpu")]
+    #[error(
+        "{0}: weights are kept in bf16 or 8 bits on the CPU only; take --device cpu, or --dtype bf16 or f16 in \
+         place of --quantize"
+    )]
     QuantizedDevice(String),
     /// Weights are not what they were.
     #[error("weights that are kept in fewer bits are not saved; load the model without --quantize")]

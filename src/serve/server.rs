@@ -16,6 +16,8 @@ use crate::segmenter::Segmenter;
 
 /// How long clients may take to fetch their last answers.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Most threads that write answers or wait for pictures of other servers. Each that ever ran keeps memory.
+const BLOCKING_THREADS: usize = 8;
 
 /// A server with its address, not yet running.
 #[derive(Debug)]
@@ -72,7 +74,11 @@ impl Server {
         let tokenizer = segmenter.tokenizer.clone();
         let context = Context::new(options, tokenizer, segmenter.threshold, model);
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.enable_all().worker_threads(2).build()?;
+        let runtime = runtime
+            .enable_all()
+            .worker_threads(2)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()?;
         let (end, ending) = watch::channel(false);
         let (queue, router) = (&context.queue, router(context.clone()));
         let listener = {

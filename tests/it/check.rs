@@ -4,6 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mllmseg::convert::convert;
+use mllmseg::device;
+use mllmseg::model::checkpoint::{SaveOptions, save_model};
+use mllmseg::model::config::{Architecture, Layout};
+use mllmseg::model::{Mllmseg, MllmsegConfig};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -188,6 +193,48 @@ fn stages_agree_with_the_published_implementation() {
             assert!(difference <= tolerance, "{step}");
         }
         assert!(step(&found, "masks 1 - IoU")["difference"].as_f64().unwrap() < 1e-3);
+    }
+}
+
+/// The tiny model with Qwen3 in place of Qwen2, its weights drawn.
+fn qwen3() -> TempDir {
+    let folder = copy_of(&root().join("assets/tiny"));
+    let file = read_json(&folder.path().join("config.json"));
+    let mut config = MllmsegConfig::from_dir(folder.path()).unwrap();
+    config.language.architecture = Architecture::Qwen3;
+    config.language.head_dim = Some(48); // not width / heads
+    let model = Mllmseg::new(&config, None, &device::cpu().device);
+    save_model(&model, &config, Some(&file), folder.path(), SaveOptions::default()).unwrap();
+    folder
+}
+
+/// Each language model in both layouts, as a whole model and as a base; what the published implementation
+/// computed holds for both.
+#[test]
+fn every_base_passes_in_both_layouts() {
+    let qwen3 = qwen3();
+    let cases =
+        ["qwen2", "internlm2_lora"].map(|name| (checkpoint(name), reference(name, |_, _| {})));
+    let cases = cases.iter().map(|(folder, (_, file))| (folder.as_path(), Some(file.as_path())));
+    for (folder, reference) in cases.chain([(qwen3.path(), None)]) {
+        let place = scratch();
+        let native = place.path().join("native");
+        convert(folder, &native, Layout::Transformers).unwrap();
+        let [as_published, as_native] = [folder, native.as_path()].map(|dir| check(dir, reference));
+        assert!(as_published.0 && as_native.0, "{:#} {:#}", as_published.1, as_native.1);
+        assert_eq!(verdicts(&as_published.1), verdicts(&as_native.1));
+        assert_says(&step(&as_native.1, "files")["detail"], &["as transformers names them"]);
+        let table = printed(mllmseg(["check", "--device", "cpu"]).arg(&native));
+        assert_says(table, &["native on cpu in f32", "tokenizer", "last_hidden_state", "masks"]);
+
+        let base = copy_of(&native);
+        let mut tensors = tensors_of(base.path());
+        tensors.retain(|name, _| !name.contains("res_decoder."));
+        write_tensors(&base.path().join("model.safetensors"), &tensors, None);
+        let (passes, found) = check(base.path(), None);
+        assert!(passes, "{found:#}");
+        assert_eq!(step(&found, "weights")["verdict"], "warning");
+        assert_says(&step(&found, "weights")["detail"], &["mask decoder is not trained"]);
     }
 }
 

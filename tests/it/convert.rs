@@ -37,8 +37,13 @@ fn a_reference_case_keeps_its_tensors_configuration_tokens_and_masks() {
         assert_eq!((&before.config, &after.config), (&middle.config, &before.config));
         // By which transformers' tokenizer gives the ids of the case: LlamaTokenizerFast would add a space.
         let tokenizer = read_json(&native.join("tokenizer_config.json"));
-        let expected = if name == "qwen2" { Value::Null } else { false.into() };
-        assert_eq!(tokenizer["add_prefix_space"], expected);
+        let is_llama = name != "qwen2";
+        let expected =
+            if is_llama { [false.into(), true.into()] } else { [Value::Null, Value::Null] };
+        assert_eq!(
+            [&tokenizer["add_prefix_space"], &tokenizer["add_bos_token"]],
+            expected.each_ref()
+        );
         let token = read_json(&native.join("config.json"))["image_token_id"].clone();
         assert_eq!(token, before.special.img_context);
         let image = image_of(name);

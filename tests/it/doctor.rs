@@ -34,9 +34,15 @@ fn devices_memory_and_models_are_named() {
     if let Some(memory) = json["free_memory_bytes"].as_f64() {
         assert_eq!(found["fits"], expected <= memory);
     }
+    let options = model["dtypes"].as_array().unwrap().iter().map(|dtype| &dtype["option"]);
+    let options: Vec<_> = options.collect();
+    assert_eq!(options[..3], ["--dtype f32", "--quantize bf16", "--quantize q8"]);
 
     let text = printed(&mut doctor(home.path(), &[]));
-    assert_says(&text, &["--device cpu takes cpu", "free memory: ", "models of the hub", "f32 "]);
+    assert_says(
+        &text,
+        &["--device cpu takes cpu", "free memory: ", "models of the hub", "--quantize q8"],
+    );
     for kind in ["cuda", "metal", "rocm", "vulkan", "wgpu"] {
         assert!(text.contains(kind), "{text}"); // built in or not
     }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Adapters that PEFT saves for the models of tests/fixtures/native, and what those compute with them:
-tests/fixtures/peft/. Needs torch, transformers 4.57 and peft 0.17; no network.
+tests/fixtures/peft/. Needs torch, transformers 4.57 and peft 0.17; no network. `all_linear` is of transformers 5.24 and
+peft 0.21.
 
-usage: peft_adapters.py NATIVE OUT"""
+usage: peft_adapters.py NATIVE OUT [CASE...]"""
 
 import sys
 from pathlib import Path
@@ -21,9 +22,12 @@ CASES = {  # base, whether PEFT wraps the language model alone, and the adapter
     "rslora": ("qwen3_untied", False, dict(r=4, lora_alpha=6, use_rslora=True,
                                            target_modules=r"^(?!.*vision).*(?:k_proj|gate_proj)$")),
     "internlm2": ("internlm2", False, dict(r=2, lora_alpha=3, target_modules=["o_proj", "gate_proj", "down_proj"])),
+    "all_linear": ("qwen3", False, dict(r=2, lora_alpha=3, target_modules="all-linear", init_lora_weights="gaussian",
+                                        exclude_modules=".*(vision|multi_modal).*")),
 }
 
-for case, (base, is_language_only, options) in CASES.items():
+for case in sys.argv[3:] or CASES:
+    base, is_language_only, options = CASES[case]
     torch.manual_seed(11)
     folder = Path(sys.argv[1]) / base
     model = InternVLForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()

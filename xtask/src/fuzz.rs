@@ -43,6 +43,9 @@ pub struct Fuzz {
     /// The targets of the network's crates too, which build Burn
     #[arg(long)]
     network: bool,
+    /// `none` is several times faster, and enough where no code is unsafe
+    #[arg(long, value_parser = ["address", "none"], default_value = "address")]
+    sanitizer: String,
 }
 
 impl Fuzz {
@@ -93,7 +96,8 @@ impl Fuzz {
             copy_seeds(Path::new(folder), ending, &corpus)?;
         }
         let mut command = Command::new("cargo");
-        command.args(["+nightly", "fuzz", "run", target]).arg(&corpus);
+        command.args(["+nightly", "fuzz", "run", "--sanitizer", &self.sanitizer, target]);
+        command.arg(&corpus);
         let regressions = Path::new("fuzz/regressions").join(target);
         command.args(regressions.is_dir().then_some(&regressions));
         if self.network {

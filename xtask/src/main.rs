@@ -13,6 +13,7 @@ use xtask::ablation::Ablation;
 use xtask::allocator::CountingAllocator;
 use xtask::bench::Bench;
 use xtask::fuzz::Fuzz;
+use xtask::gpu_report::GpuReport;
 use xtask::memory;
 use xtask::parity::{Tolerances, compare};
 use xtask::tiny_model::TinyModel;
@@ -76,8 +77,10 @@ enum Chore {
         #[arg(long, default_value = "none")]
         quantize: Quantization,
     },
-    /// Time encoding an image, one more expression, and sixteen at once, with drawn weights
+    /// Time segmentation, a training step, a load and generation with drawn weights; PyTorch beside it
     Bench(Bench),
+    /// Parity, benchmark and training steps of a device, as a table and as JSON; exits with 1 where one fails
+    GpuReport(GpuReport),
     /// Train the four decoders of Table 4 at small scale, and write the book's table; called again, resume
     Ablation(Ablation),
     /// Train the model of assets/tiny on drawn scenes; called again, resume
@@ -115,10 +118,13 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
         Chore::Draw { sizes, out, dtype } => {
             let preset = sizes.parse::<Preset>().map(|preset| preset.config());
             let config = preset.or_else(|_| MllmsegConfig::from_dir(Path::new(&sizes)))?;
-            xtask::bench::draw(&config, &out, dtype)?;
+            xtask::drawn::checkpoint(&config, &out, dtype)?;
         }
         Chore::BenchLoad { checkpoint, quantize } => bench_load(&checkpoint, quantize)?,
         Chore::Bench(bench) => bench.run()?,
+        Chore::GpuReport(report) => {
+            return Ok(if report.make()? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Chore::Ablation(ablation) => ablation.make()?,
         Chore::TinyModel(tiny) => tiny.make()?,
         Chore::Fuzz(fuzz) => {
@@ -156,8 +162,7 @@ fn parity(
     if let Some(path) = dump {
         computed.write(&path)?;
     }
-    let tolerances = if device.id == "cpu" { Tolerances::CPU } else { Tolerances::GPU };
-    let rows = compare(&computed, &case, tolerances)?;
+    let rows = compare(&computed, &case, Tolerances::of(&device))?;
     println!("{} on {} ({})", case.display(), device.id, device.name);
     println!("{:<32} {:>12} {:>10} {:>12}", "tensor", "difference", "tolerance", "largest");
     rows.iter().for_each(|row| println!("{row}"));

@@ -6,24 +6,22 @@
 
 use std::time::Instant;
 
-use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::Args;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_data::mask::Bitmap;
 use mllmseg_data::prompt::NO_LOSS;
 use mllmseg_model::lora::LoraConfig;
-use mllmseg_train::recipe::TrainedRecipe;
 use mllmseg_train::{AdamW, OptimizerConfig, TrainBatch, TrainExample, TrainStep, TrainableSet};
 
 use crate::allocator::{in_use, peak_in_use, reset_peak};
-use crate::bench::TOKENS_BEFORE_IMAGE;
+use crate::drawn::{self, TOKENS_BEFORE_IMAGE};
 use crate::weights::parse_dtype;
 
 /// The id of `[SEG]`; any token will do.
 pub const SEG: u32 = 7;
 /// Height and width of the true masks.
-const TRUTH: [usize; 2] = [480, 640];
+pub const TRUTH: [usize; 2] = [480, 640];
 
 /// The model and the batch of the step.
 #[derive(Args, Clone)]
@@ -90,16 +88,7 @@ impl Workload {
         let mut config = self.preset.config();
         config.language.num_hidden_layers = layers;
         let device = Device::flex();
-        let model = Mllmseg::new(&config, Some(LoraConfig::published(self.rank)), &device);
-        // As loading a checkpoint does it: adapters and mask decoder stay in f32.
-        let mode = TrainedRecipe::default().mode();
-        let mut model = TrainableSet::LoraAndDecoder.prepare(model, mode);
-        let mut cast = CastFrozen(self.dtype);
-        model.vision = model.vision.map(&mut cast);
-        model.projector = model.projector.map(&mut cast);
-        model.language_model = model.language_model.map(&mut cast);
-        let trained = TrainableSet::Published(config.language.architecture);
-        let mut model = trained.prepare(model, mode);
+        let mut model = self.model(&config, &device);
         let step = TrainStep { gradient_checkpointing, ..TrainStep::new(SEG) };
         let batch = [self.batch(&config, &device)?];
         let mut optimizer = AdamW::new(OptimizerConfig::default());
@@ -115,8 +104,22 @@ impl Workload {
         Ok((peak_in_use() - before, seconds))
     }
 
-    fn length(&self, config: &MllmsegConfig) -> usize {
+    /// A model that the published recipe trains.
+    pub fn model(&self, config: &MllmsegConfig, device: &Device) -> Mllmseg {
+        let lora = Some(LoraConfig::published(self.rank));
+        let model = drawn::model(config, lora, self.dtype, device);
+        TrainableSet::Published(config.language.architecture).prepare(model, drawn::training_mode())
+    }
+
+    /// Tokens of a conversation.
+    pub fn length(&self, config: &MllmsegConfig) -> usize {
         TOKENS_BEFORE_IMAGE + config.num_image_tokens() + self.text_tokens
+    }
+
+    /// Where the answer starts. At most half of the text, it has `the mask of` five words `is [SEG],` for
+    /// each expression, and a start and an end. A `[SEG]` is at every second of its first tokens.
+    pub fn answer_start(&self, config: &MllmsegConfig) -> usize {
+        self.length(config) - (12 * self.expressions + 6).min(self.text_tokens / 2)
     }
 
     /// A batch of random images with made-up conversations.
@@ -126,9 +129,7 @@ impl Workload {
         device: &Device,
     ) -> Result<TrainBatch, Box<dyn std::error::Error>> {
         let length = self.length(config);
-        // The answer, at most half of the text, has `the mask of` five words `is [SEG],` for each
-        // expression, and a start and an end.
-        let answer = length - (12 * self.expressions + 6).min(self.text_tokens / 2);
+        let answer = self.answer_start(config);
         let ids = (0..length).map(|i| (8 + i % (config.language.vocab_size - 8)) as u32);
         let mut input_ids: Vec<u32> = ids.collect();
         for expression in 0..self.expressions {
@@ -145,14 +146,5 @@ impl Workload {
         let shape = [self.images, 3, config.image_size, config.image_size];
         let pixels = Tensor::random(shape, Distribution::Normal(0.0, 1.0), device);
         Ok(TrainBatch::new(pixels, vec![example; self.images]))
-    }
-}
-
-/// Casts weights that record no gradients: all but the adapters.
-struct CastFrozen(DType);
-
-impl ModuleMapper for CastFrozen {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if param.is_require_grad() { param } else { param.map(|x| x.cast(self.0)) }
     }
 }

@@ -96,6 +96,17 @@ impl BytePair {
         }
         Ok(Self { dir: dir.to_owned(), inner, slow: false })
     }
+
+    /// Whether the file's own post-processor puts a token before every text: transformers 5 writes
+    /// `add_bos_token` nowhere else.
+    pub(super) fn starts_texts_with(&self, token: Option<&str>) -> bool {
+        let first = self
+            .inner
+            .encode_fast("", true)
+            .ok()
+            .and_then(|empty| empty.get_ids().first().copied());
+        first.is_some() && first == token.and_then(|token| self.inner.token_to_id(token))
+    }
 }
 
 impl Engine for BytePair {

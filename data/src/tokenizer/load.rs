@@ -67,7 +67,9 @@ impl Tokenizer {
         };
         if let Some(bytes) = read(JSON)? {
             let model = BytePair::from_json(dir, &bytes, &mut added)?;
-            let (sources, adds_bos) = (vec![(JSON, bytes)], adds_bos.unwrap_or(false));
+            let adds_bos =
+                adds_bos.unwrap_or_else(|| model.starts_texts_with(config.role("bos_token", &[])));
+            let sources = vec![(JSON, bytes)];
             return Self::assemble(Box::new(model), added, config, &[], sources, adds_bos);
         }
         Err(TokenizerError::Content {

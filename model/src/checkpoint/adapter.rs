@@ -14,7 +14,7 @@ use crate::lora::LoraConfig;
 const FILE: &str = "adapter_config.json";
 
 /// Keys of PEFT that change what an adapter computes, and that this network does not have.
-const REFUSED: [&str; 14] = [
+const REFUSED: [&str; 17] = [
     "use_dora",
     "use_qalora",
     "use_bdlora",
@@ -29,7 +29,14 @@ const REFUSED: [&str; 14] = [
     "alora_invocation_tokens",
     "arrow_config",
     "megatron_config",
+    "kasa_config",
+    "monteclora_config",
+    "velora_config",
 ];
+
+/// Values of `init_lora_weights` that leave the base as it is. PiSSA, OLoRA, CorDA, LoRA-GA and LoftQ take
+/// the first factors out of its weights.
+const PLAIN_INITS: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];
 
 /// The separate adapters of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,6 +93,15 @@ fn read_config(dir: &Path) -> Result<Option<Value>, CheckpointError> {
 fn check_kind(config: &Value) -> Result<(), String> {
     if config["peft_type"] != "LORA" {
         return Err(format!("peft_type: expected \"LORA\", found {}", config["peft_type"]));
+    }
+    let init = &config["init_lora_weights"];
+    let is_plain = init.is_null() || init.is_boolean();
+    if !is_plain && !init.as_str().is_some_and(|init| PLAIN_INITS.contains(&&*init.to_lowercase()))
+    {
+        return Err(format!(
+            "init_lora_weights: {init} changes the base's weights as well, which are not in this file; save the \
+             adapter with path_initial_model_for_weight_conversion, or merge it with PEFT"
+        ));
     }
     for key in REFUSED {
         let is_off = match &config[key] {

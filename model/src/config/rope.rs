@@ -147,6 +147,11 @@ mod tests {
                 json!({ "rope_scaling": { "rope_theta": 1e6, "type": "linear", "rope_type": "linear", "factor": 2.0 } }),
                 linear,
             ),
+            // InternVL3's, saved again by transformers 5.
+            (
+                json!({ "rope_parameters": { "rope_theta": 1e6, "rope_type": "dynamic", "type": "dynamic", "factor": 2.0 } }),
+                json!({ "type": "dynamic", "factor": 2.0 }),
+            ),
         ] {
             let (theta, found) = read(language.clone()).unwrap();
             assert_eq!((theta.as_f64(), found), (Some(1e6), scaling), "{language}");

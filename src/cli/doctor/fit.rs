@@ -5,6 +5,7 @@ use std::path::Path;
 use mllmseg::device::{DtypeChoice, SelectedDevice, cpu};
 use mllmseg::model::checkpoint::{LoadOptions, WeightFiles};
 use mllmseg::model::parameters::parameter_count;
+use mllmseg::model::quantize::Quantization;
 use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 use serde::Serialize;
 
@@ -21,10 +22,13 @@ pub struct ModelFit {
     pub dtypes: Vec<DtypeFit>,
 }
 
-/// The memory that a model takes in one dtype.
+/// The memory that a model takes with one option.
 #[derive(Debug, Serialize)]
 pub struct DtypeFit {
+    /// What its large parts are computed in.
     pub dtype: &'static str,
+    /// Of every command that asks a model.
+    pub option: &'static str,
     /// Bytes at the peak of loading.
     pub bytes: u64,
     /// None where the memory of the device is not known.
@@ -54,17 +58,31 @@ fn fit(
     device: &SelectedDevice,
     memory: Option<u64>,
 ) -> ModelFit {
+    use Quantization::{Bf16, None as Whole, Q8};
     // Parameters are counted by shape: none is drawn.
     let model = Mllmseg::new(config, None, &cpu().device);
-    let parameters = parameter_count(&model);
-    let choices = [DtypeChoice::F32, DtypeChoice::F16, DtypeChoice::Bf16];
-    let computed = choices.into_iter().filter_map(|choice| choice.resolve(device).ok());
-    let dtypes = computed.map(|dtype| {
-        let options = LoadOptions { dtype, ..Default::default() };
-        let bytes = (LOAD_FACTOR * options.bytes(&model) as f64) as u64;
-        DtypeFit { dtype: dtype.name(), bytes, fits: memory.map(|memory| bytes <= memory) }
+    let choices = [
+        ("f32", "--dtype f32", DtypeChoice::F32, Whole),
+        ("f32", "--quantize bf16", DtypeChoice::F32, Bf16),
+        ("f32", "--quantize q8", DtypeChoice::F32, Q8),
+        ("f16", "--dtype f16", DtypeChoice::F16, Whole),
+        ("bf16", "--dtype bf16", DtypeChoice::Bf16, Whole),
+    ];
+    let dtypes = choices.into_iter().filter_map(|(dtype, option, choice, kept)| {
+        let computed = choice.resolve(device).ok()?;
+        if kept != Whole && device.id != "cpu" {
+            return None;
+        }
+        let options = LoadOptions { dtype: computed, quantization: kept, ..Default::default() };
+        let weights = LOAD_FACTOR * options.bytes(&model) as f64;
+        // The largest tensor is in f32 for a moment, beside weights that are smaller than that.
+        let table = 4 * config.language.vocab_size * config.language.hidden_size;
+        let bytes = weights as u64 + if kept == Whole { 0 } else { table as u64 };
+        let fits = memory.map(|memory| bytes <= memory);
+        Some(DtypeFit { dtype, option, bytes, fits })
     });
-    ModelFit { name, parameters, dtypes: dtypes.collect() }
+    let dtypes = dtypes.collect();
+    ModelFit { name, parameters: parameter_count(&model), dtypes }
 }
 
 #[cfg(test)]
@@ -82,5 +100,26 @@ mod tests {
         let expected = 1.05 * 4.0 * small.parameters as f64;
         assert!((small.dtypes[0].bytes as f64 - expected).abs() < 2.0);
         assert_eq!(preset_fit(Preset::Tiny, &cpu(), None).dtypes[0].fits, None);
+    }
+
+    /// As measured (docs/book/src/performance.md), the peak of a load.
+    #[test]
+    fn weights_in_fewer_bits_take_what_was_measured() {
+        let bytes = |preset, option| {
+            let fit = preset_fit(preset, &cpu(), None);
+            let dtype = fit.dtypes.iter().find(|dtype| dtype.option == option).unwrap();
+            dtype.bytes as f64 / 1e9
+        };
+        for (preset, option, measured) in [
+            (Preset::InternVl2_5_1b, "--quantize bf16", 2.7),
+            (Preset::InternVl2_5_1b, "--quantize q8", 2.1),
+            (Preset::InternVl2_5_8b, "--quantize q8", 11.6),
+        ] {
+            let found = bytes(preset, option);
+            assert!((0.99 * measured..1.1 * measured).contains(&found), "{preset:?} {found}");
+        }
+        let gpu = SelectedDevice { id: "cuda:0".into(), ..cpu() };
+        let fit = preset_fit(Preset::Tiny, &gpu, None);
+        assert!(fit.dtypes.iter().all(|dtype| !dtype.option.contains("quantize")));
     }
 }

@@ -7,7 +7,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use mllmseg::machine::Cpu;
 use serde::Serialize;
 
-use super::fit::ModelFit;
+use super::fit::{DtypeFit, ModelFit};
 
 /// What there is.
 #[derive(Debug, Serialize)]
@@ -98,25 +98,33 @@ impl Report {
         for Folder { what, path, free_bytes } in &self.folders {
             writeln!(text, "  {what:<18} {} ({} free)", path.display(), size(*free_bytes))?;
         }
-        if !self.models.is_empty() {
-            writeln!(text, "\nmodels on {}, with the memory that loading takes", self.selected)?;
-        }
-        for ModelFit { name, parameters, dtypes } in &self.models {
-            let dtypes = dtypes.iter().map(|dtype| {
-                let fits = match dtype.fits {
-                    Some(true) => "fits",
-                    Some(false) => "does not fit",
-                    None => "memory unknown",
-                };
-                format!("{} {} {fits}", dtype.dtype, DecimalBytes(dtype.bytes))
-            });
-            let dtypes = dtypes.collect::<Vec<_>>().join("; ");
-            let parameters = HumanCount(*parameters as u64).to_string();
-            writeln!(text, "  {name:<16} {parameters:>13} parameters: {dtypes}")?;
-        }
+        self.write_models(&mut text)?;
         for problem in &self.problems {
             writeln!(text, "\nproblem: {problem}")?;
         }
         Ok(text)
+    }
+
+    /// A table with a column for each option; all models have the same.
+    fn write_models(&self, text: &mut String) -> Result<(), Error> {
+        let Some(first) = self.models.first() else { return Ok(()) };
+        let note = match first.dtypes.iter().any(|dtype| dtype.fits.is_none()) {
+            true => "how much is free is not known",
+            false => "in brackets: more than is free",
+        };
+        writeln!(text, "\nmodels on {}: the memory that loading takes ({note})", self.selected)?;
+        write!(text, "  {:<16} {:>13}", "", "parameters")?;
+        for DtypeFit { option, .. } in &first.dtypes {
+            write!(text, "  {option:>15}")?;
+        }
+        for ModelFit { name, parameters, dtypes } in &self.models {
+            write!(text, "\n  {name:<16} {:>13}", HumanCount(*parameters as u64).to_string())?;
+            for DtypeFit { bytes, fits, .. } in dtypes {
+                let size = DecimalBytes(*bytes).to_string();
+                let size = if *fits == Some(false) { format!("({size})") } else { size };
+                write!(text, "  {size:>15}")?;
+            }
+        }
+        writeln!(text)
     }
 }

@@ -1,6 +1,10 @@
 //! What seconds are.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// Seconds of each part of a work, by name.
+pub type Parts = BTreeMap<String, f64>;
 
 /// A clock of a benchmark.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +22,14 @@ impl Clock {
             Clock::Wall(start) => start.elapsed().as_secs_f64(),
             Clock::Processor => processor_seconds().unwrap_or(f64::NAN),
         }
+    }
+
+    /// Runs a part and notes its seconds.
+    pub fn time<T>(self, parts: &mut Parts, name: &str, run: impl FnOnce() -> T) -> T {
+        let start = self.seconds();
+        let result = run();
+        parts.insert(name.into(), self.seconds() - start);
+        result
     }
 }
 

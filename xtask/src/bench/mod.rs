@@ -1,142 +1,145 @@
 //! Benchmarks of the product at published sizes, with drawn weights.
 
+mod ceiling;
 mod clock;
+mod cost;
+mod generate;
+mod load;
+mod peak;
 mod peer;
 mod report;
+mod rounds;
 mod session;
+mod setting;
+mod train;
+mod work;
 
-use std::path::Path;
+use std::error::Error;
 use std::time::Instant;
 
 use burn::tensor::DType;
 use clap::Args;
-use mllmseg::device::{self, DeviceChoice, SelectedDevice};
-use mllmseg::model::checkpoint::{
-    CheckpointError, LoadOptions, SaveOptions, load_model, save_model,
-};
+use mllmseg::device::{DeviceChoice, DtypeChoice, SelectedDevice};
+use mllmseg::model::Preset;
 use mllmseg::model::quantize::Quantization;
-use mllmseg::model::{Mllmseg, MllmsegConfig, Preset};
 
-use crate::allocator::{in_use, peak_in_use, reset_peak};
 use clock::Clock;
+pub use load::{LoadCost, load};
 use peer::Peer;
-use report::Report;
-use session::Session;
-pub use session::TOKENS_BEFORE_IMAGE;
+use report::Measured;
+pub use report::{Report, Row};
+use setting::Setting;
+pub use work::Work;
 
 /// What is measured, and beside what.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Bench {
     /// Sizes
     #[arg(long, default_value = "internvl2_5-1b")]
-    preset: Preset,
+    pub preset: Preset,
     /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
     #[arg(long, default_value = "cpu")]
-    device: DeviceChoice,
-    /// What weights are kept in, on the CPU: none, bf16 or q8
+    pub device: DeviceChoice,
+    /// dtypes, measured one after the other: auto, f32, bf16, f16
+    #[arg(long, value_delimiter = ',', default_value = "f32,auto")]
+    pub dtype: Vec<DtypeChoice>,
+    /// What is measured
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "segment,train,load,generate")]
+    pub work: Vec<Work>,
+    /// Images of the training step's batch
+    #[arg(long, default_value_t = 1)]
+    pub images: usize,
+    /// What weights are kept in, on the CPU and outside of training: none, bf16 or q8
     #[arg(long, default_value = "none")]
-    quantize: Quantization,
+    pub quantize: Quantization,
     /// Runs of each, of which the median counts
     #[arg(long, default_value_t = 3)]
-    runs: usize,
-    /// Run the same work in PyTorch on the CPU, alternating, by this Python
+    pub runs: usize,
+    /// Run the same work in PyTorch, alternating, by this Python
     #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = "python3")]
-    peer: Option<String>,
-    /// Print one line of JSON and no table
+    pub peer: Option<String>,
+    /// Print a line of JSON for each dtype and no table
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Count processor time instead, for busy machines; best with RAYON_NUM_THREADS=1
     #[arg(long)]
-    processor_time: bool,
+    pub processor_time: bool,
     /// Compute with Burn's own operations only, without the kernels of `model/kernels`
     #[arg(long)]
-    plain: bool,
+    pub plain: bool,
 }
 
 impl Bench {
     /// Measures and prints.
-    pub fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
-        match self.plain {
-            true => mllmseg::model::cpu::without_kernels(|| self.measure()),
-            false => self.measure(),
+    pub fn run(&self) -> Result<(), Box<dyn Error>> {
+        let device = self.device.select()?;
+        for dtype in self.dtypes(&device)? {
+            let report = match self.plain {
+                true => mllmseg::model::cpu::without_kernels(|| self.report(&device, dtype)),
+                false => self.report(&device, dtype),
+            }?;
+            match self.json {
+                true => println!("{}", serde_json::to_string(&report)?),
+                false => print!("{report}"),
+            }
         }
+        Ok(())
     }
 
-    fn measure(&self) -> Result<(), Box<dyn std::error::Error>> {
-        let (config, device) = (self.preset.config(), self.device.select()?);
-        let session = Session::new(
-            self.model(&config, &device)?,
-            &config,
-            &device,
-            match self.processor_time {
+    /// The dtypes, each once.
+    pub fn dtypes(&self, device: &SelectedDevice) -> Result<Vec<DType>, Box<dyn Error>> {
+        let mut dtypes = Vec::new();
+        for choice in &self.dtype {
+            let dtype = choice.resolve(device)?;
+            if !dtypes.contains(&dtype) {
+                dtypes.push(dtype);
+            }
+        }
+        Ok(dtypes)
+    }
+
+    /// Measures in one dtype.
+    pub fn report(&self, device: &SelectedDevice, dtype: DType) -> Result<Report, Box<dyn Error>> {
+        let setting = Setting {
+            name: self.preset.name(),
+            preset: self.preset,
+            config: self.preset.config(),
+            device: device.clone(),
+            dtype,
+            quantization: self.quantize,
+            images: self.images,
+            clock: match self.processor_time {
                 true => Clock::Processor,
                 false => Clock::Wall(Instant::now()),
             },
-        );
-        let mut peer =
-            self.peer.as_deref().map(|python| Peer::start(python, &config)).transpose()?;
-        let mut report = Report::new(self.preset.name(), &device);
-        // The first round of both is not counted.
+        };
+        let measured = self.measure(Work::Ceiling, &setting)?;
+        let rounds = measured.ours.iter().chain(measured.theirs.iter().map(|round| &round.parts));
+        let ceiling = ceiling::ceiling(rounds, ceiling::product_size(&setting));
+        let mut report = Report::new(&setting, ceiling);
+        for &work in self.work.iter().filter(|&&work| work != Work::Ceiling) {
+            report.add(work, &setting, &self.measure(work, &setting)?);
+        }
+        Ok(report)
+    }
+
+    /// Rounds of ours and of PyTorch's in turn; the first of both is not counted.
+    fn measure(&self, work: Work, setting: &Setting) -> Result<Measured, Box<dyn Error>> {
+        let mut ours = work.start(setting)?;
+        let peer = self.peer.as_deref();
+        let mut peer = peer.map(|python| Peer::start(python, work, setting)).transpose()?;
+        let mut measured = Measured::default();
         for round in 0..=self.runs.max(1) {
-            let ours = session.round();
-            let theirs = peer.as_mut().map(|peer| peer.pass(self.processor_time)).transpose()?;
-            if round > 0 {
-                report.add(ours, theirs);
+            let parts = ours.round()?;
+            let answer = peer.as_mut().map(Peer::round).transpose()?;
+            if round == 0 {
+                peak::forget();
+                continue;
             }
+            measured.ours.push(parts);
+            measured.theirs.extend(answer);
         }
-        report.print(self.json)
+        measured.peak = peak::peak(&setting.device);
+        Ok(measured)
     }
-
-    /// Drawn weights; those that are kept in fewer bits are written and loaded.
-    fn model(
-        &self,
-        config: &MllmsegConfig,
-        device: &SelectedDevice,
-    ) -> Result<Mllmseg, Box<dyn std::error::Error>> {
-        if self.quantize == Quantization::None {
-            return Ok(Mllmseg::new(config, None, &device.device));
-        }
-        let folder = tempfile::tempdir()?;
-        draw(config, folder.path(), DType::BF16)?;
-        let options = LoadOptions { quantization: self.quantize, ..Default::default() };
-        Ok(load_model(folder.path(), &mut config.clone(), options, &device.device)?.0)
-    }
-}
-
-/// Time and memory of loading a checkpoint.
-#[derive(Debug, Clone, Copy)]
-pub struct LoadCost {
-    /// From the first byte read to the model in place.
-    pub seconds: f64,
-    /// Bytes of the weights on disk.
-    pub disk: u64,
-    /// Bytes of the weights in memory.
-    pub model: u64,
-    /// The most bytes in use while it loads.
-    pub peak: u64,
-}
-
-/// Loads a checkpoint on the CPU in f32.
-pub fn load(
-    checkpoint: &Path,
-    quantization: Quantization,
-) -> Result<LoadCost, Box<dyn std::error::Error>> {
-    let mut config = MllmsegConfig::from_dir(checkpoint)?;
-    let cpu = device::cpu().device;
-    let options = LoadOptions { quantization, ..Default::default() };
-    let before = in_use();
-    reset_peak();
-    let start = Instant::now();
-    let (model, report) = load_model(checkpoint, &mut config, options, &cpu)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let peak = (peak_in_use() - before) as u64;
-    let held = (in_use() - before) as u64;
-    drop(model);
-    Ok(LoadCost { seconds, disk: report.bytes as u64, model: held, peak })
-}
-
-/// Writes a checkpoint of drawn weights.
-pub fn draw(config: &MllmsegConfig, out: &Path, dtype: DType) -> Result<(), CheckpointError> {
-    let model = Mllmseg::new(config, None, &device::cpu().device);
-    save_model(&model, config, None, out, SaveOptions { dtype, ..Default::default() })
 }

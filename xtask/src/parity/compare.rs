@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use mllmseg::check::compare::{Row, StageTolerances, compare_stages, largest, values};
+use mllmseg::device::SelectedDevice;
 use mllmseg::model::checkpoint::safetensors::read_safetensors;
 
 use super::dump::Dump;
@@ -30,6 +31,11 @@ impl Tolerances {
     /// In f32 on a GPU, whose sums run in another order.
     pub const GPU: Self =
         Self { stages: StageTolerances::GPU, losses: 1e-3, gradients: 1e-2, trajectory: 2e-2 };
+
+    /// In f32 on a device.
+    pub fn of(device: &SelectedDevice) -> Self {
+        if device.id == "cpu" { Self::CPU } else { Self::GPU }
+    }
 }
 
 /// Compares a dump with `expected.safetensors` of its case, tensor by tensor, as far as the file

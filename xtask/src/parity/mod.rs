@@ -18,8 +18,18 @@ use mllmseg::data::image::read_image;
 use mllmseg::device::{DtypeChoice, SelectedDevice};
 
 use crate::case::Case;
+use crate::weights::{CheckpointOptions, write_checkpoint};
 pub use compare::{Tolerances, compare};
 pub use dump::Dump;
+
+/// Everything of a case, on weights that are drawn for it, beside its expected values.
+pub fn rows(case: &Path, device: &SelectedDevice) -> Result<Vec<Row>, Box<dyn Error>> {
+    let checkpoint = tempfile::tempdir()?;
+    write_checkpoint(case, checkpoint.path(), &CheckpointOptions::default())?;
+    let mut computed = run(case, checkpoint.path(), device)?;
+    train::run(case, checkpoint.path(), device, &mut computed)?;
+    compare(&computed, case, Tolerances::of(device))
+}
 
 /// Runs a case on a checkpoint and returns everything it computes, in full; [`train::run`] adds
 /// what training computes.

@@ -70,6 +70,21 @@ fn every_kind_of_folder() {
     }
 }
 
+/// What transformers 5 saves (`tests/oracle/tokenizer_5.py`): `tokenizer.json` alone, which says whether a text
+/// begins with `<s>`.
+#[test]
+fn folders_of_transformers_5() {
+    for (name, expected, adds_bos) in [
+        ("llama_5", "reference_internlm2.json", true),
+        ("library_5", "library/expected.json", false),
+    ] {
+        let tokenizer = load(&fixture(name));
+        check(&tokenizer, &fixture(expected));
+        assert_eq!(tokenizer.adds_bos(), adds_bos, "{name}");
+        assert!(tokenizer.special_tokens().is_ok(), "{name}");
+    }
+}
+
 /// Run with `--ignored` after `tests/oracle/tokenizer.py --with-nfkc`.
 #[test]
 #[ignore = "needs two models of 240 KB that are not kept in the repository"]
