@@ -116,7 +116,7 @@ impl Chromium {
     pub fn wait_for(&mut self, expression: &str) {
         let start = Instant::now();
         while self.evaluate(expression) != true {
-            let text = self.evaluate("document.body.innerText");
+            let text = self.evaluate("document.body?.innerText");
             assert!(start.elapsed() < PATIENCE, "{expression} stays false; the page says {text}");
             std::thread::sleep(Duration::from_millis(20));
         }

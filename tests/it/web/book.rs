@@ -53,14 +53,14 @@ fn the_model_answers_in_the_chapters_as_on_this_machine() {
         let mut found = model.encode(&image).unwrap().segment_all(&[expression]).unwrap();
         found.remove(0)
     };
-    site.page.wait_for("document.querySelector('[data-needs=book]').hidden === false");
+    site.page.wait_for("document.querySelector('[data-needs=book]')?.hidden === false");
     site.page.evaluate("document.querySelector('[data-needs=book] a').click()");
     site.page.wait_for("document.querySelector('.chapter') !== null");
     for (chapter, expression, changes) in CASES {
         site.go(&format!("book/{chapter}.html"));
-        site.page.wait_for("document.querySelector('.live button') !== null");
-        let start = "document.querySelector('.live button').click()";
-        site.page.evaluate(start);
+        let start = "document.querySelector('.live > button')";
+        site.page.wait_for(&format!("location.pathname.includes({chapter:?}) && {start} !== null"));
+        site.page.evaluate(&format!("{start}.click()"));
         let learned = answer(&model, expression);
         let says = "document.querySelector('.live [role=status]')?.innerText";
         site.page
