@@ -37,7 +37,7 @@ pub struct Bench {
     /// Sizes
     #[arg(long, default_value = "internvl2_5-1b")]
     pub preset: Preset,
-    /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
+    /// auto, cpu, cuda, cuda:N, wgpu, wgpu:N, vulkan, metal or rocm
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,
     /// dtypes, measured one after the other: auto, f32, bf16, f16
