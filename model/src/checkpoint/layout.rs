@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use burn::tensor::{DType, Shape, TensorData};
 use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
-use half::bf16;
-use rayon::prelude::*;
 
 use crate::quantize::{Quantization, quantize};
 
@@ -94,22 +92,8 @@ fn convert(
     let shape = Shape::from(shape);
     let declared = shape.clone();
     bridge::map_data(tensor, name, dtype, shape, move |data| {
-        // Published files are in bf16: it is widened on the way, or half of a load would be for that.
-        let data = match (transposes, data.dtype(), dtype) {
-            (true, DType::BF16, DType::F32) => transpose(&data, dtype, widen),
-            (true, from, _) => match from.size() {
-                1 => transpose(&data, from, |x: [u8; 1]| x),
-                2 => transpose(&data, from, |x: [u8; 2]| x),
-                4 => transpose(&data, from, |x: [u8; 4]| x),
-                _ => transpose(&data, from, |x: [u8; 8]| x),
-            },
-            (false, DType::BF16, DType::F32) => {
-                let values = data.as_bytes().as_chunks().0.par_iter().copied().map(widen);
-                let values: Vec<[u8; 4]> = values.with_min_len(1 << 16).collect();
-                TensorData::from_bytes_vec(values.into_flattened(), declared.clone(), dtype)
-            }
-            (false, ..) => data,
-        };
+        // Half precision is transposed before it is widened: memory peaks here.
+        let data = if transposes { transpose(data) } else { data };
         if let DType::QFloat(scheme) = dtype {
             return quantize(&data, scheme);
         }
@@ -118,39 +102,25 @@ fn convert(
     })
 }
 
-/// From bf16 to f32.
-fn widen(bytes: [u8; 2]) -> [u8; 4] {
-    bf16::from_ne_bytes(bytes).to_f32().to_ne_bytes()
-}
-
-/// Transposes a matrix of values of `FROM` bytes and makes values of `dtype` of them, in tiles: of both
-/// matrices, whole lines of the cache are used at once.
-fn transpose<const FROM: usize, const TO: usize>(
-    data: &TensorData,
-    dtype: DType,
-    convert: impl Fn([u8; FROM]) -> [u8; TO] + Sync,
-) -> TensorData {
-    const TILE: usize = 32;
-    let [rows, columns] = data.shape().dims();
-    let source = data.as_bytes().as_chunks::<FROM>().0;
-    let mut target = vec![[0u8; TO]; source.len()];
-    target.par_chunks_mut((TILE * rows).max(1)).enumerate().for_each(|(index, target)| {
-        let (start, width) = (index * TILE, target.len() / rows);
-        let mut tile = [[[0u8; TO]; TILE]; TILE];
-        for top in (0..rows).step_by(TILE) {
-            let height = TILE.min(rows - top);
-            for row in 0..height {
-                let values = &source[(top + row) * columns + start..][..width];
-                for (column, &value) in tile.iter_mut().zip(values) {
-                    column[row] = convert(value);
+/// Transposes a matrix in blocks that stay in the cache.
+fn transpose(data: TensorData) -> TensorData {
+    const BLOCK: usize = 32;
+    let ([rows, columns], dtype) = ([data.shape()[0], data.shape()[1]], data.dtype());
+    let size = dtype.size();
+    let source = data.as_bytes();
+    let mut target = vec![0u8; source.len()];
+    for row_block in (0..rows).step_by(BLOCK) {
+        for column_block in (0..columns).step_by(BLOCK) {
+            for row in row_block..(row_block + BLOCK).min(rows) {
+                for column in column_block..(column_block + BLOCK).min(columns) {
+                    let (from, to) =
+                        ((row * columns + column) * size, (column * rows + row) * size);
+                    target[to..to + size].copy_from_slice(&source[from..from + size]);
                 }
             }
-            for (target, column) in target.chunks_mut(rows).zip(&tile) {
-                target[top..top + height].copy_from_slice(&column[..height]);
-            }
         }
-    });
-    TensorData::from_bytes_vec(target.into_flattened(), [columns, rows], dtype)
+    }
+    TensorData::from_bytes_vec(target, [columns, rows], dtype)
 }
 
 #[cfg(test)]
@@ -158,25 +128,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transposing_tiles_equals_the_definition() {
-        for [rows, columns] in [[37, 70], [1, 5], [64, 32], [3, 0], [0, 3]] {
-            let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
-            let data = TensorData::new(values.clone(), [rows, columns]);
-            let transposed = transpose(&data, DType::F32, |x: [u8; 4]| x);
-            assert_eq!(transposed.shape().to_vec(), [columns, rows]);
-            for (index, value) in transposed.iter::<f32>().enumerate() {
-                assert_eq!(value, values[index % rows * columns + index / rows]);
-            }
+    fn transposing_blocks_equals_the_definition() {
+        let (rows, columns) = (37, 70);
+        let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let transposed = transpose(TensorData::new(values.clone(), [rows, columns]));
+        assert_eq!(transposed.shape().to_vec(), [columns, rows]);
+        for (index, value) in transposed.iter::<f32>().enumerate() {
+            assert_eq!(value, values[index % rows * columns + index / rows]);
         }
-    }
-
-    /// 1.5 is 0x3fc0 in bf16, and -2 is 0xc000.
-    #[test]
-    fn bf16_is_widened_on_the_way() {
-        let bits = [0x3fc0u16, 0xc000, 0];
-        let bytes = bits.iter().flat_map(|bits| bits.to_ne_bytes()).collect();
-        let data = TensorData::from_bytes_vec(bytes, [3, 1], DType::BF16);
-        let expected = TensorData::from([[1.5f32, -2.0, 0.0]]);
-        transpose(&data, DType::F32, widen).assert_eq(&expected, true);
     }
 }
