@@ -112,6 +112,11 @@ fn indices_and_shards_that_disagree() {
         &|folder| fs::remove_file(folder.path(&shard)).unwrap(),
         &[index, &shard, "not in the folder"],
     );
+    let folder_of_its_name = |folder: &Folder| {
+        fs::remove_file(folder.path(&shard)).unwrap();
+        fs::create_dir(folder.path(&shard)).unwrap();
+    };
+    fails(&folder_of_its_name, &[index, &shard, "not in the folder"]);
     points_to(&first, &[index, norm, &first, "but it is not"]);
     points_to("../../etc/passwd", &["../../etc/passwd", "a file beside the index"]);
     fails(&|folder| folder.replace(index, "{\"weight_map\": 3"), &[index, "invalid type"]);

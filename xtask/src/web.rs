@@ -28,7 +28,7 @@ const BOOK: &str = "book";
 
 /// Files of the page from the source tree, and their places in the folder. Look and script are those of
 /// `mllmseg serve`; the model behind them is not.
-const PAGE: [(&str, &str); 10] = [
+const PAGE: [(&str, &str); 11] = [
     ("src/serve/page/index.html", "index.html"),
     ("src/serve/page/page.css", "page/page.css"),
     ("src/serve/page/page.js", "page/page.js"),
@@ -37,6 +37,7 @@ const PAGE: [(&str, &str); 10] = [
     ("examples/web/page/backend.js", "page/backend.js"),
     ("examples/web/page/compose.js", "page/compose.js"),
     ("examples/web/page/live.js", "page/live.js"),
+    ("examples/web/page/make.js", "page/make.js"),
     ("examples/web/page/worker.js", "page/worker.js"),
     ("examples/web/page/sw.js", "sw.js"),
 ];

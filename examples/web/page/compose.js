@@ -1,15 +1,11 @@
 // A scene of the user's own: shapes on an empty ground, drawn by what draws the scenes of the training.
 
+import { make } from "./make.js";
+
 // What can be placed, and what has been: from back to front, centres in pixels of the image.
 let kinds = null;
 const objects = [];
 let count = 0;
-
-function make(name, properties = {}, children = []) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 function choice(label, words) {
   const made = make("select", {}, words.map((word) => new Option(word)));

@@ -1,6 +1,7 @@
 // The model inside a chapter of the book: the example, an expression, and one thing to change.
 
 import { backend } from "./backend.js";
+import { make } from "./make.js";
 import { decodeMask, heatOf, maskOf, painted } from "./mask.js";
 
 // What can be changed: weights of the mask decoder, from how they were learned.
@@ -11,12 +12,6 @@ const SWITCHES = {
 };
 const COLOUR = "#56b4e9";
 const SIDE = 504; // three times the example's
-
-function make(name, properties = {}, children = []) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 // All examples of a page ask one model, one after the other.
 let turn = Promise.resolve();

@@ -114,10 +114,13 @@ impl Source {
     /// The number of its bytes.
     ///
     /// # Errors
-    /// Without such a file.
+    /// Without such a file, also where there is a folder of its name.
     pub fn length(&self) -> io::Result<u64> {
         match self {
-            Self::Disk(path) => Ok(std::fs::metadata(path)?.len()),
+            Self::Disk(path) => {
+                let found = std::fs::metadata(path)?;
+                found.is_file().then(|| found.len()).ok_or(io::ErrorKind::IsADirectory.into())
+            }
             Self::Held(_, name, files) => files.length(name),
         }
     }
