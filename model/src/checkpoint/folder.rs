@@ -119,7 +119,7 @@ impl Source {
         match self {
             Self::Disk(path) => {
                 let found = std::fs::metadata(path)?;
-                found.is_file().then(|| found.len()).ok_or(io::ErrorKind::IsADirectory.into())
+                found.is_file().then_some(found.len()).ok_or(io::ErrorKind::IsADirectory.into())
             }
             Self::Held(_, name, files) => files.length(name),
         }
