@@ -9,6 +9,7 @@ use mllmseg_model::parameters::parameter_count;
 use mllmseg_model::quantize::Quantization;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use mllmseg_train::recipe::TrainedRecipe;
+use mllmseg_train::trainable::trained_paths;
 use mllmseg_train::{AdamW, OptimizerConfig, TrainStep, TrainableSet};
 use xtask::allocator::{CountingAllocator, in_use};
 use xtask::memory::{SEG, Workload};
@@ -96,6 +97,27 @@ fn frozen_weights_have_no_gradient_and_no_state() {
         assert!(held.abs_diff(3 * trained) < trained / 10, "{held} {trained}");
         drop((updated, optimizer));
     }
+}
+
+/// Each update makes new leaves, and Burn keeps leaves until the next backward pass: those of one step at
+/// a time, some hundred bytes for each weight.
+#[test]
+fn steps_leave_nothing_behind() {
+    let _alone = alone();
+    let config = Preset::Tiny.config();
+    let mut model = model(&config, TrainableSet::LoraAndDecoder);
+    let batch = [WORKLOAD.batch(&config, &Device::flex()).unwrap()];
+    let (step, mut optimizer) = (TrainStep::new(SEG), AdamW::new(OptimizerConfig::default()));
+    let mut in_use_after = |steps| {
+        for number in 0..steps {
+            let gradients = step.gradients(&model, &batch, number).unwrap();
+            model = optimizer.step(1e-4, model.clone(), gradients.params, 1.0);
+        }
+        in_use()
+    };
+    let after = [5, 20].map(&mut in_use_after);
+    let weights = trained_paths(&model).len();
+    assert!(after[1] < after[0] + 20 * 100 * weights, "{after:?}, {weights} weights");
 }
 
 /// The peak of whole steps, the optimizer's included.
