@@ -72,7 +72,7 @@ fn what_cannot_be_kept_in_fewer_bits_is_said() {
     assert_says(error, &["--quantize"]);
     let gpu = device::SelectedDevice { id: "cuda:0".into(), ..device::cpu() };
     let error = Segmenter::load_quantized(root().join("assets/tiny"), None, &gpu, Quantization::Q8);
-    assert_says(error.unwrap_err(), &["cuda:0", "--device cpu", "--dtype bf16"]);
+    assert_says(error.unwrap_err(), &["cuda:0", "--device cpu", "--dtype bf16 or f16"]);
     let image = root().join("examples/scene.png");
     let segment = |arguments: &[&str]| {
         let mut command = mllmseg(["segment", "--device", "cpu", "--json", "--out"]);
