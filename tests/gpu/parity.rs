@@ -20,7 +20,10 @@ fn assert_passes(case: impl std::fmt::Display, device: &SelectedDevice, rows: &[
 #[test]
 fn gpus_agree_with_the_published_outputs() {
     for device in super::gpus() {
-        for name in ["qwen2", "internlm2_lora"] {
+        // A software rasteriser takes minutes for each. The first is the one with adapters, dynamic rotary scaling and a
+        // rejection; Qwen2 is among the cases of transformers.
+        let count = if device.is_hardware_gpu { 2 } else { 1 };
+        for name in &["internlm2_lora", "qwen2"][..count] {
             let case = tests("reference").join(name);
             let checkpoint = tempfile::tempdir().unwrap();
             write_checkpoint(&case, checkpoint.path(), &CheckpointOptions::default()).unwrap();

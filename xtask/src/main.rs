@@ -154,7 +154,9 @@ impl Parity {
         if let Some(path) = &self.dump {
             computed.write(path)?;
         }
-        println!("{} on {} ({})", self.case.display(), device.id, device.name);
+        let adapter = self.adapter.iter().map(|adapter| format!(" with {}", adapter.display()));
+        let adapter: String = adapter.collect();
+        println!("{}{adapter} on {} ({})", self.case.display(), device.id, device.name);
         println!("{:<32} {:>12} {:>10} {:>12}", "tensor", "difference", "tolerance", "largest");
         rows.iter().for_each(|row| println!("{row}"));
         if rows.is_empty() {
