@@ -28,7 +28,9 @@ fn gpus() -> Vec<SelectedDevice> {
 /// Where all are software rasterisers, the working directory becomes `tests/gpu/software`. The runtime
 /// reads its settings there once, when it first looks for devices: so another process looks before it.
 fn take_settings() {
-    let doctor = Command::new(env!("CARGO_BIN_EXE_mllmseg")).args(["doctor", "--json"]).output();
+    let doctor = Command::new(env!("CARGO_BIN_EXE_mllmseg"))
+        .args(["doctor", "--device", "cpu", "--json"])
+        .output();
     let report: Value = serde_json::from_slice(&doctor.unwrap().stdout).unwrap();
     let devices = report["devices"].as_array().unwrap();
     if !devices.iter().any(|device| device["is_hardware_gpu"] == true) {
