@@ -11,7 +11,7 @@ use super::Site;
 use crate::support::root;
 
 /// Those of the README, the last of which is not in the picture.
-const EXPRESSIONS: [&str; 5] = [
+pub const EXPRESSIONS: [&str; 5] = [
     "all the yellow triangles",
     "the green ring",
     "the red star",
@@ -27,6 +27,8 @@ fn the_page_computes_as_this_machine_does_and_opens_offline() {
     let Some(mut site) = Site::open("") else { return };
     ask_everything(&mut site);
     compare(&mut site, &root().join(xtask::web::DIST).join("model"));
+    assert!(site.backend("gpu").is_null());
+    assert_eq!(site.page.evaluate("document.getElementById('devices').hidden"), true);
     site.page.evaluate("document.getElementById('maps').click()");
     site.page.wait_for("document.querySelectorAll('#layers li').length === 3");
     site.page.evaluate("document.querySelector('#layers button').click()");
@@ -45,9 +47,14 @@ fn the_page_computes_as_this_machine_does_and_opens_offline() {
     site.assert_quiet();
 }
 
-/// Takes the example, types the expressions, and prints the times.
+/// Takes the example and types the expressions.
 fn ask_everything(site: &mut Site) {
     site.take_example();
+    expect_answers(site);
+}
+
+/// Types the expressions for the picture that is there, and prints the times.
+pub fn expect_answers(site: &mut Site) {
     for (index, expression) in EXPRESSIONS.iter().enumerate() {
         site.wait_for_turn();
         let status = site.page.evaluate("document.getElementById('status').innerText");
@@ -60,7 +67,7 @@ fn ask_everything(site: &mut Site) {
 
 /// The probabilities in the page and those of this machine, by the weights of the page and by those that
 /// travel with the program.
-fn compare(site: &mut Site, model: &Path) {
+pub fn compare(site: &mut Site, model: &Path) {
     let image = read_image(root().join("examples/scene.png")).unwrap();
     let probabilities = |folder: &Path| {
         let segmenter = Segmenter::load(folder, &device::cpu()).unwrap();
