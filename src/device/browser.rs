@@ -24,7 +24,7 @@ impl BrowserGpu {
         let (device, setup) = Device::wgpu_options()
             .init_with_setup_async()
             .await
-            .map_err(|error| DeviceError::Browser(error.to_string()))?;
+            .map_err(|error| DeviceError::Browser(first_line(&error.to_string())))?;
         let limits = setup.device.limits();
         let device = SelectedDevice {
             device,
@@ -35,4 +35,10 @@ impl BrowserGpu {
         let largest_tensor = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         Ok(Self { device, largest_tensor })
     }
+}
+
+/// An error of JavaScript comes with its stack.
+fn first_line(error: &str) -> String {
+    let reason = error.rsplit("JsValue(").next().unwrap_or(error);
+    reason.lines().next().unwrap_or_default().to_string()
 }

@@ -5,6 +5,8 @@ import "./files.js";
 // The worker that answers, and what it has: the user's own model, or none, on the CPU or on the GPU.
 let current = null;
 let chosen = { own: null, onGpu: false };
+// Why the GPU has stopped, where no question was waiting: the next one is told.
+let lost = null;
 // The name of the browser's GPU, or null, once a worker has asked.
 let tellGpu = null;
 const gpu = new Promise((resolve) => { tellGpu = resolve; });
@@ -36,8 +38,9 @@ function launch(choice) {
     const { number, stage, result, error, dead } = data;
     if (dead && choice.onGpu && current === launched) {
       chosen = { ...choice, onGpu: false };
-      launched.stop(Object.assign(new Error(`WebGPU has stopped (${error.message}); the CPU goes on`), { code: "DEVICE_LOST" }));
-      return;
+      const reason = Object.assign(new Error(`WebGPU has stopped (${error.message}); the CPU goes on`), { code: "DEVICE_LOST" });
+      if (waiting.size === 0) lost = reason;
+      return launched.stop(reason);
     }
     const question = waiting.get(number);
     if (!question) return;
@@ -52,7 +55,12 @@ function launch(choice) {
   return launched;
 }
 
-function call(...question) {
+async function call(...question) {
+  if (lost) {
+    const reason = lost;
+    lost = null;
+    throw reason;
+  }
   current ??= launch(chosen);
   return current.call(...question);
 }
@@ -67,7 +75,7 @@ async function change(choice, onStage) {
     throw error;
   }
   current?.stop(new Error("another model has taken its place"));
-  [current, chosen] = [next, choice];
+  [current, chosen, lost] = [next, choice, null];
 }
 
 // The files of a folder that was dropped.

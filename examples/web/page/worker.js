@@ -137,8 +137,11 @@ const tasks = {
 
 // After a trap, on a lost GPU or without its files, there is no model in this worker.
 function fail(error, isDead) {
-  const dead = isDead || error instanceof WebAssembly.RuntimeError || error.name === "DeviceLost";
-  self.postMessage({ number: current, error: { message: panic ?? error.message, code: error.code }, dead });
+  const isLost = error.name === "DeviceLost";
+  if (isLost) console.warn(error.message);
+  const message = panic ?? (isLost ? "the device was lost" : error.message);
+  const dead = isDead || isLost || error instanceof WebAssembly.RuntimeError;
+  self.postMessage({ number: current, error: { message, code: error.code }, dead });
 }
 
 async function answer(loading, data, about) {

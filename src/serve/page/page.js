@@ -23,8 +23,7 @@ function say(text) { element("status").textContent = text; }
 function alarm(error) {
   element("error").hidden = !error;
   element("error").textContent = error ? error.message : "";
-  if (error?.code === "DEVICE_LOST") backend.gpu?.then((name) => { element("devices").hidden = !name; });
-start();
+  if (error?.code === "DEVICE_LOST") start();
 }
 const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
 

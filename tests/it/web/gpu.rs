@@ -9,7 +9,7 @@ const LOSE: &str = "
 const request = GPUAdapter.prototype.requestDevice;
 GPUAdapter.prototype.requestDevice = async function (...settings) {
   const device = await request.apply(this, settings);
-  const full = () => new GPUUncapturedErrorEvent('uncapturederror', { error: new GPUOutOfMemoryError('no room') });
+  const full = () => new GPUUncapturedErrorEvent('uncapturederror', { error: new GPUOutOfMemoryError('') });
   new BroadcastChannel('test').onmessage = ({ data }) => data === 'lose' ? device.destroy() : device.dispatchEvent(full());
   return device;
 };
@@ -66,6 +66,10 @@ fn the_gpu_of_the_browser_computes_as_this_machine_does() {
     compute_on(&mut site, "CPU");
     wait_for_device(&mut site, "the CPU");
     site.ask(EXPRESSIONS[0], 1);
+    // The program for the GPU is kept as well.
+    site.reload_offline();
+    compute_on(&mut site, "WebGPU");
+    wait_for_device(&mut site, "WebGPU");
     site.assert_quiet();
 }
 
@@ -74,7 +78,7 @@ fn the_gpu_of_the_browser_computes_as_this_machine_does() {
 fn without_its_gpu_the_page_goes_on_with_the_cpu() {
     let Some(mut site) = open(LOSE) else { return };
     site.take_example();
-    for (event, reason) in [("lose", "estroyed"), ("fill", "no room")] {
+    for (event, reason) in [("lose", "the device was lost"), ("fill", "Out of Memory")] {
         compute_on(&mut site, "WebGPU");
         wait_for_device(&mut site, "WebGPU");
         site.wait_for_turn();
@@ -88,7 +92,7 @@ fn without_its_gpu_the_page_goes_on_with_the_cpu() {
     let Some(mut site) = open(REFUSE) else { return };
     site.take_example();
     compute_on(&mut site, "WebGPU");
-    says(&mut site, &["WebGPU cannot be used: ", "none left", "The CPU goes on."]);
+    says(&mut site, &["WebGPU cannot be used: ", "device: Error: none left. The CPU goes on."]);
     wait_for_device(&mut site, "the CPU");
     site.page.evaluate("document.getElementById('words').focus()");
     site.ask("the red star", 1);

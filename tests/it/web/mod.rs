@@ -111,6 +111,16 @@ impl Site {
         self.page.wait_for(&format!("{answers} === {count}"));
     }
 
+    /// Opens the page again, once it is kept, while the server has nothing.
+    fn reload_offline(&mut self) {
+        self.page.wait_for(
+            "navigator.serviceWorker.ready.then((worker) => worker.active.state === 'activated')",
+        );
+        self.is_offline.store(true, SeqCst);
+        self.page.call("Page.reload", json!({}));
+        self.page.wait_for("document.getElementById('model')?.innerText.includes('tiny') === true");
+    }
+
     /// Calls the back end of the page.
     fn backend(&mut self, call: &str) -> Value {
         self.page.evaluate(&format!(

@@ -1,7 +1,6 @@
 //! Masks, a second visit without a network, a new scene.
 
 use std::path::Path;
-use std::sync::atomic::Ordering::SeqCst;
 
 use mllmseg::data::image::read_image;
 use mllmseg::{Segmenter, device, tiny};
@@ -34,12 +33,7 @@ fn the_page_computes_as_this_machine_does_and_opens_offline() {
     site.page.evaluate("document.querySelector('#layers button').click()");
     site.screenshots("page");
 
-    // The same, with a server that has nothing, once the page is kept.
-    site.page.wait_for(
-        "navigator.serviceWorker.ready.then((worker) => worker.active.state === 'activated')",
-    );
-    site.is_offline.store(true, SeqCst);
-    site.page.call("Page.reload", json!({}));
+    site.reload_offline();
     ask_everything(&mut site);
     site.page.evaluate("document.getElementById('another').click()");
     site.page.wait_for("document.querySelectorAll('#answers li').length === 0");
