@@ -114,7 +114,7 @@ export const backend = {
   // Computes on the GPU, or on the CPU again.
   async compute(onGpu, onStage) {
     await change({ ...chosen, onGpu }, onStage).catch((error) => {
-      throw new Error(`WebGPU cannot be used: ${error.message}. The CPU goes on.`);
+      throw onGpu ? new Error(`WebGPU cannot be used: ${error.message}. The CPU goes on.`) : error;
     });
   },
   // For tests: the probabilities of one expression, row by row.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use mllmseg::data::image::read_image;
 use mllmseg::{Segmenter, device, tiny};
-use serde_json::json;
 
 use super::Site;
 use crate::support::root;
