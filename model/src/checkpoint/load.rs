@@ -44,12 +44,21 @@ impl Default for LoadOptions {
 impl LoadOptions {
     /// Bytes that the parameters of a model take, loaded so. Those that are not drawn yet stay so.
     pub fn bytes(&self, model: &Mllmseg) -> u64 {
-        let mut bytes = 0;
+        self.weight_bytes(model).iter().sum()
+    }
+
+    /// Bytes of the largest of them.
+    pub fn largest_weight(&self, model: &Mllmseg) -> u64 {
+        self.weight_bytes(model).into_iter().max().unwrap_or(0)
+    }
+
+    fn weight_bytes(&self, model: &Mllmseg) -> Vec<u64> {
+        let mut bytes = Vec::new();
         for_each_weight(model, |path, weight| {
             let shape = weight.shape();
             if !is_running_statistic(path) {
                 let dtype = kept_dtype(path, &shape, self.dtype, self.quantization);
-                bytes += stored_bytes(dtype, shape.num_elements()) as u64;
+                bytes.push(stored_bytes(dtype, shape.num_elements()) as u64);
             }
         });
         bytes
