@@ -2,7 +2,7 @@
 //!
 //! Each task takes a block of columns and some rows. It copies its part of the weight, a few hundred
 //! rows at a time, into panels that stay in the processor's second cache, and multiplies all its rows
-//! with them. The sum over the inputs has a fixed order, so a result does not depend on the number
+//! with them. Few rows of `x` are multiplied with the weight where it is, if it is `[out, in]`. The sum over the inputs has a fixed order, so a result does not depend on the number
 //! of threads.
 #![expect(
     unsafe_code,
@@ -10,6 +10,7 @@
 )]
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -17,7 +18,7 @@ use rayon::prelude::*;
 use crate::detect::vectorised;
 use crate::gelu::gelu_slice;
 use crate::tile::{ROWS, tile_rows};
-use crate::weight::{Matrix, Weight};
+use crate::weight::{Matrix, Order, Part, Weight};
 
 /// Rows of the weight that are packed at a time.
 const DEPTH: usize = 256;
@@ -27,6 +28,9 @@ const COLUMNS: usize = 256;
 const FEWEST_COLUMNS: usize = 64;
 /// The fewest rows of a task, when there are more: packing is then a small part of its work.
 const FEWEST_ROWS: usize = 192;
+
+/// Up to so many rows of `x`, a weight by outputs is not packed.
+const FEW_ROWS: usize = 40;
 
 /// What follows the sum and the bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,14 +98,15 @@ unsafe impl Send for Place {}
 // SAFETY: as above.
 unsafe impl Sync for Place {}
 
-struct Task<'a> {
-    x: Matrix<'a>,
+/// A part of the output.
+pub(crate) struct Task<'a> {
+    pub x: Matrix<'a>,
     weight: Weight<'a>,
     bias: Option<&'a [f32]>,
     activation: Activation,
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-    out: Place,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+    pub out: Place,
 }
 
 thread_local! {
@@ -130,12 +135,17 @@ impl WithSimd for Vectorised<'_> {
 impl Task<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize>(&self, simd: S, packed: &mut Vec<f32>) {
+        if let Weight::F32(Order::ByOutput(weight)) = self.weight
+            && self.x.rows <= FEW_ROWS
+        {
+            return self.run_unpacked::<S, V>(simd, weight);
+        }
         let panel = V * S::F32_LANES;
         let panels = self.columns.len().div_ceil(panel);
         packed.resize(DEPTH * COLUMNS.next_multiple_of(panel), 0.0);
         for start in (0..self.x.columns).step_by(DEPTH) {
             let depth = DEPTH.min(self.x.columns - start);
-            self.pack(start, depth, panel, packed);
+            self.pack(simd, start, depth, panel, packed);
             for row in self.rows.clone().step_by(ROWS) {
                 let rows = ROWS.min(self.rows.end - row);
                 for index in 0..panels {
@@ -154,18 +164,15 @@ impl Task<'_> {
         }
     }
 
-    /// Copies rows `start..start + depth` of its columns, panel by panel; the last one is filled up
-    /// with zeros.
+    /// Copies inputs `start..start + depth` of its columns, panel by panel. What the last one has beyond
+    /// them is multiplied too, and not used.
     #[inline(always)]
-    fn pack(&self, start: usize, depth: usize, panel: usize, packed: &mut [f32]) {
-        for i in 0..depth {
-            for (index, column) in self.columns.clone().step_by(panel).enumerate() {
-                let place = &mut packed[(index * depth + i) * panel..][..panel];
-                let end = self.columns.end.min(column + panel);
-                let (part, rest) = place.split_at_mut(end - column);
-                self.weight.widen(start + i, column..end, part);
-                rest.fill(0.0);
-            }
+    fn pack<S: Simd>(&self, simd: S, start: usize, depth: usize, panel: usize, packed: &mut [f32]) {
+        let places = packed.chunks_exact_mut(depth * panel);
+        for (column, place) in self.columns.clone().step_by(panel).zip(places) {
+            let outputs = column..self.columns.end.min(column + panel);
+            let part = Part { inputs: start..start + depth, outputs, width: panel };
+            self.weight.pack(simd, part, place);
         }
     }
 
@@ -211,7 +218,7 @@ impl Task<'_> {
 
     /// Bias and activation of a row.
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, row: usize) {
+    pub(crate) fn finish<S: Simd>(&self, simd: S, row: usize) {
         let start = row * self.weight.sizes()[1] + self.columns.start;
         // SAFETY: this part of the row belongs to this task alone, which has written it.
         let row =
@@ -235,21 +242,34 @@ mod tests {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
     }
 
-    /// Sizes around the tile's, the panel's and the block's edges.
+    fn transposed<T: Copy>(x: &[T], rows: usize, columns: usize) -> Vec<T> {
+        (0..rows * columns).map(|at| x[at % rows * columns + at / rows]).collect()
+    }
+
+    /// Sizes around the edges of tile, panel and block, and where weights are not packed any more.
     #[test]
     fn equals_f64() {
-        let sizes =
-            [(1, 1, 1), (5, 3, 7), (6, 256, 64), (7, 257, 65), (13, 700, 300), (400, 64, 70)];
+        let sizes = [
+            (1, 1, 1),
+            (5, 3, 7),
+            (6, 256, 64),
+            (7, 257, 65),
+            (13, 1100, 300),
+            (FEW_ROWS, 70, 33),
+            (FEW_ROWS + 1, 70, 33),
+            (400, 64, 70),
+        ];
         for (rows, inputs, outputs) in sizes {
             let (x, w, b) =
                 (values(rows * inputs, 1), values(inputs * outputs, 2), values(outputs, 3));
-            for activation in [Activation::Identity, Activation::Relu] {
-                let found = linear(
-                    Matrix::new(&x, rows, inputs),
-                    Weight::F32(Matrix::new(&w, inputs, outputs)),
-                    Some(&b),
-                    activation,
-                );
+            let turned = transposed(&w, inputs, outputs);
+            let by_output = Weight::F32(Order::ByOutput(Matrix::new(&turned, outputs, inputs)));
+            let weights = [Weight::by_input(&w, inputs, outputs), by_output];
+            let activations = [Activation::Identity, Activation::Relu];
+            for (weight, activation) in
+                weights.into_iter().flat_map(|w| activations.map(|a| (w, a)))
+            {
+                let found = linear(Matrix::new(&x, rows, inputs), weight, Some(&b), activation);
                 assert_eq!(found.len(), rows * outputs);
                 for (at, &found) in found.iter().enumerate() {
                     let (row, column) = (at / outputs, at % outputs);
@@ -265,17 +285,25 @@ mod tests {
         }
     }
 
-    /// Columns of a wider matrix, and GELU, which is tested on its own.
+    /// Parts of wider matrices, and GELU, which is tested on its own.
     #[test]
     fn strides_and_gelu_are_applied() {
-        let (x, w) = (values(9 * 20, 1), values(20 * 90, 2));
-        let part: Vec<f32> = w.chunks(90).flat_map(|row| row[10..43].to_vec()).collect();
-        let x = Matrix::new(&x, 9, 20);
-        let wide = Matrix { values: &w[10..], rows: 20, columns: 33, stride: 90 };
-        let narrow = Matrix::new(&part, 20, 33);
-        let mut plain = linear(x, Weight::F32(narrow), None, Activation::Identity);
-        crate::gelu(&mut plain);
-        assert_eq!(linear(x, Weight::F32(wide), None, Activation::Gelu), plain);
+        let x = values(50 * 20, 1);
+        for (rows, by_output) in [(9, false), (9, true), (50, false), (50, true)] {
+            let [lines, length] = if by_output { [33, 20] } else { [20, 33] };
+            let w = values(lines * 90, 2);
+            let lines_of = w.chunks(90).flat_map(|line| line[10..10 + length].to_vec());
+            let part: Vec<f32> = lines_of.collect();
+            let x = Matrix::new(&x[..rows * 20], rows, 20);
+            let wide = Matrix { values: &w[10..], rows: lines, columns: length, stride: 90 };
+            let [wide, narrow] = [wide, Matrix::new(&part, lines, length)].map(|matrix| {
+                let order = if by_output { Order::ByOutput } else { Order::ByInput };
+                Weight::F32(order(matrix))
+            });
+            let mut plain = linear(x, narrow, None, Activation::Identity);
+            crate::gelu(&mut plain);
+            assert_eq!(linear(x, wide, None, Activation::Gelu), plain);
+        }
     }
 
     /// What a weight is kept in changes nothing but its values: the same as those values in f32.
@@ -285,7 +313,7 @@ mod tests {
         let (x, w) = (values(rows * inputs, 1), values(inputs * outputs, 2));
         let x = Matrix::new(&x, rows, inputs);
         let equal = |weight, w: &[f32]| {
-            let expected = Weight::F32(Matrix::new(w, inputs, outputs));
+            let expected = Weight::by_input(w, inputs, outputs);
             let [found, expected] =
                 [weight, expected].map(|weight| linear(x, weight, None, Activation::Identity));
             assert_eq!(found, expected);
@@ -293,7 +321,9 @@ mod tests {
         let halves: Vec<u16> = w.iter().map(|w| (w.to_bits() >> 16) as u16).collect();
         let widened: Vec<f32> =
             halves.iter().map(|&bits| f32::from_bits(u32::from(bits) << 16)).collect();
-        equal(Weight::Bf16(Matrix::new(&halves, inputs, outputs)), &widened);
+        equal(Weight::Bf16(Order::ByInput(Matrix::new(&halves, inputs, outputs))), &widened);
+        let turned = transposed(&halves, inputs, outputs);
+        equal(Weight::Bf16(Order::ByOutput(Matrix::new(&turned, outputs, inputs))), &widened);
 
         let quantized: Vec<i8> = w.iter().map(|w| (w * 127.0) as i8).collect();
         let scales = values(inputs / block * outputs, 3);
@@ -311,20 +341,23 @@ mod tests {
     #[test]
     fn threads_change_nothing() {
         let (x, w) = (values(500 * 300, 1), values(300 * 400, 2));
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let (x, w) = (Matrix::new(&x, 500, 300), Matrix::new(&w, 300, 400));
-            pool.install(|| linear(x, Weight::F32(w), None, Activation::Identity))
-        };
-        assert_eq!(run(1), run(5));
+        for rows in [20, 500] {
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let x = Matrix::new(&x[..rows * 300], rows, 300);
+                let w = Weight::F32(Order::ByOutput(Matrix::new(&w, 400, 300)));
+                pool.install(|| linear(x, w, None, Activation::Identity))
+            };
+            assert_eq!(run(1), run(5));
+        }
     }
 
     #[test]
     fn empty_sizes_are_whole_matrices() {
         let empty = Matrix::new(&[], 0, 3);
-        let weight = Weight::F32(Matrix::new(&[0.0; 6], 3, 2));
+        let weight = Weight::by_input(&[0.0; 6], 3, 2);
         assert!(linear(empty, weight, None, Activation::Relu).is_empty());
-        let weight = Weight::F32(Matrix::new(&[], 0, 2));
+        let weight = Weight::by_input(&[], 0, 2);
         let none = linear(Matrix::new(&[], 2, 0), weight, None, Activation::Relu);
         assert_eq!(none, [0.0; 4]);
     }

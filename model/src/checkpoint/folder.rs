@@ -132,11 +132,13 @@ impl Source {
     pub fn read(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
         match self {
             Self::Disk(path) => {
-                let mut bytes = vec![0; length];
                 let mut file = File::open(path)?;
                 file.seek(SeekFrom::Start(start))?;
-                file.read_exact(&mut bytes)?;
-                Ok(bytes)
+                let mut bytes = Vec::with_capacity(length);
+                match file.take(length as u64).read_to_end(&mut bytes)? {
+                    found if found == length => Ok(bytes),
+                    _ => Err(io::ErrorKind::UnexpectedEof.into()),
+                }
             }
             Self::Held(_, name, files) => files.read(name, start, length),
         }
