@@ -1,8 +1,8 @@
 //! A linear layer with its bias and activation in one pass.
 //!
 //! Each task takes a block of columns and some rows. It copies its part of the weight, a few hundred
-//! rows at a time, into panels that stay in the processor's second cache, and multiplies all its rows
-//! with them. Few rows of `x` are multiplied with the weight where it is, if it is `[out, in]`. The sum over the inputs has a fixed order, so a result does not depend on the number
+//! inputs at a time, into panels, and multiplies a block of rows with them while they are in the
+//! processor's caches. Few rows of `x` are multiplied with the weight where it is, if it is `[out, in]`. The sum over the inputs has a fixed order, so a result does not depend on the number
 //! of threads.
 #![expect(
     unsafe_code,
@@ -20,15 +20,18 @@ use crate::gelu::gelu_slice;
 use crate::tile::{ROWS, tile_rows};
 use crate::weight::{Matrix, Order, Part, Weight};
 
-/// Rows of the weight that are packed at a time.
+/// Inputs at a time: a panel of so many stays in the processor's first cache, or nearly.
 const DEPTH: usize = 256;
-/// Columns of a task: packed, 256 KB, half of a usual second cache.
+/// Rows of `x` at a time: their sums stay in the second cache.
+const ROW_BLOCK: usize = 192;
+/// Columns of a task.
 const COLUMNS: usize = 256;
 /// The fewest columns of a task: a panel of the widest processor.
 const FEWEST_COLUMNS: usize = 64;
 /// The fewest rows of a task, when there are more: packing is then a small part of its work.
 const FEWEST_ROWS: usize = 192;
-
+/// Values that a thread packs: 4 MB, a part of the last cache.
+const PACKED: usize = 1 << 20;
 /// Up to so many rows of `x`, a weight by outputs is not packed.
 const FEW_ROWS: usize = 40;
 
@@ -60,7 +63,7 @@ pub fn linear(x: Matrix, weight: Weight, bias: Option<&[f32]>, activation: Activ
         out.resize(rows * columns, 0.0); // sums of nothing, which no task writes
     }
     let place = Place(out.as_mut_ptr());
-    let (column_step, row_step) = steps(rows, columns);
+    let (column_step, row_step) = steps(rows, inputs, columns);
     let blocks = rows.div_ceil(row_step);
     (0..blocks * columns.div_ceil(column_step)).into_par_iter().for_each(|task| {
         let (row, column) = (task % blocks * row_step, task / blocks * column_step);
@@ -73,7 +76,7 @@ pub fn linear(x: Matrix, weight: Weight, bias: Option<&[f32]>, activation: Activ
             columns: column..columns.min(column + column_step),
             out: place,
         };
-        PACKED.with_borrow_mut(|packed| vectorised(Vectorised { task, packed }));
+        BUFFERS.with_borrow_mut(|buffers| vectorised(Vectorised { task, buffers }));
     });
     // SAFETY: the tasks cover all rows and columns, and each writes all of its part.
     unsafe { out.set_len(rows * columns) };
@@ -81,10 +84,11 @@ pub fn linear(x: Matrix, weight: Weight, bias: Option<&[f32]>, activation: Activ
 }
 
 /// Columns and rows of a task: about four tasks for each thread, if the sizes allow.
-fn steps(rows: usize, columns: usize) -> (usize, usize) {
+fn steps(rows: usize, inputs: usize, columns: usize) -> (usize, usize) {
     let wanted = 4 * rayon::current_num_threads();
+    let most_columns = PACKED / inputs.max(1) / FEWEST_COLUMNS * FEWEST_COLUMNS;
     let column_step = (columns / wanted).next_multiple_of(FEWEST_COLUMNS);
-    let column_step = column_step.clamp(FEWEST_COLUMNS, COLUMNS);
+    let column_step = column_step.min(most_columns.min(COLUMNS)).max(FEWEST_COLUMNS);
     let blocks = wanted.div_ceil(columns.div_ceil(column_step)).min(rows / FEWEST_ROWS).max(1);
     (column_step, rows.div_ceil(blocks).next_multiple_of(ROWS).max(ROWS))
 }
@@ -110,13 +114,32 @@ pub(crate) struct Task<'a> {
 }
 
 thread_local! {
-    /// The packed part of a weight.
-    static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers::EMPTY) };
+}
+
+/// What a thread keeps from one task to the next, so that no memory is asked for.
+struct Buffers {
+    /// A part of a weight, `[in / DEPTH, panels, DEPTH, panel]`.
+    packed: Vec<f32>,
+    /// The sums of a block of rows, `[ROW_BLOCK, columns]`.
+    sums: Vec<f32>,
+}
+
+impl Buffers {
+    const EMPTY: Self = Self { packed: Vec::new(), sums: Vec::new() };
+}
+
+/// The first `count` values of a buffer, whatever they are.
+fn first(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if buffer.len() < count {
+        buffer.resize(count, 0.0);
+    }
+    &mut buffer[..count]
 }
 
 struct Vectorised<'a> {
     task: Task<'a>,
-    packed: &'a mut Vec<f32>,
+    buffers: &'a mut Buffers,
 }
 
 impl WithSimd for Vectorised<'_> {
@@ -126,48 +149,56 @@ impl WithSimd for Vectorised<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         // Each sum of a tile has its register: 24 of 32, or 12 of 16.
         match S::REGISTER_COUNT {
-            ..32 => self.task.run::<S, 2>(simd, self.packed),
-            _ => self.task.run::<S, 4>(simd, self.packed),
+            ..32 => self.task.run::<S, 2>(simd, self.buffers),
+            _ => self.task.run::<S, 4>(simd, self.buffers),
         }
     }
 }
 
 impl Task<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(&self, simd: S, packed: &mut Vec<f32>) {
+    fn run<S: Simd, const V: usize>(&self, simd: S, buffers: &mut Buffers) {
         if let Weight::F32(Order::ByOutput(weight)) = self.weight
             && self.x.rows <= FEW_ROWS
         {
             return self.run_unpacked::<S, V>(simd, weight);
         }
         let panel = V * S::F32_LANES;
-        let panels = self.columns.len().div_ceil(panel);
-        packed.resize(DEPTH * COLUMNS.next_multiple_of(panel), 0.0);
-        for start in (0..self.x.columns).step_by(DEPTH) {
-            let depth = DEPTH.min(self.x.columns - start);
-            self.pack(simd, start, depth, panel, packed);
-            for row in self.rows.clone().step_by(ROWS) {
-                let rows = ROWS.min(self.rows.end - row);
-                for index in 0..panels {
-                    let b = packed[index * panel * depth..].as_ptr();
-                    let column = self.columns.start + index * panel;
-                    let columns = panel.min(self.columns.end - column);
-                    self.product::<S, V>(simd, [row, rows], [column, columns], [start, depth], b);
+        let (inputs, width) = (self.x.columns, self.columns.len().next_multiple_of(panel));
+        let packed = first(&mut buffers.packed, inputs * width);
+        let sums = first(&mut buffers.sums, ROW_BLOCK * width);
+        if inputs == 0 {
+            sums.fill(0.0);
+        }
+        for start_row in self.rows.clone().step_by(ROW_BLOCK) {
+            let rows = start_row..self.rows.end.min(start_row + ROW_BLOCK);
+            for start in (0..inputs).step_by(DEPTH) {
+                let depth = DEPTH.min(inputs - start);
+                let packed = &mut packed[start * width..][..depth * width];
+                if start_row == self.rows.start {
+                    self.pack(simd, [start, depth], panel, packed);
                 }
-                if start + depth == self.x.columns {
-                    (row..row + rows).for_each(|row| self.finish(simd, row));
+                for (index, packed) in packed.chunks_exact(depth * panel).enumerate() {
+                    let sums = &mut sums[index * panel..];
+                    self.add_products::<S, V>(simd, &rows, [start, depth], packed, (sums, width));
                 }
             }
-        }
-        if self.x.columns == 0 {
-            self.rows.clone().for_each(|row| self.finish(simd, row));
+            for (row, sums) in rows.zip(sums.chunks_exact_mut(width)) {
+                let sums = &mut sums[..self.columns.len()];
+                self.finish(simd, sums);
+                let start = row * self.weight.sizes()[1] + self.columns.start;
+                // SAFETY: the output has room for all rows, and these columns are those of this task alone.
+                unsafe {
+                    self.out.0.add(start).copy_from_nonoverlapping(sums.as_ptr(), sums.len());
+                }
+            }
         }
     }
 
     /// Copies inputs `start..start + depth` of its columns, panel by panel. What the last one has beyond
     /// them is multiplied too, and not used.
     #[inline(always)]
-    fn pack<S: Simd>(&self, simd: S, start: usize, depth: usize, panel: usize, packed: &mut [f32]) {
+    fn pack<S: Simd>(&self, simd: S, [start, depth]: [usize; 2], panel: usize, packed: &mut [f32]) {
         let places = packed.chunks_exact_mut(depth * panel);
         for (column, place) in self.columns.clone().step_by(panel).zip(places) {
             let outputs = column..self.columns.end.min(column + panel);
@@ -176,53 +207,30 @@ impl Task<'_> {
         }
     }
 
-    /// Adds the product of some inputs to a few rows of a panel, or starts them with it.
+    /// Adds the products of some inputs with a panel to the sums of some rows, or starts them with those.
     #[inline(always)]
-    fn product<S: Simd, const V: usize>(
+    fn add_products<S: Simd, const V: usize>(
         &self,
         simd: S,
-        [row, rows]: [usize; 2],
-        [column, columns]: [usize; 2],
+        rows: &Range<usize>,
         [start, depth]: [usize; 2],
-        b: *const f32,
+        packed: &[f32],
+        (sums, width): (&mut [f32], usize),
     ) {
-        let panel = V * S::F32_LANES;
-        let [_, width] = self.weight.sizes();
-        let a = (self.x.values[row * self.x.stride + start..].as_ptr(), self.x.stride);
-        // SAFETY: `linear` checked that the matrices are whole. The rows and columns are those of
-        // this task alone, and `out` has room for all.
-        unsafe {
-            let out = self.out.0.add(row * width + column);
-            if columns == panel {
-                return tile_rows::<S, V>(
-                    simd,
-                    rows,
-                    depth,
-                    a,
-                    (b, panel),
-                    (out, width),
-                    start > 0,
-                );
-            }
-            let mut edge = [[0.0f32; 256]; ROWS];
-            let place = (edge.as_mut_ptr().cast::<f32>(), 256);
-            tile_rows::<S, V>(simd, rows, depth, a, (b, panel), place, false);
-            for (r, edge) in edge[..rows].iter().enumerate() {
-                for (c, &sum) in edge[..columns].iter().enumerate() {
-                    let place = out.add(r * width + c);
-                    place.write(if start > 0 { place.read() + sum } else { sum });
-                }
-            }
+        let b = (packed.as_ptr(), V * S::F32_LANES);
+        for row in rows.clone().step_by(ROWS) {
+            let count = ROWS.min(rows.end - row);
+            let a = (self.x.values[row * self.x.stride + start..].as_ptr(), self.x.stride);
+            let out = (sums[(row - rows.start) * width..].as_mut_ptr(), width);
+            // SAFETY: `linear` checked that `x` is whole, the panel has `depth` rows, and `sums` has room
+            // for the panel in each row.
+            unsafe { tile_rows::<S, V>(simd, count, depth, a, b, out, start > 0) };
         }
     }
 
-    /// Bias and activation of a row.
+    /// Bias and activation of its columns of a row.
     #[inline(always)]
-    pub(crate) fn finish<S: Simd>(&self, simd: S, row: usize) {
-        let start = row * self.weight.sizes()[1] + self.columns.start;
-        // SAFETY: this part of the row belongs to this task alone, which has written it.
-        let row =
-            unsafe { std::slice::from_raw_parts_mut(self.out.0.add(start), self.columns.len()) };
+    pub(crate) fn finish<S: Simd>(&self, simd: S, row: &mut [f32]) {
         if let Some(bias) = self.bias {
             row.iter_mut().zip(&bias[self.columns.clone()]).for_each(|(x, bias)| *x += bias);
         }
