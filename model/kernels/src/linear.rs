@@ -180,7 +180,15 @@ impl Task<'_> {
                 }
                 for (index, packed) in packed.chunks_exact(depth * panel).enumerate() {
                     let sums = &mut sums[index * panel..];
-                    self.add_products::<S, V>(simd, &rows, [start, depth], packed, (sums, width));
+                    let (x, rows) = (self.x, rows.clone());
+                    simd.vectorize(Products::<V> {
+                        x,
+                        rows,
+                        inputs: [start, depth],
+                        packed,
+                        sums,
+                        width,
+                    });
                 }
             }
             for (row, sums) in rows.zip(sums.chunks_exact_mut(width)) {
@@ -207,27 +215,6 @@ impl Task<'_> {
         }
     }
 
-    /// Adds the products of some inputs with a panel to the sums of some rows, or starts them with those.
-    #[inline(always)]
-    fn add_products<S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        rows: &Range<usize>,
-        [start, depth]: [usize; 2],
-        packed: &[f32],
-        (sums, width): (&mut [f32], usize),
-    ) {
-        let b = (packed.as_ptr(), V * S::F32_LANES);
-        for row in rows.clone().step_by(ROWS) {
-            let count = ROWS.min(rows.end - row);
-            let a = (self.x.values[row * self.x.stride + start..].as_ptr(), self.x.stride);
-            let out = (sums[(row - rows.start) * width..].as_mut_ptr(), width);
-            // SAFETY: `linear` checked that `x` is whole, the panel has `depth` rows, and `sums` has room
-            // for the panel in each row.
-            unsafe { tile_rows::<S, V>(simd, count, depth, a, b, out, start > 0) };
-        }
-    }
-
     /// Bias and activation of its columns of a row.
     #[inline(always)]
     pub(crate) fn finish<S: Simd>(&self, simd: S, row: &mut [f32]) {
@@ -238,6 +225,37 @@ impl Task<'_> {
             Activation::Identity => {}
             Activation::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
             Activation::Gelu => gelu_slice(simd, row),
+        }
+    }
+}
+
+/// Products of some inputs with a panel, which are added to the sums of some rows, or start them. A
+/// function of its own has enough registers for the addresses in its innermost loop.
+struct Products<'a, const V: usize> {
+    x: Matrix<'a>,
+    rows: Range<usize>,
+    /// The first and how many.
+    inputs: [usize; 2],
+    packed: &'a [f32],
+    sums: &'a mut [f32],
+    /// From the sums of a row to those of the next.
+    width: usize,
+}
+
+impl<const V: usize> WithSimd for Products<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, rows, inputs: [start, depth], packed, sums, width } = self;
+        let b = (packed.as_ptr(), V * S::F32_LANES);
+        for row in rows.clone().step_by(ROWS) {
+            let a = (x.values[row * x.stride + start..].as_ptr(), x.stride);
+            let out = (sums[(row - rows.start) * width..].as_mut_ptr(), width);
+            let count = ROWS.min(rows.end - row);
+            // SAFETY: `linear` checked that `x` is whole, the panel has `depth` rows, and `sums` has room
+            // for the panel in each row.
+            unsafe { tile_rows::<S, V>(simd, count, depth, a, b, out, start > 0) };
         }
     }
 }
