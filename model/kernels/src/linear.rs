@@ -20,8 +20,8 @@ use crate::gelu::gelu_slice;
 use crate::tile::{ROWS, tile_rows};
 use crate::weight::{Matrix, Order, Part, Weight};
 
-/// Inputs at a time: a panel of so many stays in the processor's first cache, or nearly.
-const DEPTH: usize = 256;
+/// Inputs at a time: a panel of so many, 128 KB, stays in the processor's second cache.
+const DEPTH: usize = 512;
 /// Rows of `x` at a time: their sums stay in the second cache.
 const ROW_BLOCK: usize = 192;
 /// Columns of a task.
@@ -83,12 +83,13 @@ pub fn linear(x: Matrix, weight: Weight, bias: Option<&[f32]>, activation: Activ
     out
 }
 
-/// Columns and rows of a task: about four tasks for each thread, if the sizes allow.
+/// Columns and rows of a task: about eight tasks for each thread, if the sizes allow, since their number
+/// is seldom a multiple of that of the threads.
 fn steps(rows: usize, inputs: usize, columns: usize) -> (usize, usize) {
-    let wanted = 4 * rayon::current_num_threads();
-    let most_columns = PACKED / inputs.max(1) / FEWEST_COLUMNS * FEWEST_COLUMNS;
-    let column_step = (columns / wanted).next_multiple_of(FEWEST_COLUMNS);
-    let column_step = column_step.min(most_columns.min(COLUMNS)).max(FEWEST_COLUMNS);
+    let wanted = 8 * rayon::current_num_threads();
+    let most_columns = COLUMNS.min(PACKED / inputs.max(1));
+    let column_step = most_columns.min(columns / wanted) / FEWEST_COLUMNS * FEWEST_COLUMNS;
+    let column_step = column_step.max(FEWEST_COLUMNS);
     let blocks = wanted.div_ceil(columns.div_ceil(column_step)).min(rows / FEWEST_ROWS).max(1);
     (column_step, rows.div_ceil(blocks).next_multiple_of(ROWS).max(ROWS))
 }
