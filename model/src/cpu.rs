@@ -8,11 +8,13 @@
 use std::cell::Cell;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{BackendTensor, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata};
+use burn::backend::{
+    BackendTensor, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata,
+};
 use burn::nn::Linear;
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::module;
-use burn::tensor::{Bool, DType, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use half::slice::HalfFloatSliceExt;
 pub use mllmseg_kernels::Activation;
 use mllmseg_kernels::{Heads, Matrix, Order, Weight};
@@ -36,6 +38,11 @@ pub fn without_kernels<T>(compute: impl FnOnce() -> T) -> T {
 
     let _restore = Restore(KERNELS.replace(false));
     compute()
+}
+
+/// Whether the tensors of a device are those that kernels take.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// `activation(x W + b)`.
@@ -214,7 +221,7 @@ mod tests {
     use super::*;
     use crate::attention::attend;
     use crate::quantize::Quantization;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Distribution, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)

@@ -17,8 +17,9 @@ use rayon::prelude::*;
 
 use crate::detect::vectorised;
 use crate::gelu::gelu_slice;
+use crate::matrix::{Matrix, Part};
 use crate::tile::{ROWS, tile_rows};
-use crate::weight::{Matrix, Order, Part, Weight};
+use crate::weight::{Order, Weight};
 
 /// Inputs at a time: a panel of so many, 128 KB, stays in the processor's second cache.
 const DEPTH: usize = 512;

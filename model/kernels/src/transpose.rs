@@ -2,8 +2,8 @@
 
 use pulp::{Simd, bytemuck};
 
+use crate::matrix::{Matrix, Part};
 use crate::prefetch::prefetch;
-use crate::weight::{Matrix, Part};
 
 /// Values of a row that are read at a time: a vector has lanes of so many, or is a single value.
 const QUAD: usize = 4;

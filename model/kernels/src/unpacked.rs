@@ -8,9 +8,9 @@
 use pulp::Simd;
 
 use crate::linear::Task;
+use crate::matrix::Matrix;
 use crate::prefetch::prefetch;
 use crate::tile::{ROWS, load};
-use crate::weight::Matrix;
 
 /// Inputs at a time: those of a few outputs stay in the processor's first cache.
 const DEPTH: usize = 1024;
@@ -40,7 +40,7 @@ impl Task<'_> {
                     unsafe {
                         let out = (self.out.0.add(row * width + column), width);
                         let (a, b) = ((a, self.x.stride), (b, weight.stride));
-                        dot_rows::<S, V>(simd, [rows, columns], depth, a, b, out, start > 0, ahead);
+                        dot_rows::<S, V>(simd, [rows, columns, depth], a, b, out, start > 0, ahead);
                     }
                 }
             }
@@ -103,15 +103,14 @@ unsafe fn dots<S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// [`dots`] of up to [`ROWS`] rows of `a` and up to `V` of `b`.
+/// [`dots`] of up to [`ROWS`] rows of `a` and up to `V` of `b`, `columns` of them.
 ///
 /// # Safety
 /// As [`dots`], for so many rows.
 #[inline(always)]
 unsafe fn dot_rows<S: Simd, const V: usize>(
     simd: S,
-    [rows, columns]: [usize; 2],
-    k: usize,
+    [rows, columns, k]: [usize; 3],
     a: (*const f32, usize),
     (b, b_stride): (*const f32, usize),
     (out, out_stride): (*mut f32, usize),

@@ -22,12 +22,22 @@ pub(super) struct Fill<'a> {
     pub path: ModulePath,
 }
 
+/// The dtypes that the parameters of a kind may have in memory.
+struct Kind {
+    name: &'static str,
+    has: fn(DType) -> bool,
+}
+
+const FLOAT: Kind =
+    Kind { name: "float", has: |dtype| dtype.is_float() || matches!(dtype, DType::QFloat(_)) };
+const INT: Kind = Kind { name: "integer", has: |dtype| dtype.is_int() || dtype.is_uint() };
+
 impl Fill<'_> {
     /// The values of the parameter at hand; none where the file has none or other ones.
     fn values<const D: usize, K: Basic>(
         &mut self,
         expected: Shape,
-        is_of_kind: impl Fn(DType) -> bool,
+        kind: Kind,
         device: &Device,
     ) -> Option<Tensor<D, K>> {
         let path = self.path.joined();
@@ -37,8 +47,8 @@ impl Fill<'_> {
         if is_turned {
             shape.reverse();
         }
-        let problem = if !is_of_kind(dtype) {
-            format!("expected another kind of number, found {dtype:?}")
+        let problem = if !(kind.has)(dtype) {
+            format!("expected a dtype of kind {}, found {dtype:?}", kind.name)
         } else if shape != expected {
             let on_disk = |shape: Shape| {
                 let mut shape = shape.to_vec();
@@ -73,18 +83,16 @@ impl ModuleMapper for Fill<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let is_float = |dtype: DType| dtype.is_float() || matches!(dtype, DType::QFloat(_));
         let id = param.id;
-        match self.values(param.lazy_shape(), is_float, &param.lazy_device()) {
+        match self.values(param.lazy_shape(), FLOAT, &param.lazy_device()) {
             Some(values) => param.transform_for_load(values, id),
             None => param,
         }
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let is_int = |dtype: DType| dtype.is_int() || dtype.is_uint();
         let id = param.id;
-        match self.values(param.lazy_shape(), is_int, &param.lazy_device()) {
+        match self.values(param.lazy_shape(), INT, &param.lazy_device()) {
             Some(values) => param.transform_for_load(values, id),
             None => param,
         }

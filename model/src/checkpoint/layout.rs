@@ -7,6 +7,7 @@ use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
 
 use super::cast::cast;
+use crate::cpu::is_cpu;
 use crate::quantize::{Quantization, quantize};
 
 /// Tensors by name, unread.
@@ -20,8 +21,7 @@ pub(super) fn is_stored_transposed(path: &str, rank: usize) -> bool {
 /// Whether a matrix stays `[out, in]` in memory, which the parameter sees transposed: nothing is moved on
 /// loading, and the kernels of the CPU take both orders. Quantised blocks and trained weights are `[in, out]`.
 pub(super) fn stays_in_file_order(path: &str, rank: usize, dtype: DType, device: &Device) -> bool {
-    let on_cpu = device.clone().without_autodiff() == Device::flex();
-    let kept = on_cpu && dtype.is_float() && !matches!(dtype, DType::QFloat(_));
+    let kept = is_cpu(device) && dtype.is_float() && !matches!(dtype, DType::QFloat(_));
     kept && is_stored_transposed(path, rank) && !is_always_f32(path)
 }
 

@@ -55,8 +55,12 @@ impl<const D: usize> Weight for Param<Tensor<D>> {
     }
 }
 
-/// The tensor without gaps, its rows after each other: as it is after a step, and read from a snapshot.
+/// A constant without gaps, its rows after each other, as it is after a step and read from a snapshot. What
+/// records gradients is so already.
 fn by_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.is_require_grad() {
+        return x;
+    }
     let shape = x.shape();
     flat(x).reshape(shape)
 }
