@@ -33,8 +33,8 @@ const FLOAT: Kind =
 const INT: Kind = Kind { name: "integer", has: |dtype| dtype.is_int() || dtype.is_uint() };
 
 impl Fill<'_> {
-    /// The values of the parameter at hand; none where the file has none or other ones.
-    fn values<const D: usize, K: Basic>(
+    /// The values of the parameter at hand; none where the file has none, or other ones.
+    fn take<const D: usize, K: Basic>(
         &mut self,
         expected: Shape,
         kind: Kind,
@@ -42,35 +42,41 @@ impl Fill<'_> {
     ) -> Option<Tensor<D, K>> {
         let path = self.path.joined();
         let tensor = self.tensors.remove(&path)?;
-        let (mut shape, dtype) = (tensor.shape.clone(), tensor.dtype);
-        let is_turned = stays_in_file_order(&path, shape.len(), dtype, device);
-        if is_turned {
+        let values = values(tensor, &path, expected, kind, device);
+        let name = self.names.get(path.as_str()).copied().unwrap_or(&path);
+        values.map_err(|problem| self.problems.push(format!("tensor {name}: {problem}"))).ok()
+    }
+}
+
+/// The values of the parameter at `path`, or why the tensor is not of it.
+fn values<const D: usize, K: Basic>(
+    tensor: PackTensor,
+    path: &str,
+    expected: Shape,
+    kind: Kind,
+    device: &Device,
+) -> Result<Tensor<D, K>, String> {
+    let (dtype, rank) = (tensor.dtype, tensor.shape.len());
+    if !(kind.has)(dtype) {
+        return Err(format!("expected a dtype of kind {}, found {dtype:?}", kind.name));
+    }
+    let is_turned = stays_in_file_order(path, rank, dtype, device);
+    let turn_if = |condition: bool, mut shape: Shape| {
+        if condition {
             shape.reverse();
         }
-        let problem = if !(kind.has)(dtype) {
-            format!("expected a dtype of kind {}, found {dtype:?}", kind.name)
-        } else if shape != expected {
-            let on_disk = |shape: Shape| {
-                let mut shape = shape.to_vec();
-                if is_stored_transposed(&path, shape.len()) {
-                    shape.reverse();
-                }
-                shape
-            };
-            format!("expected shape {:?}, found {:?}", on_disk(expected), on_disk(shape))
-        } else {
-            match bridge::into_data(tensor) {
-                Ok(data) if is_turned => {
-                    return Some(Tensor::from_data(data, (device, dtype)).swap_dims(0, 1));
-                }
-                Ok(data) => return Some(Tensor::from_data(data, (device, dtype))),
-                Err(error) => error.to_string(),
-            }
-        };
-        let name = self.names.get(path.as_str()).copied().unwrap_or(&path);
-        self.problems.push(format!("tensor {name}: {problem}"));
-        None
+        shape
+    };
+    let shape = turn_if(is_turned, tensor.shape.clone());
+    if shape != expected {
+        let is_stored_turned = is_stored_transposed(path, rank);
+        let [expected, found] =
+            [expected, shape].map(|shape| turn_if(is_stored_turned, shape).to_vec());
+        return Err(format!("expected shape {expected:?}, found {found:?}"));
     }
+    let data = bridge::into_data(tensor).map_err(|error| error.to_string())?;
+    let values = Tensor::from_data(data, (device, dtype));
+    Ok(if is_turned { values.swap_dims(0, 1) } else { values })
 }
 
 impl ModuleMapper for Fill<'_> {
@@ -84,7 +90,7 @@ impl ModuleMapper for Fill<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let id = param.id;
-        match self.values(param.lazy_shape(), FLOAT, &param.lazy_device()) {
+        match self.take(param.lazy_shape(), FLOAT, &param.lazy_device()) {
             Some(values) => param.transform_for_load(values, id),
             None => param,
         }
@@ -92,7 +98,7 @@ impl ModuleMapper for Fill<'_> {
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
         let id = param.id;
-        match self.values(param.lazy_shape(), INT, &param.lazy_device()) {
+        match self.take(param.lazy_shape(), INT, &param.lazy_device()) {
             Some(values) => param.transform_for_load(values, id),
             None => param,
         }
