@@ -45,6 +45,6 @@ pub use mllmseg_scenes as scenes;
 #[cfg(not(target_family = "wasm"))]
 pub use mllmseg_train as train;
 pub use segmenter::{
-    ActivationMap, Alteration, FusionMap, Generated, ImageSession, MaskPrediction, SegmentError,
-    Segmenter,
+    ActivationMap, Alteration, FusionMap, Generated, ImageSession, MaskPrediction, Room,
+    SegmentError, Segmenter,
 };

@@ -8,14 +8,16 @@
 use std::cell::Cell;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{BackendTensor, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata};
+use burn::backend::{
+    BackendTensor, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata,
+};
 use burn::nn::Linear;
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::module;
-use burn::tensor::{Bool, DType, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use half::slice::HalfFloatSliceExt;
 pub use mllmseg_kernels::Activation;
-use mllmseg_kernels::{Heads, Matrix, Weight};
+use mllmseg_kernels::{Heads, Matrix, Order, Weight};
 
 use crate::dropout::is_training_forward;
 
@@ -36,6 +38,11 @@ pub fn without_kernels<T>(compute: impl FnOnce() -> T) -> T {
 
     let _restore = Restore(KERNELS.replace(false));
     compute()
+}
+
+/// Whether the tensors of a device are those that kernels take.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// `activation(x W + b)`.
@@ -153,18 +160,20 @@ fn linear_kernel<const D: usize>(
 fn as_kept(weight: &BackendTensor<Flex>, [rows, columns]: [usize; 2]) -> Option<Weight<'_>> {
     match weight {
         BackendTensor::Float(values) if values.dtype() == DType::F32 => {
-            Some(Weight::F32(matrix(values.storage(), values, [rows, columns])?))
+            Some(Weight::F32(order(values.storage(), values, [rows, columns])?))
         }
         BackendTensor::Float(values) if values.dtype() == DType::BF16 => {
             let bits = values.storage::<half::bf16>().reinterpret_cast();
-            Some(Weight::Bf16(matrix(bits, values, [rows, columns])?))
+            Some(Weight::Bf16(order(bits, values, [rows, columns])?))
         }
         BackendTensor::Quantized(quantized) => {
             let DType::QFloat(scheme) = quantized.dtype() else { return None };
             let block = scheme.block_size()?;
             let &[block, 1] = block.as_slice() else { return None };
             let (values, block) = (quantized.tensor(), usize::from(block));
-            let values = matrix(values.storage(), values, [rows, columns])?;
+            let Order::ByInput(values) = order(values.storage(), values, [rows, columns])? else {
+                return None;
+            };
             let scales = Matrix::new(quantized.scales(), rows / block, columns);
             Some(Weight::Q8 { values, scales, block })
         }
@@ -172,16 +181,22 @@ fn as_kept(weight: &BackendTensor<Flex>, [rows, columns]: [usize; 2]) -> Option<
     }
 }
 
-/// A matrix whose rows have no gaps; `values` are all of the storage of `x`.
-fn matrix<'a, T>(
+/// A matrix whose rows or columns have no gaps; `values` are all of the storage of `x`.
+fn order<'a, T>(
     values: &'a [T],
     x: &FloatTensor<Flex>,
-    [rows, columns]: [usize; 2],
-) -> Option<Matrix<'a, T>> {
-    let &[stride, 1] = x.layout().strides() else { return None };
-    let stride = usize::try_from(stride).ok().filter(|&stride| stride >= columns)?;
+    [inputs, outputs]: [usize; 2],
+) -> Option<Order<'a, T>> {
     let values = values.get(x.layout().start_offset()..)?;
-    Some(Matrix { values, rows, columns, stride })
+    let matrix = |rows, columns, stride: isize| {
+        let stride = usize::try_from(stride).ok().filter(|&stride| stride >= columns)?;
+        Some(Matrix { values, rows, columns, stride })
+    };
+    match *x.layout().strides() {
+        [stride, 1] => matrix(inputs, outputs, stride).map(Order::ByInput),
+        [1, stride] => matrix(outputs, inputs, stride).map(Order::ByOutput),
+        _ => None,
+    }
 }
 
 /// The values of a tensor that a kernel takes.
@@ -206,7 +221,7 @@ mod tests {
     use super::*;
     use crate::attention::attend;
     use crate::quantize::Quantization;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Distribution, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
@@ -227,7 +242,7 @@ mod tests {
             let part = weight.clone().narrow(1, 24, 24);
             let view = x.clone().swap_dims(0, 1).narrow(0, 1, 5);
             agree(|| linear(view.clone(), part.clone(), Some(bias.clone()), activation));
-            // A transposed weight has no kernel.
+            // A weight in the order of files.
             let other = random([24, 20], &device).swap_dims(0, 1);
             agree(|| linear(x.clone(), other.clone(), None, activation));
         }

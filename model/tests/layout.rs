@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Distribution};
 use mllmseg_model::checkpoint::convert::convert_weights;
+use mllmseg_model::checkpoint::named_weights::for_each_weight;
 use mllmseg_model::checkpoint::safetensors::read_safetensors;
 use mllmseg_model::checkpoint::{LoadOptions, SaveOptions, WeightFiles, load_model, save_model};
 use mllmseg_model::config::{Architecture, Layout, RopeScaling};
@@ -13,6 +14,10 @@ use mllmseg_model::lora::LoraConfig;
 use mllmseg_model::{Mllmseg, MllmsegConfig, Preset};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// Models that transformers wrote in its own layout (`tests/oracle/native_internvl.py`): with tied tables and with two,
+/// InternLM2 as Llama.
+const CASES: [&str; 5] = ["qwen2", "qwen2_tied", "qwen3", "qwen3_untied", "internlm2"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/native").join(name)
@@ -54,7 +59,7 @@ fn assert_same_tensors(a: &Path, b: &Path) {
 
 #[test]
 fn what_transformers_wrote_comes_back_from_the_other_layout() {
-    for name in ["qwen2", "qwen2_tied", "qwen3", "qwen3_untied", "internlm2"] {
+    for name in CASES {
         let native = fixture(name);
         let published = converted(&native, Layout::InternVl);
         let names = read_safetensors(&published.path().join("model.safetensors")).unwrap();
@@ -76,16 +81,44 @@ fn what_transformers_wrote_comes_back_from_the_other_layout() {
         let [before, after] =
             [&native, again.path()].map(|dir| MllmsegConfig::from_dir(dir).unwrap());
         assert_eq!(before, after);
-        // Of transformers 5, whose rotary keys become those that both versions read.
+        // The same of transformers 5, whose rotary keys become those that both versions read.
         let mut newer: Value =
             serde_json::from_slice(&fs::read(native.join("config_5.json")).unwrap()).unwrap();
         let parse =
             |file: &Value| MllmsegConfig::from_json(&file.to_string(), "5".as_ref()).unwrap();
+        assert_eq!(parse(&newer), before);
         let file = Layout::InternVl.config_json(newer.clone()).unwrap();
         let after = Layout::Transformers.config_json(file).unwrap();
         assert_eq!(parse(&after), parse(&newer));
         newer["text_config"].as_object_mut().unwrap().remove("rope_parameters");
         assert_keeps(&newer, &after, name);
+    }
+}
+
+/// Loaded, saved in the published layout, which has two tables always, and loaded again: the same weights.
+#[test]
+fn what_transformers_wrote_is_saved_in_the_published_layout() {
+    for name in CASES {
+        let load = |dir: &Path| {
+            let mut config = MllmsegConfig::from_dir(dir).unwrap();
+            let options = LoadOptions::default();
+            let (model, report) = load_model(dir, &mut config, options, &Device::flex()).unwrap();
+            (model, config, report.fresh_mask_decoder)
+        };
+        let (model, config, is_fresh) = load(&fixture(name));
+        assert!(is_fresh);
+        let out = TempDir::new().unwrap();
+        save_model(&model, &config, None, out.path(), SaveOptions::default()).unwrap();
+        let (again, config, is_fresh) = load(out.path());
+        assert!(!config.language.tie_word_embeddings && !is_fresh);
+        let values = |model: &Mllmseg| {
+            let mut values = Vec::new();
+            for_each_weight(model, |path, weight| {
+                values.push((path.to_string(), weight.shape(), weight.values().into_data()));
+            });
+            values
+        };
+        assert_eq!(values(&model), values(&again), "{name}");
     }
 }
 

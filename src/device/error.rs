@@ -37,6 +37,9 @@ pub enum DeviceError {
     /// This host's device cannot be offered to others: the device, and what failed.
     #[error("cannot serve {0}: {1}")]
     Serve(String, String),
+    /// A browser gives no GPU, and why.
+    #[error("the browser gives no WebGPU device: {0}")]
+    Browser(String),
     /// The device does not compute this dtype.
     #[error("{0} does not compute {1}; take --dtype f32")]
     Dtype(String, &'static str),

@@ -6,10 +6,13 @@
 //! | `choice` | one device of this machine: `auto`, `cpu`, `cuda:0` |
 //! | `list` | several devices, of this machine and of others |
 //! | `remote` | devices of other hosts |
+//! | `browser` | the GPU of a browser |
 //! | `dtype` | the dtype of the large parts of a model |
 //! | `memory` | the free memory of a GPU, where it can be known |
 //! | `idle` | GPUs that this build cannot use |
 
+#[cfg(feature = "webgpu")]
+mod browser;
 mod choice;
 mod dtype;
 mod error;
@@ -19,6 +22,8 @@ mod list;
 mod memory;
 mod remote;
 
+#[cfg(feature = "webgpu")]
+pub use browser::BrowserGpu;
 pub use choice::{DeviceChoice, SelectedDevice, available, cpu};
 pub use dtype::DtypeChoice;
 pub use error::DeviceError;

@@ -1,6 +1,6 @@
 //! The activation of each token of an image: the maps of the paper's Figure 4.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, read_sync};
 use image::{GrayImage, Luma};
 
 use super::{ImageSession, SegmentError};
@@ -55,15 +55,19 @@ impl ImageSession<'_> {
     /// # Errors
     /// [`SegmentError::NotFinite`] and [`SegmentError::ReadBack`].
     pub fn activation_maps(&self) -> Result<Vec<ActivationMap>, SegmentError> {
+        read_sync(self.activation_maps_async())
+    }
+
+    /// As [`activation_maps`](Self::activation_maps). A GPU of a browser can only be read from so.
+    pub async fn activation_maps_async(&self) -> Result<Vec<ActivationMap>, SegmentError> {
         let state = &self.state;
-        let mut maps = vec![
-            self.activation_map("T_img1", "vision encoder", &state.image_tokens)?,
-            self.activation_map("T_img2", "language model", &state.language_tokens)?,
+        let t_vl = state.decoder.fusion.t_vl.iter();
+        let maps = [
+            ("T_img1", "vision encoder", &state.image_tokens),
+            ("T_img2", "language model", &state.language_tokens),
         ];
-        if let Some(t_vl) = &state.decoder.fusion.t_vl {
-            maps.push(self.activation_map("T_vl", "cross-attention", t_vl)?);
-        }
-        Ok(maps)
+        self.read_maps(maps.into_iter().chain(t_vl.map(|t_vl| ("T_vl", "cross-attention", t_vl))))
+            .await
     }
 
     /// Maps of the mask decoder that Figure 4 leaves out: T_img4 (Eq. 12), in the variants that have it, and
@@ -72,23 +76,31 @@ impl ImageSession<'_> {
     /// # Errors
     /// As [`activation_maps`](Self::activation_maps).
     pub fn decoder_maps(&self) -> Result<Vec<ActivationMap>, SegmentError> {
-        let fusion = &self.state.decoder.fusion;
-        let t_img4 = fusion.t_img4.iter().map(|tokens| ("T_img4", "DySample", tokens));
-        let maps = t_img4.chain([("T_ds0", "DSFF", &fusion.fused)]);
-        maps.map(|(name, origin, tokens)| self.activation_map(name, origin, tokens)).collect()
+        read_sync(self.decoder_maps_async())
     }
 
+    /// As [`decoder_maps`](Self::decoder_maps). A GPU of a browser can only be read from so.
+    pub async fn decoder_maps_async(&self) -> Result<Vec<ActivationMap>, SegmentError> {
+        let fusion = &self.state.decoder.fusion;
+        let t_img4 = fusion.t_img4.iter().map(|tokens| ("T_img4", "DySample", tokens));
+        self.read_maps(t_img4.chain([("T_ds0", "DSFF", &fusion.fused)])).await
+    }
+
+    /// Maps by their names and origins.
+    ///
     /// # Shapes
-    /// - `tokens`: `[1, side², c]`
-    fn activation_map(
+    /// - tokens: `[1, side², c]`
+    async fn read_maps(
         &self,
-        name: &'static str,
-        origin: &'static str,
-        tokens: &Tensor<3>,
-    ) -> Result<ActivationMap, SegmentError> {
-        let means = tokens.clone().cast(DType::F32).abs().mean_dim(2); // [1, side², 1]
-        let values = self.read_finite(means.reshape([-1]), || name.into())?;
-        Ok(ActivationMap { name, origin, side: values.len().isqrt(), values })
+        tokens: impl IntoIterator<Item = (&'static str, &'static str, &Tensor<3>)>,
+    ) -> Result<Vec<ActivationMap>, SegmentError> {
+        let mut maps = Vec::new();
+        for (name, origin, tokens) in tokens {
+            let means = tokens.clone().cast(DType::F32).abs().mean_dim(2); // [1, side², 1]
+            let values = self.read_finite(means.reshape([-1]), || name.into()).await?;
+            maps.push(ActivationMap { name, origin, side: values.len().isqrt(), values });
+        }
+        Ok(maps)
     }
 }
 

@@ -48,6 +48,20 @@ pub enum SegmentError {
         needed: u64,
         memory: u64,
     },
+    /// A weight that the device has no place for.
+    #[error(
+        "{}: its largest weight takes {:.1} GB, but {device} takes {:.1} GB at most",
+        name.display(), *needed as f64 / 1e9, *most as f64 / 1e9
+    )]
+    LargeWeight {
+        name: PathBuf,
+        device: String,
+        needed: u64,
+        most: u64,
+    },
+    /// A base model; its weights for new tokens are drawn and read synchronously.
+    #[error("{}: it has no mask decoder; such a model loads on the CPU only", .0.display())]
+    NoMaskDecoder(PathBuf),
     /// The device, and why its result could not be fetched.
     #[error("{0}: the result could not be read back: {1}")]
     ReadBack(String, String),

@@ -1,6 +1,6 @@
 //! Free generation: the model answers in its own words, and every `[SEG]` becomes a mask.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, read_sync};
 use mllmseg_data::prompt::{check_expression, evaluation_question};
 use mllmseg_model::mllmseg::{SegToken, token_tensor};
 
@@ -35,6 +35,11 @@ impl ImageSession<'_> {
 
     /// Asks any question; `<image>` stands where the image goes, once.
     pub fn generate_answer(&self, question: &str) -> Result<Generated, SegmentError> {
+        read_sync(self.generate_answer_async(question))
+    }
+
+    /// As [`generate_answer`](Self::generate_answer). A GPU of a browser can only be read from so.
+    pub async fn generate_answer_async(&self, question: &str) -> Result<Generated, SegmentError> {
         let segmenter = self.segmenter;
         let special = &segmenter.special;
         let prompt = segmenter.tokenize(question, None)?;
@@ -50,8 +55,7 @@ impl ImageSession<'_> {
             let state = hidden.clone().narrow(1, input.len() - 1, 1); // [1, 1, d]
             states.push(hidden);
             let best = segmenter.model.language_model.predicted_ids(state); // [1]
-            let best = best.try_into_data().map_err(|error| segmenter.read_back(error))?;
-            let id = best.iter::<i64>().next().unwrap_or_default() as u32;
+            let id = self.read_ids(best).await?.first().copied().unwrap_or_default();
             if Some(id) == end || Some(id) == special.eos {
                 truncated = false;
                 break;
@@ -60,14 +64,14 @@ impl ImageSession<'_> {
             last = [id];
             input = &last;
         }
-        let predictions = self.masks(prompt.input_ids.len(), &answer, states)?;
+        let predictions = self.masks(prompt.input_ids.len(), &answer, states).await?;
         let text = segmenter.tokenizer.decode(&answer, false)?;
         Ok(Generated { text, ids: answer, predictions, truncated })
     }
 
     /// The masks of an answer that starts at position `start`, given the states of all positions
     /// after `</img>`.
-    fn masks(
+    async fn masks(
         &self,
         start: usize,
         answer: &[u32],
@@ -92,6 +96,6 @@ impl ImageSession<'_> {
         });
         let words = words.collect::<Result<Vec<_>, _>>()?;
         let rejected = marks.iter().map(|&(_, &id)| id == special.rej).collect();
-        self.predictions(segmented.masks, &words, rejected)
+        self.predictions(segmented.masks, &words, rejected).await
     }
 }

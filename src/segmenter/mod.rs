@@ -4,6 +4,7 @@ mod activation;
 mod alteration;
 mod error;
 mod generate;
+mod held;
 mod prediction;
 mod session;
 
@@ -12,14 +13,13 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use image::RgbImage;
-use mllmseg_data::files::{FileError, NewFolder};
+use mllmseg_data::files::NewFolder;
 use mllmseg_data::image::preprocess;
 use mllmseg_data::mask::probability::THRESHOLD;
 use mllmseg_data::prompt::{Template, TokenizedPrompt, tokenize_conversation};
 use mllmseg_data::tokenizer::{REJ, SEG, SpecialTokens, Tokenizer};
 use mllmseg_model::checkpoint::{
-    CheckpointError, Files, Folder, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files,
-    save_model,
+    CheckpointError, LoadOptions, LoadReport, SaveOptions, WeightFiles, load_files, save_model,
 };
 use mllmseg_model::config::{ConfigError, Layout};
 use mllmseg_model::lora::LoraConfig;
@@ -29,11 +29,12 @@ use mllmseg_model::{Mllmseg, MllmsegConfig, PrefixState};
 use serde_json::Value;
 
 use crate::convert::processor;
-use crate::device::{self, DtypeChoice, SelectedDevice};
+use crate::device::{DtypeChoice, SelectedDevice};
 pub use activation::ActivationMap;
 pub use alteration::{Alteration, FusionMap};
 pub use error::SegmentError;
 pub use generate::Generated;
+pub use held::Room;
 pub use prediction::MaskPrediction;
 pub use session::ImageSession;
 
@@ -142,40 +143,6 @@ impl Segmenter {
         let config = MllmsegConfig::from_dir(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
         Self::from_parts(config, tokenizer, open(dir)?, device, options)
-    }
-
-    /// Loads a checkpoint whose files are not on the disk, for the CPU in f32; `name` is for messages. Its
-    /// matrices are kept in as many bits as let the weights fit into `memory` bytes.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), for PyTorch's files and adapters that are not merged, and
-    /// [`SegmentError::TooLarge`].
-    pub fn from_files(
-        name: &Path,
-        files: Arc<dyn Files>,
-        memory: u64,
-    ) -> Result<Self, SegmentError> {
-        const MAX_BYTES: u64 = 256 << 20; // of a file beside the weights
-        let device = device::cpu();
-        let folder = Folder::Held(name.to_path_buf(), files.clone());
-        let config = folder.file("config.json");
-        let text = config.text(MAX_BYTES).map_err(FileError::at(config.path()))?;
-        let config = MllmsegConfig::from_json(&text, config.path())?;
-        let names = files.names();
-        let tokenizer = Tokenizer::from_files(name, &|file| {
-            let bytes = names.contains(file).then(|| files.read_whole(file, MAX_BYTES));
-            Ok(bytes.transpose().map_err(FileError::at(&name.join(file)))?)
-        })?;
-        let weights = WeightFiles::held(name, files.clone())?;
-        // Parameters are counted by shape: none is drawn.
-        let model = Mllmseg::new(&config, None, &device.device);
-        let options = [Quantization::None, Quantization::Bf16, Quantization::Q8]
-            .map(|quantization| LoadOptions { quantization, ..Default::default() });
-        let Some(&fitting) = options.iter().find(|options| options.bytes(&model) <= memory) else {
-            let needed = options.iter().map(|options| options.bytes(&model)).min().unwrap_or(0);
-            return Err(SegmentError::TooLarge { name: name.to_path_buf(), needed, memory });
-        };
-        Self::from_parts(config, tokenizer, weights, &device, fitting)
     }
 
     /// The model of a configuration, a tokenizer and weight files that are open already.

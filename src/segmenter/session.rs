@@ -1,6 +1,6 @@
 //! One encoded image, and masks for expressions on it.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Int, Tensor, read_sync};
 use image::RgbImage;
 use mllmseg_data::prompt::{
     TokenizedPrompt, check_expression, evaluation_answer, evaluation_question,
@@ -102,11 +102,19 @@ impl<'a> ImageSession<'a> {
 
     /// The masks of several expressions, each in its own conversation, computed in batches.
     pub fn segment_all(&self, expressions: &[&str]) -> Result<Vec<MaskPrediction>, SegmentError> {
+        read_sync(self.segment_all_async(expressions))
+    }
+
+    /// As [`segment_all`](Self::segment_all). A GPU of a browser can only be read from so.
+    pub async fn segment_all_async(
+        &self,
+        expressions: &[&str],
+    ) -> Result<Vec<MaskPrediction>, SegmentError> {
         let prompts = expressions.iter().map(|expression| self.evaluation_prompt(&[expression]));
         let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
         let mut predictions = Vec::with_capacity(prompts.len());
         for (prompts, expressions) in prompts.chunks(BATCH).zip(expressions.chunks(BATCH)) {
-            predictions.extend(self.answer(prompts, expressions)?);
+            predictions.extend(self.answer(prompts, expressions).await?);
         }
         Ok(predictions)
     }
@@ -120,7 +128,7 @@ impl<'a> ImageSession<'a> {
     ) -> Result<Vec<MaskPrediction>, SegmentError> {
         match expressions {
             [] => Ok(Vec::new()),
-            _ => self.answer(&[self.evaluation_prompt(expressions)?], expressions),
+            _ => read_sync(self.answer(&[self.evaluation_prompt(expressions)?], expressions)),
         }
     }
 
@@ -135,27 +143,25 @@ impl<'a> ImageSession<'a> {
 
     /// The mask of every `[SEG]` of some forced answers, prompt by prompt; `expressions` has one for
     /// each.
-    fn answer(
+    async fn answer(
         &self,
         prompts: &[TokenizedPrompt],
         expressions: &[&str],
     ) -> Result<Vec<MaskPrediction>, SegmentError> {
         let longest = prompts.iter().map(|prompt| prompt.input_ids.len()).max().unwrap_or(0);
-        let mut predictions = Vec::new();
-        let mut add = |Segmented { masks, seg_tokens, .. }| {
-            let rejected = self.rejections(seg_tokens)?;
-            let expressions = &expressions[predictions.len()..];
-            predictions.extend(self.predictions(masks, expressions, rejected)?);
-            Ok::<_, SegmentError>(())
+        let segmented = match self.segmenter.config.language.rope_depends_on_length(longest) {
+            false => vec![self.segment_by_prefix(prompts)],
+            // Here the prefix depends on the length of the whole conversation: the plain path.
+            true => {
+                let plain = |prompt| self.segmenter.forward_plain(self.pixels.clone(), prompt).1;
+                prompts.iter().filter_map(plain).collect()
+            }
         };
-        if !self.segmenter.config.language.rope_depends_on_length(longest) {
-            add(self.segment_by_prefix(prompts))?;
-            return Ok(predictions);
-        }
-        // Here the prefix depends on the length of the whole conversation: the plain path.
-        for prompt in prompts {
-            let (_, segmented) = self.segmenter.forward_plain(self.pixels.clone(), prompt);
-            segmented.map_or(Ok(()), &mut add)?;
+        let mut predictions = Vec::new();
+        for Segmented { masks, seg_tokens, .. } in segmented {
+            let rejected = self.rejections(seg_tokens).await?;
+            let expressions = &expressions[predictions.len()..];
+            predictions.extend(self.predictions(masks, expressions, rejected).await?);
         }
         Ok(predictions)
     }
@@ -179,7 +185,7 @@ impl<'a> ImageSession<'a> {
     ///
     /// # Shapes
     /// - `masks`: `[n, size, size]`
-    pub(super) fn predictions(
+    pub(super) async fn predictions(
         &self,
         masks: Tensor<3>,
         expressions: &[impl AsRef<str>],
@@ -188,7 +194,7 @@ impl<'a> ImageSession<'a> {
         let asked = expressions.iter().map(|expression| expression.as_ref());
         let [_, height, width] = masks.dims();
         let names = || asked.clone().take(rejected.len()).collect::<Vec<_>>().join(", ");
-        let values = self.read_finite(masks.cast(DType::F32).reshape([-1]), names)?;
+        let values = self.read_finite(masks.cast(DType::F32).reshape([-1]), names).await?;
         let maps = values.chunks(height * width).map(<[f32]>::to_vec);
         let predictions =
             asked.clone().zip(maps).zip(&rejected).map(|((expression, map), &rejected)| {
@@ -201,20 +207,26 @@ impl<'a> ImageSession<'a> {
 
     // ANCHOR: rejections
     /// Whether the arg-max at the position that predicts `[SEG]` or `[REJ]` is `[REJ]`.
-    fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
+    async fn rejections(&self, seg_tokens: Tensor<3>) -> Result<Vec<bool>, SegmentError> {
         let best = self.segmenter.model.language_model.predicted_ids(seg_tokens); // [n]
-        let best = best.try_into_data().map_err(|error| self.segmenter.read_back(error))?;
-        Ok(best.iter::<i64>().map(|id| id == self.segmenter.special.rej as i64).collect())
+        let best = self.read_ids(best).await?;
+        Ok(best.into_iter().map(|id| id == self.segmenter.special.rej).collect())
     }
     // ANCHOR_END: rejections
 
+    /// Reads token ids back from the device.
+    pub(super) async fn read_ids(&self, ids: Tensor<1, Int>) -> Result<Vec<u32>, SegmentError> {
+        let ids = ids.into_data_async().await.map_err(|error| self.segmenter.read_back(error))?;
+        Ok(ids.iter::<i64>().map(|id| id as u32).collect())
+    }
+
     /// Reads f32 values back from the device; `asked` names them where one is not finite.
-    pub(super) fn read_finite(
+    pub(super) async fn read_finite(
         &self,
         x: Tensor<1>,
         asked: impl FnOnce() -> String,
     ) -> Result<Vec<f32>, SegmentError> {
-        let data = x.try_into_data().map_err(|error| self.segmenter.read_back(error))?;
+        let data = x.into_data_async().await.map_err(|error| self.segmenter.read_back(error))?;
         let values: Vec<f32> = data.iter().collect();
         match values.iter().all(|value| value.is_finite()) {
             true => Ok(values),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
 use mllmseg::model::checkpoint::{
@@ -10,11 +11,13 @@ use mllmseg::model::checkpoint::{
 };
 use mllmseg::model::lora::LoraConfig;
 use mllmseg::model::{Mllmseg, MllmsegConfig};
-use mllmseg::{Segmenter, device};
+use mllmseg::{Room, Segmenter, device, tiny};
 use safetensors::{Dtype, SafeTensors};
 use xtask::weights::CheckpointOptions;
 
-use super::support::{checkpoint, drawn, f32s, image_of, tensors_of, tests};
+use super::support::{
+    assert_says, checkpoint, copy_of, drawn, f32s, image_of, names, tensors_of, tests,
+};
 
 fn small_config() -> MllmsegConfig {
     MllmsegConfig::from_dir(&tests("fixtures/pytorch_bin")).unwrap()
@@ -130,6 +133,20 @@ fn base_models_grow_by_two_tokens_and_get_a_fresh_decoder() {
         }
         other => panic!("{:?}", other.map(|(_, report)| report)),
     }
+}
+
+/// New rows are drawn and read at once, which a GPU of a browser cannot.
+#[test]
+fn a_base_model_that_is_not_on_the_disk_loads_on_the_cpu_only() {
+    let dir = copy_of(&tiny::folder().unwrap());
+    without_decoder(dir.path());
+    let read = |name: String| (name.clone(), fs::read(dir.path().join(name)).unwrap());
+    let files: BTreeMap<_, _> = names(dir.path()).into_iter().map(read).collect();
+    let files = Arc::new(files);
+    let load = |room| Segmenter::from_files("base".as_ref(), files.clone(), &room);
+    assert!(load(Room::Cpu(u64::MAX)).unwrap().report.fresh_mask_decoder);
+    let error = load(Room::Gpu(device::cpu(), u64::MAX)).unwrap_err();
+    assert_says(error, &["base: it has no mask decoder", "on the CPU only"]);
 }
 
 /// Takes `res_decoder.*` out of `model.safetensors`.

@@ -31,13 +31,13 @@ pub fn find() -> Option<&'static str> {
 }
 
 impl Chromium {
-    /// Starts a browser whose downloads go to `downloads`.
-    pub fn start(program: &str, downloads: &std::path::Path) -> Self {
+    /// Starts a browser whose downloads go to `downloads`; `graphics` is an option for its GPU.
+    pub fn start(program: &str, downloads: &std::path::Path, graphics: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         // The browser reads descriptor 3 and writes 4.
         let script = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut child = Command::new("sh")
-            .args(["-c", script, program, "--headless=new", "--no-sandbox", "--disable-gpu"])
+            .args(["-c", script, program, "--headless=new", "--no-sandbox", graphics])
             .args(["--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")

@@ -1,10 +1,10 @@
-//! The published implementation's numbers on the CPU; `tests/gpu/parity.rs` has the other devices.
+//! The numbers of other implementations on the CPU; `tests/gpu/parity.rs` has the other devices.
 
 use burn::tensor::DType;
 use mllmseg::device;
 use mllmseg::model::checkpoint::safetensors::read_safetensors;
 use mllmseg::model::checkpoint::write::write_safetensors;
-use xtask::parity::{Dump, Tolerances, compare, run, train};
+use xtask::parity::{Dump, Tolerances, compare, run, train, transformers};
 use xtask::weights::CheckpointOptions;
 
 use super::support::*;
@@ -30,6 +30,32 @@ fn qwen2_on_the_cpu() {
 #[test]
 fn internlm2_with_lora_and_dynamic_rope_on_the_cpu() {
     agrees("internlm2_lora");
+}
+
+/// Every model that transformers saved and every adapter that PEFT saved. An adapter that is left out is seen.
+#[test]
+fn transformers_and_peft_on_the_cpu() {
+    let cases = transformers::Case::all(&tests("fixtures"));
+    let adapters = cases.iter().filter(|case| case.adapter.is_some()).count();
+    assert_eq!(adapters, names(&tests("fixtures/peft")).len());
+    assert_eq!(cases.len() - adapters, names(&tests("fixtures/native")).len());
+    for mut case in cases {
+        let found = case.run(&device::cpu()).unwrap();
+        let rows = case.compare(&found, Tolerances::CPU).unwrap();
+        let names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["vision", "projected", "hidden", "logits", "argmax_ids"]);
+        for row in rows {
+            println!("{case}: {row}");
+            assert!(row.passes(), "{case}: {row}");
+        }
+        if case.adapter.take().is_some() {
+            let rows = case.compare(&found, Tolerances::CPU).unwrap();
+            let passed: Vec<_> = rows.iter().filter(|row| row.passes()).collect();
+            let passed: Vec<_> = passed.iter().map(|row| row.name.as_str()).collect();
+            assert_eq!(passed[..2], ["vision", "projected"]);
+            assert!(!passed.contains(&"hidden") && !passed.contains(&"logits"));
+        }
+    }
 }
 
 /// Half-precision weights in shards, computed in f32, give what the same rounded weights give that

@@ -8,7 +8,8 @@ use mllmseg::data::refer::Dataset;
 use mllmseg::model::checkpoint::{LoadOptions, SaveOptions};
 use mllmseg::model::quantize::Quantization;
 use mllmseg::scenes::World;
-use mllmseg::{Segmenter, device};
+use mllmseg::{Room, Segmenter, device};
+use safetensors::SafeTensors;
 use xtask::tiny_model::{measure, synth};
 use xtask::weights::CheckpointOptions;
 
@@ -72,7 +73,7 @@ fn what_cannot_be_kept_in_fewer_bits_is_said() {
     assert_says(error, &["--quantize"]);
     let gpu = device::SelectedDevice { id: "cuda:0".into(), ..device::cpu() };
     let error = Segmenter::load_quantized(root().join("assets/tiny"), None, &gpu, Quantization::Q8);
-    assert_says(error.unwrap_err(), &["cuda:0", "--device cpu", "--dtype bf16"]);
+    assert_says(error.unwrap_err(), &["cuda:0", "--device cpu", "--dtype bf16 or f16"]);
     let image = root().join("examples/scene.png");
     let segment = |arguments: &[&str]| {
         let mut command = mllmseg(["segment", "--device", "cpu", "--json", "--out"]);
@@ -91,18 +92,30 @@ fn held_files_are_kept_in_as_many_bits_as_fit() {
     let read = |name: String| (name.clone(), std::fs::read(folder.path().join(name)).unwrap());
     let files: BTreeMap<String, Vec<u8>> = names(folder.path()).into_iter().map(read).collect();
     let files = Arc::new(files);
-    let held = |memory| Segmenter::from_files("held".as_ref(), files.clone(), memory);
+    let held = |room| Segmenter::from_files("held".as_ref(), files.clone(), &room);
     let kept = [Quantization::None, Quantization::Bf16, Quantization::Q8];
     let bytes = kept.map(|quantization| {
         let from_disk = load(folder.path(), quantization);
         let options = LoadOptions { quantization, ..Default::default() };
         let bytes = options.bytes(&from_disk.model);
-        let segmenter = held(bytes).unwrap();
+        let segmenter = held(Room::Cpu(bytes)).unwrap();
         assert_eq!(segmenter.report.quantization, quantization);
         assert_eq!(masks(&segmenter, "qwen2"), masks(&from_disk, "qwen2"));
         bytes
     });
     assert!(bytes[0] > bytes[1] && bytes[1] > bytes[2], "{bytes:?}");
-    let error = held(bytes[2] - 1).unwrap_err().to_string();
+    let error = held(Room::Cpu(bytes[2] - 1)).unwrap_err().to_string();
     assert_says(error, &["held: ", "GB in 8 bits"]);
+    // A GPU takes whole tensors up to a size; here the CPU plays one.
+    let tensors = files.iter().filter(|(name, _)| name.ends_with(".safetensors"));
+    let sizes = tensors.flat_map(|(_, bytes)| {
+        let tensors = SafeTensors::deserialize(bytes).unwrap().tensors();
+        tensors.into_iter().map(|(_, tensor)| tensor.data().len() as u64).collect::<Vec<_>>()
+    });
+    let largest = sizes.max().unwrap();
+    let gpu = || device::SelectedDevice { id: "webgpu".into(), ..device::cpu() };
+    let whole = held(Room::Gpu(gpu(), largest)).unwrap();
+    assert_eq!(masks(&whole, "qwen2"), masks(&load(folder.path(), Quantization::None), "qwen2"));
+    let error = held(Room::Gpu(gpu(), largest - 1)).unwrap_err().to_string();
+    assert_says(error, &["held: its largest weight", "webgpu takes"]);
 }

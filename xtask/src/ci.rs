@@ -55,7 +55,7 @@ const ADVISORIES: Step =
 /// Where what is compiled has changed since they passed.
 const DEVICE_LINTS: Step = Step {
     what: "lints of every device and display",
-    command: "cargo clippy --workspace --all-targets --features cuda,wgpu,remote,tui,serve -- -D warnings",
+    command: "cargo clippy --workspace --all-targets --features cuda,wgpu,webgpu,remote,tui,serve -- -D warnings",
     // CUDA's native part, which needs a download, is left out.
     variables: &[("DOCS_RS", "1")],
 };

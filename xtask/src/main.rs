@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::tensor::DType;
-use clap::{Parser, Subcommand};
-use mllmseg::device::DeviceChoice;
+use clap::{Args, Parser, Subcommand};
+use mllmseg::device::{DeviceChoice, SelectedDevice};
 use mllmseg::model::quantize::Quantization;
 use mllmseg::model::{MllmsegConfig, Preset};
 use xtask::ablation::Ablation;
@@ -15,7 +15,7 @@ use xtask::bench::Bench;
 use xtask::fuzz::Fuzz;
 use xtask::gpu_report::GpuReport;
 use xtask::memory;
-use xtask::parity::{Tolerances, compare};
+use xtask::parity::{Dump, Row, Tolerances, compare, train, transformers};
 use xtask::tiny_model::TinyModel;
 use xtask::torture::Torture;
 use xtask::weights::{CheckpointOptions, parse_dtype, write_checkpoint};
@@ -42,23 +42,8 @@ enum Chore {
         #[command(flatten)]
         options: CheckpointOptions,
     },
-    /// Compare with the outputs of the published implementation; exits with 1 past tolerance
-    Parity {
-        /// Folder of the case, such as tests/reference/qwen2
-        case: PathBuf,
-        /// Checkpoint of the case; without it the weights are drawn into a temporary folder
-        #[arg(long, value_name = "DIR")]
-        checkpoint: Option<PathBuf>,
-        /// Write everything that was computed, in full, and OUT.grad_norms.json
-        #[arg(long, value_name = "OUT.safetensors")]
-        dump: Option<PathBuf>,
-        /// Leave out losses, gradients and the six steps of AdamW
-        #[arg(long)]
-        no_train: bool,
-        /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
-        #[arg(long, default_value = "cpu")]
-        device: DeviceChoice,
-    },
+    /// Compare with the outputs of the published implementation or of transformers; exits with 1 past tolerance
+    Parity(Parity),
     /// Write drawn weights of a published size, or of the config.json in a folder, without tokenizer
     Draw {
         /// internvl2_5-1b and so on, or a folder with a config.json
@@ -99,6 +84,27 @@ enum Chore {
     Ci,
 }
 
+#[derive(Args)]
+struct Parity {
+    /// Folder of the case, such as tests/reference/qwen2, or tests/fixtures/native/qwen2 of transformers
+    case: PathBuf,
+    /// Checkpoint of a reference case; without it the weights are drawn into a temporary folder
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Adapter for a case of transformers, such as tests/fixtures/peft/alpha_1
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["checkpoint", "no_train"])]
+    adapter: Option<PathBuf>,
+    /// Write everything that was computed, in full, and OUT.grad_norms.json
+    #[arg(long, value_name = "OUT.safetensors")]
+    dump: Option<PathBuf>,
+    /// Leave out losses, gradients and the six steps of AdamW of a reference case
+    #[arg(long)]
+    no_train: bool,
+    /// auto, cpu, cuda[:N], wgpu[:N], vulkan, metal or rocm
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().chore) {
         Ok(code) => code,
@@ -112,9 +118,7 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
     match chore {
         Chore::Weights { case, out, options } => write_checkpoint(&case, &out, &options)?,
-        Chore::Parity { case, checkpoint, dump, no_train, device } => {
-            return parity(case, checkpoint, dump, !no_train, device);
-        }
+        Chore::Parity(parity) => return parity.run(),
         Chore::Draw { sizes, out, dtype } => {
             let preset = sizes.parse::<Preset>().map(|preset| preset.config());
             let config = preset.or_else(|_| MllmsegConfig::from_dir(Path::new(&sizes)))?;
@@ -139,38 +143,60 @@ fn run(chore: Chore) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn parity(
-    case: PathBuf,
-    checkpoint: Option<PathBuf>,
-    dump: Option<PathBuf>,
-    train: bool,
-    device: DeviceChoice,
-) -> Result<ExitCode, Box<dyn Error>> {
-    let device = device.select()?;
-    let drawn = tempfile::tempdir()?;
-    let checkpoint = match checkpoint {
-        Some(dir) => dir,
-        None => {
-            write_checkpoint(&case, drawn.path(), &CheckpointOptions::default())?;
-            drawn.path().to_path_buf()
+impl Parity {
+    fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let device = self.device.select()?;
+        let is_reference = self.case.join("case.json").exists();
+        let (computed, rows) = match is_reference {
+            true => self.reference(&device)?,
+            false => self.transformers(&device)?,
+        };
+        if let Some(path) = &self.dump {
+            computed.write(path)?;
         }
-    };
-    let mut computed = xtask::parity::run(&case, &checkpoint, &device)?;
-    if train && !xtask::parity::train::run(&case, &checkpoint, &device, &mut computed)? {
-        println!("expected.safetensors has no gt_masks: training is left out");
+        let adapter = self.adapter.iter().map(|adapter| format!(" with {}", adapter.display()));
+        let adapter: String = adapter.collect();
+        println!("{}{adapter} on {} ({})", self.case.display(), device.id, device.name);
+        println!("{:<32} {:>12} {:>10} {:>12}", "tensor", "difference", "tolerance", "largest");
+        rows.iter().for_each(|row| println!("{row}"));
+        if rows.is_empty() {
+            println!("expected.safetensors holds nothing to compare with");
+        }
+        let passed = rows.iter().all(|row| row.passes());
+        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-    if let Some(path) = dump {
-        computed.write(&path)?;
+
+    fn reference(&self, device: &SelectedDevice) -> Result<(Dump, Vec<Row>), Box<dyn Error>> {
+        if self.adapter.is_some() {
+            let name = self.case.display();
+            return Err(format!(
+                "{name}: --adapter is for a case of transformers, and this has a case.json"
+            )
+            .into());
+        }
+        let drawn = tempfile::tempdir()?;
+        let checkpoint = self.checkpoint.as_deref().unwrap_or(drawn.path());
+        if self.checkpoint.is_none() {
+            write_checkpoint(&self.case, checkpoint, &CheckpointOptions::default())?;
+        }
+        let mut computed = xtask::parity::run(&self.case, checkpoint, device)?;
+        if !self.no_train && !train::run(&self.case, checkpoint, device, &mut computed)? {
+            println!("expected.safetensors has no gt_masks: training is left out");
+        }
+        let rows = compare(&computed, &self.case, Tolerances::of(device))?;
+        Ok((computed, rows))
     }
-    let rows = compare(&computed, &case, Tolerances::of(&device))?;
-    println!("{} on {} ({})", case.display(), device.id, device.name);
-    println!("{:<32} {:>12} {:>10} {:>12}", "tensor", "difference", "tolerance", "largest");
-    rows.iter().for_each(|row| println!("{row}"));
-    if rows.is_empty() {
-        println!("expected.safetensors holds nothing to compare with");
+
+    fn transformers(&self, device: &SelectedDevice) -> Result<(Dump, Vec<Row>), Box<dyn Error>> {
+        if self.checkpoint.is_some() || self.no_train {
+            let name = self.case.display();
+            return Err(format!("{name}: --checkpoint and --no-train are for a reference case, and this has no case.json").into());
+        }
+        let case = transformers::Case { base: self.case.clone(), adapter: self.adapter.clone() };
+        let computed = case.run(device)?;
+        let rows = case.compare(&computed, Tolerances::of(device))?;
+        Ok((computed, rows))
     }
-    let passed = rows.iter().all(|row| row.passes());
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn bench_load(checkpoint: &Path, quantize: Quantization) -> Result<(), Box<dyn Error>> {

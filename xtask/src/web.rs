@@ -1,11 +1,14 @@
 //! `cargo xtask web`: the page with the model inside, and the book, as a folder that any file server serves.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, error, fs, io};
 
 use burn::tensor::DType;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use mllmseg::model::checkpoint::safetensors::read_safetensors;
 use mllmseg::model::checkpoint::write::write_safetensors;
 use mllmseg_data::files::NewFolder;
@@ -23,7 +26,6 @@ const FLAGS: &str = "-C target-feature=+simd128 --cfg getrandom_backend=\"wasm_j
 /// Most bytes of the page. The book beside it is read apart, and does not count.
 const MOST: usize = 15_000_000;
 const WEIGHTS: &str = "model.safetensors";
-const WASM: &str = "page/model_bg.wasm";
 const BOOK: &str = "book";
 
 /// Files of the page from the source tree, and their places in the folder. Look and script are those of
@@ -41,6 +43,29 @@ const PAGE: [(&str, &str); 11] = [
     ("examples/web/page/worker.js", "page/worker.js"),
     ("examples/web/page/sw.js", "sw.js"),
 ];
+
+/// The crate compiled for a kind of device.
+struct Program {
+    device: &'static str,
+    features: &'static [&'static str],
+}
+
+/// The second has three times the bytes, and is fetched when it is asked for.
+const PROGRAMS: [Program; 2] = [
+    Program { device: "cpu", features: &[] },
+    Program { device: "gpu", features: &["--features", "webgpu"] },
+];
+
+impl Program {
+    fn script(&self) -> String {
+        format!("page/{}.js", self.device)
+    }
+
+    /// In gzip. Some servers would unpack a name in `.gz` on its way.
+    fn wasm(&self) -> String {
+        format!("page/{}_bg.wasm.gzip", self.device)
+    }
+}
 
 type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
 
@@ -73,20 +98,24 @@ pub fn tools() -> std::result::Result<(), String> {
 pub fn make() -> Result<()> {
     env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
     tools()?;
-    let wasm = compile()?;
     let folder = NewFolder::replacing(Path::new(DIST))?;
     let dist = folder.path();
     for name in ["page", "model"] {
         fs::create_dir(dist.join(name))?;
     }
-    let mut command = Command::new("wasm-bindgen");
-    command.args(["--target", "web", "--no-typescript", "--out-name", "model"]);
-    command.args(["--remove-name-section", "--remove-producers-section", "--out-dir"]);
-    run(command.arg(dist.join("page")).arg(wasm))?;
+    for program in &PROGRAMS {
+        let wasm = compile(program.features)?;
+        let mut command = Command::new("wasm-bindgen");
+        command.args(["--target", "web", "--no-typescript", "--out-name", program.device]);
+        command.args(["--remove-name-section", "--remove-producers-section", "--out-dir"]);
+        run(command.arg(dist.join("page")).arg(wasm))?;
+        let bound = format!("page/{}_bg.wasm", program.device);
+        pack(&dist.join(bound), &dist.join(program.wasm()))?;
+    }
     for (from, to) in PAGE {
         fs::copy(from, dist.join(to))?;
     }
-    let checked = [vec![WASM.to_string()], write_model(&dist.join("model"))?].concat();
+    let model = write_model(&dist.join("model"))?;
     let pages = dist.canonicalize()?.join(BOOK);
     let has_book = is_installed(book::MDBOOK);
     match has_book {
@@ -94,8 +123,8 @@ pub fn make() -> Result<()> {
         false => println!("the book is left out: `cargo install --locked mdbook` adds it"),
     }
     let book = if has_book { files_in(&pages)? } else { Vec::new() };
-    fs::write(dist.join("page/files.js"), list_of_files(dist, &checked, &book)?)?;
-    let total = print_sizes(dist, &checked, &book)?;
+    fs::write(dist.join("page/files.js"), list_of_files(dist, &model, &book)?)?;
+    let total = print_sizes(dist, &model, &book)?;
     if total > MOST {
         return Err(format!("the page has {total} bytes; expected at most {MOST}").into());
     }
@@ -119,7 +148,7 @@ fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The compiled crate.
-fn compile() -> Result<PathBuf> {
+fn compile(features: &[&str]) -> Result<PathBuf> {
     let target = PathBuf::from(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let mut target = env::current_dir()?.join(target).into_os_string();
     target.push("-wasm"); // other flags would compile everything again
@@ -134,10 +163,19 @@ fn compile() -> Result<PathBuf> {
         "-p",
         "mllmseg-web",
     ]);
+    command.args(features);
     // Variables of the cargo that runs this would reach the other.
     command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     run(command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target))?;
     Ok(Path::new(&target).join(TARGET).join("web/mllmseg_web.wasm"))
+}
+
+/// Puts a file's bytes in gzip in its place.
+fn pack(from: &Path, to: &Path) -> io::Result<()> {
+    let mut packer = GzEncoder::new(File::create(to)?, Compression::best());
+    packer.write_all(&fs::read(from)?)?;
+    packer.finish()?;
+    fs::remove_file(from)
 }
 
 /// The tiny model with all weights in f16, half of what they are; the names of its files.
@@ -162,22 +200,24 @@ fn write_model(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// `files.js`: what the service worker keeps, and what the worker reads and checks.
-fn list_of_files(dist: &Path, checked: &[String], book: &[PathBuf]) -> Result<String> {
+fn list_of_files(dist: &Path, model: &[String], book: &[PathBuf]) -> Result<String> {
     let sha256 = |bytes: &[u8]| -> String {
         digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
+    let programs = PROGRAMS.iter().map(|program| (program.wasm(), Some(program.device)));
     let mut files = Vec::new();
-    for path in checked {
-        let bytes = fs::read(dist.join(path))?;
-        files.push(json!({ "path": path, "bytes": bytes.len(), "sha256": sha256(&bytes) }));
+    for (path, device) in programs.chain(model.iter().map(|path| (path.clone(), None))) {
+        let bytes = fs::read(dist.join(&path))?;
+        let (length, sha256) = (bytes.len(), sha256(&bytes));
+        files.push(json!({ "path": path, "device": device, "bytes": length, "sha256": sha256 }));
     }
-    let own = PAGE.iter().map(|(_, to)| *to).filter(|path| *path != "sw.js");
-    let page: Vec<&str> = own.chain(["page/model.js"]).collect();
+    let own = PAGE.iter().map(|(_, to)| to.to_string()).filter(|path| path != "sw.js");
+    let page: Vec<String> = own.chain(PROGRAMS.iter().map(Program::script)).collect();
     let mut all = serde_json::to_vec(&files)?;
     for path in page.iter().map(|path| dist.join(path)).chain(book.iter().cloned()) {
         all.extend(fs::read(path)?);
     }
-    let page: Vec<&str> = page.into_iter().chain(["./", "page/files.js"]).collect();
+    let page = [page, ["./", "page/files.js"].map(String::from).to_vec()].concat();
     let version = &sha256(&all)[..16];
     let list =
         json!({ "version": version, "book": !book.is_empty(), "page": page, "files": files });
@@ -185,11 +225,10 @@ fn list_of_files(dist: &Path, checked: &[String], book: &[PathBuf]) -> Result<St
 }
 
 /// Prints bytes as they are and as they travel; those of the page, as they are.
-fn print_sizes(dist: &Path, checked: &[String], book: &[PathBuf]) -> Result<usize> {
+fn print_sizes(dist: &Path, model: &[String], book: &[PathBuf]) -> Result<usize> {
     let in_dist = |paths: &[String]| paths.iter().map(|path| dist.join(path)).collect::<Vec<_>>();
-    let own = PAGE.iter().map(|(_, to)| to.to_string());
-    let scripts = own.chain(["page/model.js", "page/files.js"].map(String::from));
-    let (program, options) = match is_installed("brotli") {
+    let own = PAGE.iter().map(|(_, to)| to.to_string()).chain(["page/files.js".to_string()]);
+    let (packer, options) = match is_installed("brotli") {
         true => ("brotli", ["-c", "-q", "11"].as_slice()),
         false => ("gzip", ["-c", "-9"].as_slice()),
     };
@@ -198,15 +237,18 @@ fn print_sizes(dist: &Path, checked: &[String], book: &[PathBuf]) -> Result<usiz
         for path in paths {
             let bytes = fs::read(path)?;
             sizes[0] += bytes.len();
-            sizes[1] += compressed(program, options, &bytes)?;
+            sizes[1] += compressed(packer, options, &bytes)?;
         }
-        println!("{what:<12} {:>12} {:>12}", sizes[0], sizes[1]);
+        println!("{what:<20} {:>12} {:>12}", sizes[0], sizes[1]);
         Ok(sizes[0])
     };
-    println!("{:<12} {:>12} {:>12}", "bytes of", "", program);
-    let mut total = print("WebAssembly", &in_dist(&checked[..1]))?;
-    total += print("the page", &in_dist(&scripts.collect::<Vec<_>>()))?;
-    total += print("the model", &in_dist(&checked[1..]))?;
+    println!("{:<20} {:>12} {:>12}", "bytes of", "", packer);
+    let mut total = print("the page", &in_dist(&own.collect::<Vec<_>>()))?;
+    for program in &PROGRAMS {
+        let files = in_dist(&[program.script(), program.wasm()]);
+        total += print(&format!("the program, {}", program.device), &files)?;
+    }
+    total += print("the model", &in_dist(model))?;
     print("the book", book)?;
     Ok(total)
 }

@@ -91,7 +91,8 @@ function begin(place) {
   ask();
 }
 
-const megabytes = (self.FILES.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6).toFixed(0);
+const needed = self.FILES.files.filter((file) => file.device !== "gpu");
+const megabytes = (needed.reduce((sum, file) => sum + file.bytes, 0) / 1e6).toFixed(0);
 for (const place of document.querySelectorAll(".live")) {
   const start = make("button", { type: "button", textContent: `Run the model here (${megabytes} MB, once)` });
   start.addEventListener("click", () => begin(place));

@@ -13,13 +13,15 @@ use mllmseg::formats::{AnswerFormat, Found, maps_json, results_json};
 use mllmseg::model::checkpoint::Files;
 use mllmseg::model::quantize::Quantization;
 use mllmseg::scenes::{Part, Placed, Scene, World, compose, generate};
-use mllmseg::{Alteration, ImageSession, Segmenter};
-use serde_json::json;
+use mllmseg::{Alteration, ImageSession, Room, SegmentError, Segmenter};
+use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::js_sys::Error;
 
 /// Most pixels of an image, as in `mllmseg serve`: the browser gives a page 4 GB and no more.
 const MAX_PIXELS: u64 = 50_000_000;
-/// Most bytes of weights: the rest of the 4 GB is for what is computed with them.
+/// Most bytes of weights on the CPU: the rest of the 4 GB is for what is computed with them.
+#[cfg(not(feature = "webgpu"))]
 const MEMORY: u64 = 3_400_000_000;
 /// What an image is called in messages.
 const NAME: &str = "the image";
@@ -32,14 +34,14 @@ unsafe extern "C" {
     /// Reads `length` bytes of a file of the checkpoint from `start` on.
     #[wasm_bindgen(catch, js_name = readFile)]
     fn read_file(name: &str, start: f64, length: f64) -> Result<Vec<u8>, JsValue>;
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn log_error(message: &str);
+    /// Takes where a panic was and, in further lines, why; it ends the worker's model.
+    #[wasm_bindgen(js_name = tellPanic)]
+    fn tell_panic(message: &str);
 }
 
-/// Says in the browser's console where a panic was; it ends the worker's model.
 #[wasm_bindgen(start)]
 fn start() {
-    std::panic::set_hook(Box::new(|panic| log_error(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| tell_panic(&panic.to_string())));
 }
 
 /// The files of a checkpoint, which the worker holds: their names and lengths.
@@ -78,11 +80,30 @@ pub struct Model {
     session: Option<ImageSession<'static>>,
 }
 
+/// Where a model is loaded to.
+#[wasm_bindgen]
+pub struct Place(Room);
+
+/// The GPU that the browser gives.
+#[cfg(feature = "webgpu")]
+#[wasm_bindgen(js_name = findPlace)]
+pub async fn find_place() -> Result<Place, JsError> {
+    let gpu = mllmseg::device::BrowserGpu::request().await?;
+    Ok(Place(Room::Gpu(gpu.device, gpu.largest_tensor)))
+}
+
+/// The CPU.
+#[cfg(not(feature = "webgpu"))]
+#[wasm_bindgen(js_name = findPlace)]
+pub async fn find_place() -> Result<Place, JsError> {
+    Ok(Place(Room::Cpu(MEMORY)))
+}
+
 /// The model of a folder, whose files are given as an object of their lengths.
 #[wasm_bindgen(js_name = loadModel)]
-pub fn load_model(folder: &str, lengths: &str) -> Result<Model, JsError> {
+pub fn load_model(folder: &str, lengths: &str, place: &Place) -> Result<Model, JsError> {
     let files = WorkerFiles(serde_json::from_str(lengths)?);
-    let whole = Segmenter::from_files(folder.as_ref(), Arc::new(files), MEMORY)?;
+    let whole = Segmenter::from_files(folder.as_ref(), Arc::new(files), &place.0)?;
     let whole = kept(whole);
     Ok(Model { whole, altered: BTreeMap::new(), segmenter: whole, session: None })
 }
@@ -132,33 +153,58 @@ impl Model {
         Ok(json!({ "width": image.width(), "height": image.height() }).to_string())
     }
 
+    /// Waits until the image is encoded; only a GPU is not done before. Its maps must be finite.
+    pub async fn wait(&self) -> Result<(), JsValue> {
+        self.session()?.decoder_maps_async().await.map_err(failure)?;
+        Ok(())
+    }
+
     /// The answers to some expressions, as `mllmseg serve` writes them in this format.
-    pub fn segment(&self, expressions: Vec<String>, format: &str) -> Result<String, JsError> {
+    pub async fn segment(
+        &self,
+        expressions: Vec<String>,
+        format: String,
+    ) -> Result<String, JsValue> {
         let session = self.session()?;
-        let format: AnswerFormat = format.parse()?;
+        let format: AnswerFormat = format.parse().map_err(JsError::from)?;
         let expressions: Vec<&str> = expressions.iter().map(|text| text.trim()).collect();
-        let found = session.segment_all(&expressions)?;
+        let found = session.segment_all_async(&expressions).await.map_err(failure)?;
         let found: Vec<Found> = found.into_iter().map(Found::from).collect();
         let (height, width) = session.image_size();
         let size = (width as u32, height as u32); // of a decoded image
-        Ok(serde_json::to_string(&results_json("image", size, &found, format, 0.0)?)?)
+        let results = results_json("image", size, &found, format, 0.0).map_err(JsError::from)?;
+        Ok(Value::from(results).to_string())
     }
 
     /// The probabilities of one expression at the model's resolution, row by row.
-    pub fn probabilities(&self, expression: &str) -> Result<Vec<f32>, JsError> {
-        Ok(self.session()?.segment(expression)?.probabilities)
+    pub async fn probabilities(&self, expression: String) -> Result<Vec<f32>, JsValue> {
+        let found = self.session()?.segment_all_async(&[&expression]).await.map_err(failure)?;
+        Ok(found.into_iter().flat_map(|found| found.probabilities).collect())
     }
 
     /// The maps of the image that Figure 4 has, or those of the mask decoder.
-    pub fn maps(&self, of_decoder: bool) -> Result<String, JsError> {
+    pub async fn maps(&self, of_decoder: bool) -> Result<String, JsValue> {
         let session = self.session()?;
-        let maps = if of_decoder { session.decoder_maps()? } else { session.activation_maps()? };
-        Ok(json!({ "maps": maps_json(&maps)? }).to_string())
+        let maps = match of_decoder {
+            true => session.decoder_maps_async().await,
+            false => session.activation_maps_async().await,
+        };
+        let maps = maps_json(&maps.map_err(failure)?).map_err(JsError::from)?;
+        Ok(json!({ "maps": maps }).to_string())
     }
 
     fn session(&self) -> Result<&ImageSession<'static>, JsError> {
         self.session.as_ref().ok_or_else(|| JsError::new("no image is encoded; open one first"))
     }
+}
+
+/// An error for the script, by whose name it knows that a device cannot be read from any more.
+fn failure(error: SegmentError) -> JsValue {
+    let failure = Error::new(&error.to_string());
+    if matches!(error, SegmentError::ReadBack(..)) {
+        failure.set_name("DeviceLost");
+    }
+    failure.into()
 }
 
 /// A drawn scene as PNG; each number has its own, and none is of the training.

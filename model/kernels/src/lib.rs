@@ -10,11 +10,16 @@ mod exp;
 mod gate;
 mod gelu;
 mod linear;
+mod matrix;
+mod prefetch;
 mod tile;
+mod transpose;
+mod unpacked;
 mod weight;
 
 pub use attention::{Heads, attention};
 pub use gate::gated_silu;
 pub use gelu::gelu;
 pub use linear::{Activation, linear};
-pub use weight::{Matrix, Weight};
+pub use matrix::Matrix;
+pub use weight::{Order, Weight};

@@ -1,36 +1,44 @@
-//! Matrices, and the forms in which a weight is kept.
+//! The forms in which a weight is kept.
 
-use std::ops::Range;
+use pulp::Simd;
 
-/// A matrix by rows.
+use crate::matrix::{Matrix, Part};
+use crate::transpose::transpose;
+
+/// The matrix of a weight, in one of its two orders.
 #[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a, T = f32> {
-    /// From its first value on.
-    pub values: &'a [T],
-    /// Its rows.
-    pub rows: usize,
-    /// Its columns.
-    pub columns: usize,
-    /// From the start of a row to that of the next.
-    pub stride: usize,
+pub enum Order<'a, T = f32> {
+    /// `[in, out]`: a row for each input.
+    ByInput(Matrix<'a, T>),
+    /// `[out, in]`: a row for each output, as files have it.
+    ByOutput(Matrix<'a, T>),
 }
 
-impl<'a, T> Matrix<'a, T> {
-    /// A matrix whose rows follow each other.
-    pub fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
-        Self { values, rows, columns, stride: columns }
+impl<T: Copy> Order<'_, T> {
+    fn sizes(&self) -> [usize; 2] {
+        match self {
+            Self::ByInput(matrix) => [matrix.rows, matrix.columns],
+            Self::ByOutput(matrix) => [matrix.columns, matrix.rows],
+        }
     }
 
-    /// Whether all of its values are there.
-    pub(crate) fn is_whole(&self) -> bool {
-        let last_row = self.rows.checked_sub(1).and_then(|rows| rows.checked_mul(self.stride));
-        let end = last_row.map_or(Some(0), |start| start.checked_add(self.columns));
-        self.columns <= self.stride && end.is_some_and(|end| end <= self.values.len())
+    fn is_whole(&self) -> bool {
+        let (Self::ByInput(matrix) | Self::ByOutput(matrix)) = self;
+        matrix.is_whole()
     }
 
+    /// [`Weight::pack`], with what makes f32 of a value.
     #[inline(always)]
-    fn row(&self, row: usize) -> &'a [T] {
-        &self.values[row * self.stride..][..self.columns]
+    fn pack<S: Simd>(&self, simd: S, part: Part, place: &mut [f32], widen: impl Fn(T) -> f32) {
+        match self {
+            Self::ByInput(matrix) => {
+                for (input, place) in part.inputs.zip(place.chunks_exact_mut(part.width)) {
+                    let values = &matrix.row(input)[part.outputs.clone()];
+                    place.iter_mut().zip(values).for_each(|(x, &value)| *x = widen(value));
+                }
+            }
+            Self::ByOutput(matrix) => transpose(simd, *matrix, part, place, widen),
+        }
     }
 }
 
@@ -38,12 +46,12 @@ impl<'a, T> Matrix<'a, T> {
 #[derive(Debug, Clone, Copy)]
 pub enum Weight<'a> {
     /// In f32.
-    F32(Matrix<'a>),
+    F32(Order<'a>),
     /// In the upper halves of f32, the bits of bf16.
-    Bf16(Matrix<'a, u16>),
-    /// In 8 bits, each `block` rows of a column with a scale of their own, `[rows / block, columns]`.
+    Bf16(Order<'a, u16>),
+    /// In 8 bits, each `block` rows of a column with a scale of their own, `[in / block, out]`.
     Q8 {
-        /// Multiples of the scales.
+        /// Multiples of the scales, `[in, out]`.
         values: Matrix<'a, i8>,
         /// The scales.
         scales: Matrix<'a>,
@@ -52,12 +60,17 @@ pub enum Weight<'a> {
     },
 }
 
-impl Weight<'_> {
-    /// Rows and columns.
+impl<'a> Weight<'a> {
+    /// A weight in f32 by rows, `[in, out]`.
+    pub fn by_input(values: &'a [f32], inputs: usize, outputs: usize) -> Self {
+        Self::F32(Order::ByInput(Matrix::new(values, inputs, outputs)))
+    }
+
+    /// Inputs and outputs.
     pub(crate) fn sizes(&self) -> [usize; 2] {
         match self {
-            Self::F32(matrix) => [matrix.rows, matrix.columns],
-            Self::Bf16(matrix) => [matrix.rows, matrix.columns],
+            Self::F32(matrix) => matrix.sizes(),
+            Self::Bf16(matrix) => matrix.sizes(),
             Self::Q8 { values, .. } => [values.rows, values.columns],
         }
     }
@@ -74,21 +87,21 @@ impl Weight<'_> {
         }
     }
 
-    /// Copies some columns of a row into `place`, or fewer at the edge, as f32.
+    /// Copies a part to `place` as f32, `[inputs, width]`. What is beyond its outputs is left as it is.
     #[inline(always)]
-    pub(crate) fn widen(&self, row: usize, columns: Range<usize>, place: &mut [f32]) {
+    pub(crate) fn pack<S: Simd>(&self, simd: S, part: Part, place: &mut [f32]) {
         match self {
-            Self::F32(matrix) => place.copy_from_slice(&matrix.row(row)[columns]),
+            Self::F32(matrix) => matrix.pack(simd, part, place, |x| x),
             Self::Bf16(matrix) => {
-                let bits = &matrix.row(row)[columns];
-                place.iter_mut().zip(bits).for_each(|(x, &bits)| {
-                    *x = f32::from_bits(u32::from(bits) << 16);
-                });
+                matrix.pack(simd, part, place, |bits| f32::from_bits(u32::from(bits) << 16));
             }
             Self::Q8 { values, scales, block } => {
-                let scales = &scales.row(row / block)[columns.clone()];
-                let values = values.row(row)[columns].iter().zip(scales);
-                place.iter_mut().zip(values).for_each(|(x, (&q, scale))| *x = f32::from(q) * scale);
+                for (input, place) in part.inputs.zip(place.chunks_exact_mut(part.width)) {
+                    let scales = &scales.row(input / block)[part.outputs.clone()];
+                    let values = values.row(input)[part.outputs.clone()].iter().zip(scales);
+                    let place = place.iter_mut().zip(values);
+                    place.for_each(|(x, (&q, scale))| *x = f32::from(q) * scale);
+                }
             }
         }
     }

@@ -6,6 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::read::{read_text, text_of};
 
 /// Files that are not on the disk, by their names. They are read in parts, so that none has to be in
@@ -130,15 +132,33 @@ impl Source {
     /// # Errors
     /// Without such a file or so many bytes.
     pub fn read(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.read_into(start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `place` with the bytes from `start` on.
+    ///
+    /// # Errors
+    /// Without such a file or so many bytes.
+    pub fn read_into(&self, start: u64, place: &mut [u8]) -> io::Result<()> {
+        const PART: usize = 4 << 20; // of a thread
         match self {
             Self::Disk(path) => {
-                let mut bytes = vec![0; length];
-                let mut file = File::open(path)?;
-                file.seek(SeekFrom::Start(start))?;
-                file.read_exact(&mut bytes)?;
-                Ok(bytes)
+                place.par_chunks_mut(PART).enumerate().try_for_each(|(index, part)| {
+                    let mut file = File::open(path)?;
+                    file.seek(SeekFrom::Start(start + (index * PART) as u64))?;
+                    file.read_exact(part)
+                })
             }
-            Self::Held(_, name, files) => files.read(name, start, length),
+            Self::Held(_, name, files) => {
+                let bytes = files.read(name, start, place.len())?;
+                if bytes.len() != place.len() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                place.copy_from_slice(&bytes);
+                Ok(())
+            }
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Shape, TensorData};
+use burn::tensor::{DType, Device, Shape, TensorData};
 use burn_pack::Tensor as PackTensor;
 use burn_store::bridge;
 
+use super::cast::cast;
+use crate::cpu::is_cpu;
 use crate::quantize::{Quantization, quantize};
 
 /// Tensors by name, unread.
@@ -16,13 +18,22 @@ pub(super) fn is_stored_transposed(path: &str, rank: usize) -> bool {
     rank == 2 && !path.ends_with("embed_tokens.weight")
 }
 
-/// The tensor as the parameter at `path` expects it. `weights` is the dtype of vision encoder,
+/// Whether a matrix stays `[out, in]` in memory, which the parameter sees transposed: nothing is moved on
+/// loading, and the kernels of the CPU take both orders. Quantised blocks and trained weights are `[in, out]`.
+pub(super) fn stays_in_file_order(path: &str, rank: usize, dtype: DType, device: &Device) -> bool {
+    let kept = is_cpu(device) && dtype.is_float() && !matches!(dtype, DType::QFloat(_));
+    kept && is_stored_transposed(path, rank) && !is_always_f32(path)
+}
+
+/// The tensor as the parameter at `path` expects it, but for the order of a matrix that
+/// [stays as it is](stays_in_file_order). `weights` is the dtype of vision encoder,
 /// projector and language model, whose matrices may be kept in fewer bits.
 pub(super) fn to_module(
     tensor: PackTensor,
     path: &str,
     weights: DType,
     quantization: Quantization,
+    device: &Device,
 ) -> PackTensor {
     let mut dtype = dtype_of(&tensor, path, weights, DType::I32);
     let mut shape = tensor.shape.to_vec();
@@ -34,7 +45,9 @@ pub(super) fn to_module(
     if shape.is_empty() {
         shape.push(1); // the batch counter: a parameter has at least one dimension
     }
-    convert(tensor, path, path.to_string(), dtype, shape)
+    let transposes = is_stored_transposed(path, shape.len())
+        && !stays_in_file_order(path, shape.len(), dtype, device);
+    convert(tensor, path.to_string(), dtype, shape, transposes)
 }
 
 /// The tensor of the parameter at `path` as published files have it.
@@ -44,7 +57,8 @@ pub(super) fn to_disk(tensor: PackTensor, path: &str, name: &str, weights: DType
     if path.ends_with("num_batches_tracked") {
         shape.clear(); // a scalar
     }
-    convert(tensor, path, name.to_string(), dtype, shape)
+    let transposes = is_stored_transposed(path, shape.len());
+    convert(tensor, name.to_string(), dtype, shape, transposes)
 }
 
 /// What the weight at `path` is kept in, whose shape is that of the module.
@@ -80,12 +94,11 @@ fn is_always_f32(path: &str) -> bool {
 /// Renames, transposes and casts a tensor when its data is read.
 fn convert(
     tensor: PackTensor,
-    path: &str,
     name: String,
     dtype: DType,
     mut shape: Vec<usize>,
+    transposes: bool,
 ) -> PackTensor {
-    let transposes = is_stored_transposed(path, shape.len());
     if transposes {
         shape.reverse();
     }
@@ -97,7 +110,7 @@ fn convert(
         if let DType::QFloat(scheme) = dtype {
             return quantize(&data, scheme);
         }
-        let (bytes, _, dtype) = data.convert_dtype(dtype).into_parts();
+        let (bytes, _, dtype) = cast(data, dtype).into_parts();
         TensorData::from_bytes(bytes, declared.clone(), dtype)
     })
 }

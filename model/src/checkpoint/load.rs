@@ -1,16 +1,16 @@
 //! From files to a model: every tensor of the file has a parameter or is named in the error, every
 //! parameter of the model is filled or named.
 
-use std::collections::HashMap;
 use std::path::Path;
 
+use burn::module::Module;
 use burn::tensor::{DType, Device};
-use burn_store::{ApplyError, ModuleSnapshot};
 
 use super::error::CheckpointError;
 use super::files::WeightFiles;
-use super::layout::{is_stored_transposed, kept_dtype, to_module};
-use super::named_weights::for_each_weight;
+use super::fill::Fill;
+use super::layout::{kept_dtype, to_module};
+use super::named_weights::{ModulePath, for_each_weight};
 use super::names::NameTable;
 use super::token_rows::{MAX_NEW_TOKENS, with_new_rows};
 use crate::config::MllmsegConfig;
@@ -44,12 +44,21 @@ impl Default for LoadOptions {
 impl LoadOptions {
     /// Bytes that the parameters of a model take, loaded so. Those that are not drawn yet stay so.
     pub fn bytes(&self, model: &Mllmseg) -> u64 {
-        let mut bytes = 0;
+        self.weight_bytes(model).iter().sum()
+    }
+
+    /// Bytes of the largest of them.
+    pub fn largest_weight(&self, model: &Mllmseg) -> u64 {
+        self.weight_bytes(model).into_iter().max().unwrap_or(0)
+    }
+
+    fn weight_bytes(&self, model: &Mllmseg) -> Vec<u64> {
+        let mut bytes = Vec::new();
         for_each_weight(model, |path, weight| {
             let shape = weight.shape();
             if !is_running_statistic(path) {
                 let dtype = kept_dtype(path, &shape, self.dtype, self.quantization);
-                bytes += stored_bytes(dtype, shape.num_elements()) as u64;
+                bytes.push(stored_bytes(dtype, shape.num_elements()) as u64);
             }
         });
         bytes
@@ -114,14 +123,16 @@ pub fn load_files(
 
     let (paths, names) = (table.paths(), table.names());
     let placed = files.into_tensors().into_iter().filter_map(|(name, tensor)| {
-        let path = paths.get(name.as_str())?;
+        let path = *paths.get(name.as_str())?;
         let tensor = with_new_rows(tensor, path, report.new_token_rows, device);
-        Some(to_module(tensor, path, options.dtype, options.quantization))
+        let LoadOptions { dtype, quantization, .. } = options;
+        Some((path.to_string(), to_module(tensor, path, dtype, quantization, device)))
     });
     let lora = adapter.map(|adapter| adapter.lora).or(options.new_lora);
-    let mut model = Mllmseg::new(config, lora, device);
-    let result = model.apply(placed.collect(), None, None, true);
-    misfits.others.extend(result.errors.iter().map(|error| describe(error, &names)));
+    let (tensors, path, problems) = (placed.collect(), ModulePath::default(), Vec::new());
+    let mut fill = Fill { tensors, names, problems, path };
+    let model = Mllmseg::new(config, lora, device).map(&mut fill);
+    misfits.others.append(&mut fill.problems);
     misfits.refuse(&dir)?;
     config.use_llm_lora = lora.map_or(0, |lora| lora.rank);
     Ok((model, report))
@@ -139,28 +150,5 @@ fn token_rows_to_add(
     match expected.saturating_sub(found) {
         new @ 0..=MAX_NEW_TOKENS => Ok(new),
         _ => Err(CheckpointError::Vocabulary { dir: dir.to_path_buf(), expected, found }),
-    }
-}
-
-/// The error in the names and shapes of the file. `names`: name on disk by path.
-fn describe(error: &ApplyError, names: &HashMap<&str, &str>) -> String {
-    let on_disk = |path: &String| names.get(path.as_str()).copied().unwrap_or(path).to_string();
-    match error {
-        ApplyError::ShapeMismatch { path, expected, found } => {
-            let [expected, found] = [expected, found].map(|shape| {
-                let mut shape = shape.to_vec();
-                if is_stored_transposed(path, shape.len()) {
-                    shape.reverse();
-                }
-                shape
-            });
-            format!("tensor {}: expected shape {expected:?}, found {found:?}", on_disk(path))
-        }
-        ApplyError::DTypeMismatch { path, expected, found } => {
-            format!("tensor {}: expected dtype {expected:?}, found {found:?}", on_disk(path))
-        }
-        ApplyError::AdapterError { path, message } | ApplyError::LoadError { path, message } => {
-            format!("tensor {}: {message}", on_disk(path))
-        }
     }
 }

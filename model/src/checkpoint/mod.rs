@@ -24,11 +24,13 @@
 
 pub mod adapter;
 mod aliases;
+mod cast;
 mod choice;
 pub mod convert;
 pub mod error;
 mod factors;
 pub mod files;
+mod fill;
 pub mod folder;
 mod layout;
 mod llama;

@@ -55,6 +55,16 @@ impl<const D: usize> Weight for Param<Tensor<D>> {
     }
 }
 
+/// A constant without gaps, its rows after each other, as it is after a step and read from a snapshot. What
+/// records gradients is so already.
+fn by_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.is_require_grad() {
+        return x;
+    }
+    let shape = x.shape();
+    flat(x).reshape(shape)
+}
+
 fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let elements = x.shape().num_elements();
     x.reshape([elements])
@@ -86,22 +96,22 @@ pub fn set_trained<M: Module>(module: M, is_trained: impl Fn(&str) -> bool) -> M
 
 /// Where a walk is.
 #[derive(Default)]
-struct ModulePath(Vec<String>);
+pub(super) struct ModulePath(Vec<String>);
 
 impl ModulePath {
-    fn enter(&mut self, name: &str, container_type: &str) {
+    pub(super) fn enter(&mut self, name: &str, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.0.push(name.to_string());
         }
     }
 
-    fn exit(&mut self, container_type: &str) {
+    pub(super) fn exit(&mut self, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.0.pop();
         }
     }
 
-    fn joined(&self) -> String {
+    pub(super) fn joined(&self) -> String {
         self.0.join(".")
     }
 }
@@ -173,7 +183,7 @@ impl<F: Fn(&str) -> bool> ModuleMapper for SetTrained<F> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         match (self.is_trained)(&self.path.joined()) {
-            true => param.set_require_grad(true).train(),
+            true => param.map(by_rows).set_require_grad(true).train(),
             false => param.set_require_grad(false).valid(),
         }
     }

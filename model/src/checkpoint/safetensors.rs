@@ -4,11 +4,13 @@
 //! file that shrinks meanwhile is an error and not a signal.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 use burn_store::bridge;
+use bytemuck::Pod;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -104,14 +106,32 @@ fn deferred(
         );
         return Err(CheckpointError::unusable(source.path(), message));
     };
-    let (start, end) = info.data_offsets;
+    let (start, _) = info.data_offsets;
     let shape = Shape::from(info.shape.clone());
     let (source, declared) = (source.clone(), shape.clone());
     Ok(bridge::deferred(name, dtype, shape, None, move || {
-        let bytes = source
-            .read(data_start + start as u64, end - start)
+        let start = data_start + start as u64;
+        let count = declared.num_elements();
+        let bytes = match dtype.size() {
+            2 => read_values::<u16>(&source, start, count),
+            4 => read_values::<u32>(&source, start, count),
+            8 => read_values::<u64>(&source, start, count),
+            _ => read_values::<u8>(&source, start, count),
+        };
+        let bytes = bytes
             .map_err(|error| PackError::IoError(format!("{}: {error}", source.path().display())))?;
-        TensorData::try_from_bytes(Bytes::from_bytes_vec(bytes), declared.clone(), dtype)
+        TensorData::try_from_bytes(bytes, declared.clone(), dtype)
             .map_err(|error| PackError::ValidationError(error.to_string()))
     }))
+}
+
+/// The bytes of `count` values, aligned as those, so that a tensor takes them as they are.
+fn read_values<T: Pod + Default + Send + Sync>(
+    source: &Source,
+    start: u64,
+    count: usize,
+) -> io::Result<Bytes> {
+    let mut values = vec![T::default(); count];
+    source.read_into(start, bytemuck::cast_slice_mut(&mut values))?;
+    Ok(Bytes::from_elems(values))
 }

@@ -1,6 +1,7 @@
 // What the page asks of a model. This one asks the server that the page came from; examples/web has another, which
 // holds the model in the browser. Both have: info(onStage), open(file, onStage), ask(id, expressions, onStage, format),
-// maps(id). The other also has draw(), compose() and load(): buttons that need one are hidden without it.
+// maps(id). The other also has draw(), compose() and load(): buttons that need one are hidden without it. And it has gpu (a
+// promise of a name or null), onGpu() and compute(onGpu).
 
 async function fail(response) {
   const body = await response.json().catch(() => ({}));

@@ -23,6 +23,7 @@ function say(text) { element("status").textContent = text; }
 function alarm(error) {
   element("error").hidden = !error;
   element("error").textContent = error ? error.message : "";
+  if (error?.code === "DEVICE_LOST") start();
 }
 const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
 
@@ -32,6 +33,7 @@ async function start() {
     if (!shown) say("");
     known = info.words ?? [];
     element("model").textContent = `${info.model} on ${info.device}`;
+    element("device").selectedIndex = Number(backend.onGpu?.() ?? false);
     element("notice").hidden = !info.notice;
     element("notice").textContent = info.notice ?? "";
   } catch (error) { alarm(error); }
@@ -61,10 +63,17 @@ async function open(file) {
   }
 }
 
+// Says that a GPU is lost; the CPU can be asked the same.
+function recover(error) {
+  if (error.code !== "DEVICE_LOST") throw error;
+  alarm(error);
+}
+
 // Gives the picture to the back end.
 async function encode(picture) {
   const begin = performance.now();
-  const opened = await backend.open(picture.file, (stage) => picture === shown && say(`Reading the picture: ${stage}…`));
+  const read = () => backend.open(picture.file, (stage) => picture === shown && say(`Reading the picture: ${stage}…`));
+  const opened = await read().catch((error) => { recover(error); return read(); });
   picture.id = opened.image_id;
   picture.encoded = (performance.now() - begin) / 1000;
   if (picture === shown) say(opened.cached ? "The picture was known already." : `Read in ${seconds(picture.encoded)}. Ask as often as you like.`);
@@ -82,7 +91,7 @@ async function ask(expression) {
       answer = await backend.ask(picture.id, [expression], stage);
     } catch (error) {
       // The server keeps so many pictures and no more.
-      if (error.code !== "IMAGE_NOT_FOUND") throw error;
+      if (error.code !== "IMAGE_NOT_FOUND") recover(error);
       await encode(picture);
       answer = await backend.ask(picture.id, [expression], stage);
     }
@@ -300,12 +309,12 @@ function firstPicture(list) {
   else alarm(new Error("no picture was found there; take a JPEG, PNG, WebP or BMP"));
 }
 
-// Takes the model of a folder in place of the one before, and reads the picture again.
-async function takeModel(folder) {
+// Takes another model or device, and reads the picture again.
+async function change(load) {
   alarm(null);
   enable(false);
   try {
-    await backend.load(folder, (stage) => say(`Loading the model: ${stage}…`));
+    await load((stage) => say(`Loading the model: ${stage}…`));
     await start();
     if (shown) await open(shown.file);
   } catch (error) {
@@ -314,6 +323,8 @@ async function takeModel(folder) {
     enable(Boolean(shown?.id));
   }
 }
+
+const takeModel = (folder) => change((onStage) => backend.load(folder, onStage));
 
 async function openExample() {
   const response = await fetch(new URL("./example.png", import.meta.url));
@@ -350,6 +361,12 @@ for (const part of document.querySelectorAll("[data-needs]")) {
   if (actions[needs]) part.addEventListener("click", () => actions[needs]().catch(alarm));
 }
 element("folder").addEventListener("change", (event) => takeModel(event.target.files).finally(() => { event.target.value = ""; }));
+element("device").addEventListener("change", async ({ target }) => {
+  target.disabled = true;
+  await change((onStage) => backend.compute(target.selectedIndex === 1, onStage));
+  target.selectedIndex = Number(backend.onGpu());
+  target.disabled = false;
+});
 element("other").addEventListener("click", () => element("file").click());
 element("coco").addEventListener("click", () => saveCoco().catch(alarm));
 element("maps").addEventListener("click", () => showMaps().catch(alarm));
@@ -366,4 +383,5 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length > 0) firstPicture(event.clipboardData.files);
 });
+backend.gpu?.then((name) => { element("devices").hidden = !name; });
 start();

@@ -19,7 +19,7 @@ fn the_page_shows_the_masks_that_segment_gives() {
     };
     let server = Server::start(&[]);
     let downloads = tempfile::tempdir().unwrap();
-    let mut page = Chromium::start(program, downloads.path());
+    let mut page = Chromium::start(program, downloads.path(), "--disable-gpu");
     let address = format!("http://{}/", server.client.address);
     page.call(
         "Emulation.setDeviceMetricsOverride",

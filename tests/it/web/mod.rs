@@ -4,6 +4,7 @@
 
 mod book;
 mod compose;
+mod gpu;
 mod own;
 mod page;
 
@@ -30,8 +31,17 @@ struct Site {
 }
 
 impl Site {
-    /// At one of its pages; none without a browser.
+    /// At one of its pages, without a GPU; none without a browser.
     fn open(path: &str) -> Option<Self> {
+        Self::start(path, "--disable-gpu", "")
+    }
+
+    /// With a GPU, Chromium's own in software where there is no other, and a script before that of the worker.
+    fn open_with_gpu(before_worker: &'static str) -> Option<Self> {
+        Self::start("", "--enable-unsafe-webgpu", before_worker)
+    }
+
+    fn start(path: &str, graphics: &str, before_worker: &'static str) -> Option<Self> {
         let Some(program) = find() else {
             eprintln!("skipped: no Chromium in /usr/bin");
             return None;
@@ -40,10 +50,10 @@ impl Site {
         let (folder, offline) = (root().join(xtask::web::DIST), is_offline.clone());
         let server = Server::start(move |request| match offline.load(SeqCst) {
             true => Reply::sized("503 Service Unavailable", ""),
-            false => file_reply(&folder, &request.path),
+            false => file_reply(&folder, &request.path, before_worker),
         });
         let downloads = tempfile::tempdir().unwrap();
-        let page = Chromium::start(program, downloads.path());
+        let page = Chromium::start(program, downloads.path(), graphics);
         let mut site = Self { page, server, is_offline, _downloads: downloads };
         site.resize(1180, 900);
         site.go(path);
@@ -101,6 +111,16 @@ impl Site {
         self.page.wait_for(&format!("{answers} === {count}"));
     }
 
+    /// Opens the page again, once it is kept, while the server has nothing.
+    fn reload_offline(&mut self) {
+        self.page.wait_for(
+            "navigator.serviceWorker.ready.then((worker) => worker.active.state === 'activated')",
+        );
+        self.is_offline.store(true, SeqCst);
+        self.page.call("Page.reload", json!({}));
+        self.page.wait_for("document.getElementById('model')?.innerText.includes('tiny') === true");
+    }
+
     /// Calls the back end of the page.
     fn backend(&mut self, call: &str) -> Value {
         self.page.evaluate(&format!(
@@ -123,20 +143,23 @@ impl Site {
 }
 
 /// As any file server answers.
-fn file_reply(folder: &Path, path: &str) -> Reply {
+fn file_reply(folder: &Path, path: &str, before_worker: &str) -> Reply {
     let path = path.split('?').next().unwrap_or_default().trim_start_matches('/');
     let path = if path.is_empty() { "index.html" } else { path };
     let kind = match path.rsplit('.').next() {
         Some("html") => "text/html",
         Some("css") => "text/css",
         Some("js") => "text/javascript",
-        Some("wasm") => "application/wasm",
         Some("png") => "image/png",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
+    let before = if path.ends_with("/worker.js") { before_worker } else { "" };
     match fs::read(folder.join(path)) {
-        Ok(bytes) => Reply::sized(&format!("200 OK\r\nContent-Type: {kind}"), bytes),
+        Ok(bytes) => {
+            let content = [before.as_bytes(), &bytes].concat();
+            Reply::sized(&format!("200 OK\r\nContent-Type: {kind}"), content)
+        }
         Err(_) => Reply::sized("404 Not Found", ""),
     }
 }

@@ -1,17 +1,15 @@
 //! Masks, a second visit without a network, a new scene.
 
 use std::path::Path;
-use std::sync::atomic::Ordering::SeqCst;
 
 use mllmseg::data::image::read_image;
 use mllmseg::{Segmenter, device, tiny};
-use serde_json::json;
 
 use super::Site;
 use crate::support::root;
 
 /// Those of the README, the last of which is not in the picture.
-const EXPRESSIONS: [&str; 5] = [
+pub const EXPRESSIONS: [&str; 5] = [
     "all the yellow triangles",
     "the green ring",
     "the red star",
@@ -27,17 +25,14 @@ fn the_page_computes_as_this_machine_does_and_opens_offline() {
     let Some(mut site) = Site::open("") else { return };
     ask_everything(&mut site);
     compare(&mut site, &root().join(xtask::web::DIST).join("model"));
+    assert!(site.backend("gpu").is_null());
+    assert_eq!(site.page.evaluate("document.getElementById('devices').hidden"), true);
     site.page.evaluate("document.getElementById('maps').click()");
     site.page.wait_for("document.querySelectorAll('#layers li').length === 3");
     site.page.evaluate("document.querySelector('#layers button').click()");
     site.screenshots("page");
 
-    // The same, with a server that has nothing, once the page is kept.
-    site.page.wait_for(
-        "navigator.serviceWorker.ready.then((worker) => worker.active.state === 'activated')",
-    );
-    site.is_offline.store(true, SeqCst);
-    site.page.call("Page.reload", json!({}));
+    site.reload_offline();
     ask_everything(&mut site);
     site.page.evaluate("document.getElementById('another').click()");
     site.page.wait_for("document.querySelectorAll('#answers li').length === 0");
@@ -45,9 +40,14 @@ fn the_page_computes_as_this_machine_does_and_opens_offline() {
     site.assert_quiet();
 }
 
-/// Takes the example, types the expressions, and prints the times.
+/// Takes the example and types the expressions.
 fn ask_everything(site: &mut Site) {
     site.take_example();
+    expect_answers(site);
+}
+
+/// Types the expressions for the picture that is there, and prints the times.
+pub fn expect_answers(site: &mut Site) {
     for (index, expression) in EXPRESSIONS.iter().enumerate() {
         site.wait_for_turn();
         let status = site.page.evaluate("document.getElementById('status').innerText");
@@ -60,7 +60,7 @@ fn ask_everything(site: &mut Site) {
 
 /// The probabilities in the page and those of this machine, by the weights of the page and by those that
 /// travel with the program.
-fn compare(site: &mut Site, model: &Path) {
+pub fn compare(site: &mut Site, model: &Path) {
     let image = read_image(root().join("examples/scene.png")).unwrap();
     let probabilities = |folder: &Path| {
         let segmenter = Segmenter::load(folder, &device::cpu()).unwrap();

@@ -29,9 +29,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A model with drawn weights; those that are kept in fewer bits are written and loaded.
+    /// A model with drawn weights, on the CPU as it is loaded from a file.
     pub fn model(&self) -> Result<Mllmseg, Box<dyn Error>> {
-        if self.quantization == Quantization::None {
+        if self.device.id != "cpu" {
             return Ok(drawn::model(&self.config, None, self.dtype, &self.device.device).valid());
         }
         let folder = tempfile::tempdir()?;

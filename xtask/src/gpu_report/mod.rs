@@ -1,6 +1,6 @@
 //! `cargo xtask gpu-report`: what there is to know of a device, as a table and as one file of JSON.
 //!
-//! Parity on every reference case, the benchmark with PyTorch beside it where a Python has that, and
+//! Parity on every case of the published implementation and of transformers, the benchmark with PyTorch beside it where a Python has that, and
 //! steps of every recipe, also on two devices where there are two. A part that fails is in the report,
 //! and the others are done.
 
@@ -33,6 +33,9 @@ pub struct GpuReport {
     /// Folder of the reference cases
     #[arg(long, value_name = "DIR", default_value = "tests/reference")]
     cases: PathBuf,
+    /// Folder of transformers' and PEFT's cases
+    #[arg(long, value_name = "DIR", default_value = "tests/fixtures")]
+    fixtures: PathBuf,
     /// A Python; where it has PyTorch, that runs beside
     #[arg(long, value_name = "PYTHON", default_value = "python3")]
     peer: String,
@@ -46,7 +49,7 @@ pub struct GpuReport {
 struct Report {
     device: String,
     name: String,
-    /// By reference case.
+    /// By case.
     parity: Vec<Part<Vec<Compared>>>,
     /// By dtype and work.
     bench: Vec<Part<bench::Report>>,
@@ -61,7 +64,7 @@ struct Part<T> {
     outcome: Result<T, String>,
 }
 
-/// A tensor beside that of the published implementation.
+/// A tensor beside that of the other implementation.
 #[derive(Serialize)]
 struct Compared {
     name: String,
@@ -98,7 +101,11 @@ impl GpuReport {
         let mut report = Report { device: id, name, ..Report::default() };
         for case in cases(&self.cases)? {
             let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            report.parity.push(Part::of(&name, || compared(&case, &device)));
+            report.parity.push(Part::of(&name, || Ok(compared(parity::rows(&case, &device)?))));
+            report.write(&self.out)?;
+        }
+        for case in parity::transformers::Case::all(&self.fixtures) {
+            report.parity.push(Part::of(&case.to_string(), || Ok(compared(case.rows(&device)?))));
             report.write(&self.out)?;
         }
         for dtype in bench.dtypes(&device)? {
@@ -156,11 +163,10 @@ fn cases(folder: &Path) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-fn compared(case: &Path, device: &SelectedDevice) -> Result<Vec<Compared>, Box<dyn Error>> {
-    let rows = parity::rows(case, device)?.into_iter();
+fn compared(rows: Vec<parity::Row>) -> Vec<Compared> {
     let compared =
         |parity::Row { name, difference, tolerance, .. }| Compared { name, difference, tolerance };
-    Ok(rows.map(compared).collect())
+    rows.into_iter().map(compared).collect()
 }
 
 /// Whether a Python can run beside the device.

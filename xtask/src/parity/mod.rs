@@ -1,12 +1,14 @@
-//! Parity with the published Python implementation on a reference case.
+//! Parity with the published Python implementation on a reference case, and with transformers on one of
+//! its own ([`transformers`]).
 //!
-//! A case is a folder of the format in `tests/reference/README.md`: an image, a question and an
+//! A reference case is a folder of the format in `tests/reference/README.md`: an image, a question and an
 //! answer, and outputs of the published code on weights that are drawn by rule. Everything is
 //! computed here from the image and the two texts; expected values are only compared with.
 
 mod compare;
 mod dump;
 pub mod train;
+pub mod transformers;
 
 use std::error::Error;
 use std::path::Path;
