@@ -16,6 +16,7 @@ mod evaluate;
 mod examples;
 mod explain;
 mod foreign_checkpoints;
+mod fuzz_regressions;
 mod hub_command;
 mod hub_server;
 mod many_devices;
