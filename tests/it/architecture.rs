@@ -33,6 +33,20 @@ fn crates_know_only_the_floors_below() {
     }
 }
 
+/// A file of tests that no other names is not compiled, and nothing says so.
+#[test]
+fn every_file_of_these_tests_is_compiled() {
+    let folder = root().join("tests/it");
+    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+    let named: BTreeSet<&str> = main.lines().filter_map(|line| line.strip_prefix("mod ")).collect();
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = format!("{};", name.trim_end_matches(".rs"));
+        let compiled = name == "main.rs" || named.contains(module.as_str());
+        assert!(compiled, "tests/it/{name}: not named in main.rs");
+    }
+}
+
 /// Backends are named in `src/device/` and by the chores, and nothing prints by macros.
 #[test]
 fn no_library_names_a_backend_or_prints() {
