@@ -11,8 +11,11 @@ use mllmseg_data::tokenizer::Tokenizer;
 use super::fragments::{self, text};
 use super::scratch::{with_file, with_files};
 
+/// A target: its name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// The targets.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("pickle", pickle),
     ("refs_json", refs_json),
     ("instances", instances),

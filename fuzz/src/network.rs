@@ -12,12 +12,13 @@ use mllmseg::train::snapshot::{Progress, Snapshots, TrainState};
 use mllmseg::train::{AdamW, OptimizerConfig, Recipe, TrainableSet, TrainingMode};
 use tempfile::TempDir;
 
+use super::data::Target;
 use super::fragments::text;
 use super::network_fragments as fragments;
 use super::scratch::{with_file, with_files};
 
 /// The targets.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("config", config),
     ("safetensors", safetensors),
     ("shards", shards),

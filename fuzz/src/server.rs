@@ -5,10 +5,11 @@ use std::sync::Arc;
 use mllmseg::data::tokenizer::Tokenizer;
 use mllmseg::serve::{Limits, Rehearsal, ServeOptions};
 
+use super::data::Target;
 use super::fragments::text;
 
 /// The targets.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("request", request)];
+pub const TARGETS: &[Target] = &[("request", request)];
 
 /// Method, path and type; a byte of the input chooses one.
 const REQUESTS: &[(&str, &str, &str)] = &[
