@@ -2,8 +2,8 @@
 //!
 //! Each task takes a block of columns and some rows. It copies its part of the weight, a few hundred
 //! inputs at a time, into panels, and multiplies a block of rows with them while they are in the
-//! processor's caches. Few rows of `x` are multiplied with the weight where it is, if it is `[out, in]`. The sum over the inputs has a fixed order, so a result does not depend on the number
-//! of threads.
+//! processor's caches. Few rows of `x` are multiplied with the weight where it is, if it is `[out, in]`.
+//! The sum over the inputs has a fixed order, so a result does not depend on the number of threads.
 #![expect(
     unsafe_code,
     reason = "tasks write disjoint parts of one output, which the compiler cannot see"
@@ -47,7 +47,7 @@ pub enum Activation {
     Gelu,
 }
 
-/// `activation(x W + b)`, by rows, `[x.rows, weight.columns]`.
+/// `activation(x W + b)`, by rows, `[x.rows, out]`.
 ///
 /// A sum of `k` products differs from the exact one by at most `k` half units in the last place of
 /// the sum of their absolute values, as any f32 sum; the tests bound it much closer.
