@@ -270,6 +270,11 @@ mod tests {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
     }
 
+    /// A weight in f32, `[in, out]`.
+    fn by_input(values: &[f32], inputs: usize, outputs: usize) -> Weight<'_> {
+        Weight::F32(Order::ByInput(Matrix::new(values, inputs, outputs)))
+    }
+
     fn transposed<T: Copy>(x: &[T], rows: usize, columns: usize) -> Vec<T> {
         (0..rows * columns).map(|at| x[at % rows * columns + at / rows]).collect()
     }
@@ -292,7 +297,7 @@ mod tests {
                 (values(rows * inputs, 1), values(inputs * outputs, 2), values(outputs, 3));
             let turned = transposed(&w, inputs, outputs);
             let by_output = Weight::F32(Order::ByOutput(Matrix::new(&turned, outputs, inputs)));
-            let weights = [Weight::by_input(&w, inputs, outputs), by_output];
+            let weights = [by_input(&w, inputs, outputs), by_output];
             let activations = [Activation::Identity, Activation::Relu];
             for (weight, activation) in
                 weights.into_iter().flat_map(|w| activations.map(|a| (w, a)))
@@ -341,7 +346,7 @@ mod tests {
         let (x, w) = (values(rows * inputs, 1), values(inputs * outputs, 2));
         let x = Matrix::new(&x, rows, inputs);
         let equal = |weight, w: &[f32]| {
-            let expected = Weight::by_input(w, inputs, outputs);
+            let expected = by_input(w, inputs, outputs);
             let [found, expected] =
                 [weight, expected].map(|weight| linear(x, weight, None, Activation::Identity));
             assert_eq!(found, expected);
@@ -383,9 +388,9 @@ mod tests {
     #[test]
     fn empty_sizes_are_whole_matrices() {
         let empty = Matrix::new(&[], 0, 3);
-        let weight = Weight::by_input(&[0.0; 6], 3, 2);
+        let weight = by_input(&[0.0; 6], 3, 2);
         assert!(linear(empty, weight, None, Activation::Relu).is_empty());
-        let weight = Weight::by_input(&[], 0, 2);
+        let weight = by_input(&[], 0, 2);
         let none = linear(Matrix::new(&[], 2, 0), weight, None, Activation::Relu);
         assert_eq!(none, [0.0; 4]);
     }

@@ -19,6 +19,37 @@ pub(crate) unsafe fn load<S: Simd>(_: S, place: *const f32) -> S::f32s {
     unsafe { place.cast::<S::f32s>().read_unaligned() }
 }
 
+/// Reads `V` vectors, `stride` apart.
+///
+/// # Safety
+/// As [`load`], for each of them.
+#[inline(always)]
+pub(crate) unsafe fn load_all<S: Simd, const V: usize>(
+    simd: S,
+    place: *const f32,
+    stride: usize,
+) -> [S::f32s; V] {
+    let mut vectors = [simd.splat_f32s(0.0); V];
+    for (v, vector) in vectors.iter_mut().enumerate() {
+        // SAFETY: the caller promises it.
+        *vector = unsafe { load(simd, place.add(v * stride)) };
+    }
+    vectors
+}
+
+/// Adds `x` times each column to its sum.
+#[inline(always)]
+pub(crate) fn add_products<S: Simd, const V: usize>(
+    simd: S,
+    x: S::f32s,
+    columns: [S::f32s; V],
+    sums: &mut [S::f32s; V],
+) {
+    for (sum, column) in sums.iter_mut().zip(columns) {
+        *sum = simd.mul_add_e_f32s(x, column, *sum);
+    }
+}
+
 /// Sums `a[r, i] b[i, c]` over `k` values of `i`, for `R` rows and `V` vectors of columns, and adds
 /// them to `out`, or writes them there.
 ///
@@ -39,15 +70,9 @@ pub(crate) unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     // SAFETY: every index is below the sizes that the caller promises.
     unsafe {
         for i in 0..k {
-            let mut columns = [simd.splat_f32s(0.0); V];
-            for (v, column) in columns.iter_mut().enumerate() {
-                *column = load(simd, b.add(i * b_stride + v * S::F32_LANES));
-            }
+            let columns = load_all::<S, V>(simd, b.add(i * b_stride), S::F32_LANES);
             for (r, sums) in sums.iter_mut().enumerate() {
-                let x = simd.splat_f32s(*a.add(r * a_stride + i));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = simd.mul_add_e_f32s(x, column, *sum);
-                }
+                add_products(simd, simd.splat_f32s(*a.add(r * a_stride + i)), columns, sums);
             }
         }
         for (r, sums) in sums.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use pulp::Simd;
 use crate::linear::Task;
 use crate::matrix::Matrix;
 use crate::prefetch::prefetch;
-use crate::tile::{ROWS, load};
+use crate::tile::{ROWS, add_products, load, load_all};
 
 /// Inputs at a time: those of a few outputs stay in the processor's first cache.
 const DEPTH: usize = 1024;
@@ -79,15 +79,9 @@ unsafe fn dots<S: Simd, const R: usize, const V: usize>(
     unsafe {
         for i in (0..whole).step_by(S::F32_LANES) {
             prefetch(ahead.wrapping_add(i));
-            let mut columns = [simd.splat_f32s(0.0); V];
-            for (v, column) in columns.iter_mut().enumerate() {
-                *column = load(simd, b.add(v * b_stride + i));
-            }
+            let columns = load_all::<S, V>(simd, b.add(i), b_stride);
             for (r, sums) in sums.iter_mut().enumerate() {
-                let x = load(simd, a.add(r * a_stride + i));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = simd.mul_add_e_f32s(x, column, *sum);
-                }
+                add_products(simd, load(simd, a.add(r * a_stride + i)), columns, sums);
             }
         }
         let rest = |place: *const f32| std::slice::from_raw_parts(place.add(whole), k - whole);

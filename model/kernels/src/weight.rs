@@ -60,12 +60,7 @@ pub enum Weight<'a> {
     },
 }
 
-impl<'a> Weight<'a> {
-    /// A weight in f32 by rows, `[in, out]`.
-    pub fn by_input(values: &'a [f32], inputs: usize, outputs: usize) -> Self {
-        Self::F32(Order::ByInput(Matrix::new(values, inputs, outputs)))
-    }
-
+impl Weight<'_> {
     /// Inputs and outputs.
     pub(crate) fn sizes(&self) -> [usize; 2] {
         match self {

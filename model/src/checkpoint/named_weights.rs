@@ -55,14 +55,16 @@ impl<const D: usize> Weight for Param<Tensor<D>> {
     }
 }
 
-/// A constant without gaps, its rows after each other, as it is after a step and read from a snapshot. What
-/// records gradients is so already.
-fn by_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if x.is_require_grad() {
-        return x;
+/// A weight without gaps, its rows after each other, as it is after a step and read from a snapshot. One that
+/// records gradients is so already, and one that is not drawn yet stays so.
+fn by_rows<const D: usize>(param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+    match param.is_initialized() && !param.is_require_grad() {
+        true => param.map(|x| {
+            let shape = x.shape();
+            flat(x).reshape(shape)
+        }),
+        false => param,
     }
-    let shape = x.shape();
-    flat(x).reshape(shape)
 }
 
 fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
@@ -183,7 +185,7 @@ impl<F: Fn(&str) -> bool> ModuleMapper for SetTrained<F> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         match (self.is_trained)(&self.path.joined()) {
-            true => param.map(by_rows).set_require_grad(true).train(),
+            true => by_rows(param).set_require_grad(true).train(),
             false => param.set_require_grad(false).valid(),
         }
     }
