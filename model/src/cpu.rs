@@ -85,18 +85,17 @@ pub(crate) fn apply<const D: usize>(
 /// # Shapes
 /// - all: `[b, t, mlp]`
 pub(crate) fn gated_silu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
-    let (Some(gates), Some(ups)) = (on_cpu(&gate), on_cpu(&up)) else {
+    let (true, Some(ups)) = (on_cpu(&gate).is_some(), on_cpu(&up)) else {
         return gate.clone() * sigmoid(gate) * up;
     };
-    let mut gates = gates.to_contiguous().into_data();
+    let device = gate.device();
+    let mut gates = gate.into_data(); // no copy, where nobody else holds it
     let ups = ups.to_contiguous();
-    match (gates.as_mut_slice::<f32>(), ups.as_slice::<f32>()) {
-        (Ok(gates), Some(ups)) if gates.len() == ups.len() => {
-            mllmseg_kernels::gated_silu(gates, ups);
-        }
-        _ => return gate.clone() * sigmoid(gate) * up,
-    }
-    Tensor::from_data(gates, (&up.device(), DType::F32))
+    mllmseg_kernels::gated_silu(
+        gates.as_mut_slice().expect("on_cpu takes f32"),
+        ups.as_slice().expect("on_cpu takes f32"),
+    );
+    Tensor::from_data(gates, (&device, DType::F32))
 }
 
 /// `softmax(q kᵀ / √d) v`, if there is a kernel for these tensors. Shapes as in
