@@ -200,6 +200,17 @@ fn a_kind_that_the_decoder_does_not_know_is_no_damage() {
     assert!(text.starts_with("depth.tif: this kind of TIFF is not read ("), "{text}");
 }
 
+/// The frame would take 400 MB, of which the canvas shows 6 x 26 pixels.
+#[test]
+fn a_frame_far_beyond_its_canvas_is_refused() {
+    let size = |width: u16, height: u16| [width.to_le_bytes(), height.to_le_bytes()].concat();
+    let palette = [&[0x80, 0, 0][..], &[0; 6]].concat();
+    let frame = [&b",\0\0\0\0"[..], &size(10_000, 10_000), b"\0"].concat();
+    let gif = [&b"GIF89a"[..], &size(6, 26), &palette, &frame, b"\x02\x01\x4c\0;"].concat();
+    let text = message(upright(&gif, "bomb.gif"));
+    assert!(text.contains("a part of it claims to be far larger than the image"), "{text}");
+}
+
 #[test]
 fn a_side_has_no_limit_of_its_own() {
     let mut png = Vec::new();

@@ -107,8 +107,8 @@ pub fn mask_png(bytes: &[u8]) {
 
 /// An image in any format. Its header and its pixels tell the same size.
 pub fn image(bytes: &[u8]) {
-    // A small file may claim millions of pixels, which take time and find nothing.
-    let small = |(width, height): (u32, u32)| u64::from(width) * u64::from(height) <= 1 << 16;
+    // More pixels take time, of which a small file may claim millions, and find nothing.
+    let small = |(width, height): (u32, u32)| u64::from(width) * u64::from(height) <= 1 << 12;
     with_file("image", bytes, |path: &Path| {
         let size = read_size(path, Orientation::Upright);
         if size.as_ref().is_ok_and(|&size| !small(size)) {
@@ -141,6 +141,8 @@ pub fn tokenizer_vocab(bytes: &[u8]) {
 }
 
 fn tokenize(files: &[(&str, &[u8])], text: &[u8]) {
+    // A longer text takes time, and finds nothing that a short one does not.
+    let text = &text[..text.len().min(256)];
     with_files(files, |folder| {
         let Ok(tokenizer) = Tokenizer::from_dir(folder) else { return };
         if let Ok(ids) = tokenizer.encode(&String::from_utf8_lossy(text)) {

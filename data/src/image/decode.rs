@@ -11,8 +11,12 @@ use super::error::{self, ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXE
 use super::formats::recognise;
 use super::{exif, jpeg};
 
-/// Memory the decoders may take for themselves, in bytes.
+/// Memory that a decoder may take to read a header, and the most it may take at all, in bytes.
 const MAX_DECODER_BYTES: u64 = 1 << 30;
+/// Memory that a decoder may take for any image, in bytes.
+const DECODER_BYTES: u64 = 64 << 20;
+/// What it may take beyond that, for each byte of the image.
+const DECODER_BYTES_PER_BYTE: u64 = 4;
 
 /// Which way up a decoded image is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +89,8 @@ pub fn decode_image(
     Ok(rgb.into_rgb8())
 }
 
-/// A decoder that has read the header, and takes no more memory for itself than it should.
+/// A decoder that has read the header, and takes no more memory for itself than such an image needs: a frame of
+/// a GIF of a hundred bytes may claim a gigabyte, of which the canvas shows a few pixels.
 pub(super) fn decoder<'r>(
     reader: impl BufRead + Seek + 'r,
     format: ImageFormat,
@@ -93,8 +98,13 @@ pub(super) fn decoder<'r>(
     let mut reader = ImageReader::with_format(reader, format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    reader.into_decoder()
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    let own =
+        decoder.total_bytes().saturating_mul(DECODER_BYTES_PER_BYTE).saturating_add(DECODER_BYTES);
+    limits.max_alloc = Some(own.min(MAX_DECODER_BYTES));
+    decoder.set_limits(limits)?;
+    Ok(decoder)
 }
 
 /// The format of a file and its name, if the file ends where its format has an end.

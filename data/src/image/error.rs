@@ -88,6 +88,9 @@ pub(super) fn undecoded(name: &str, format: &'static str, error: image::ImageErr
         image::ImageError::Unsupported(_) => {
             ImageError::Unsupported { name: name.into(), format, reason }
         }
+        image::ImageError::Limits(_) => {
+            damaged(name, format, "a part of it claims to be far larger than the image".into())
+        }
         _ => damaged(name, format, reason),
     }
 }
