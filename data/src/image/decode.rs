@@ -11,12 +11,15 @@ use super::error::{self, ImageError, MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXE
 use super::formats::recognise;
 use super::{exif, jpeg};
 
-/// Memory that a decoder may take to read a header, and the most it may take at all, in bytes.
-const MAX_DECODER_BYTES: u64 = 1 << 30;
-/// Memory that a decoder may take for any image, in bytes.
+/// Memory that a decoder may take to read a header, in bytes: for a row, or a colour profile, which unpacks to
+/// a thousand times its size in the file.
+const HEADER_BYTES: u64 = 256 << 20;
+/// Memory that a decoder may then take for any image, in bytes.
 const DECODER_BYTES: u64 = 64 << 20;
 /// What it may take beyond that, for each byte of the image.
 const DECODER_BYTES_PER_BYTE: u64 = 4;
+/// The most it may take.
+const MAX_DECODER_BYTES: u64 = 1 << 30;
 
 /// Which way up a decoded image is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +100,7 @@ pub(super) fn decoder<'r>(
 ) -> ImageResult<impl ImageDecoder + 'r> {
     let mut reader = ImageReader::with_format(reader, format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    limits.max_alloc = Some(HEADER_BYTES);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     let own =
