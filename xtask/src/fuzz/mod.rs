@@ -2,12 +2,16 @@
 //!
 //! Needs a nightly toolchain and `cargo install cargo-fuzz`.
 
+mod counts;
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
+
+use counts::Counts;
 
 /// Where the seeds of a target come from: files of the repository, by folder and ending.
 const SEEDS: &[(&str, &str, &str)] = &[
@@ -32,36 +36,46 @@ const MAX_SEED_BYTES: u64 = 64 << 10;
 /// What to fuzz, and for how long.
 #[derive(Args)]
 pub struct Fuzz {
-    /// Targets, as in fuzz/fuzz_targets; all without it
+    /// Targets, as in fuzz/fuzz_targets; without it, all that have not had enough
     targets: Vec<String>,
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Executions after which a target ends, if its seconds are not over
-    #[arg(long, default_value_t = 20_000_000)]
-    executions: u64,
     /// The targets of the network's crates too, which build Burn
     #[arg(long)]
     network: bool,
     /// `none` is several times faster, and enough where no code is unsafe
     #[arg(long, value_parser = ["address", "none"], default_value = "address")]
     sanitizer: String,
+    /// Run nothing; print what all runs came to, as in docs/book/src/reliability.md
+    #[arg(long)]
+    counts: bool,
 }
 
 impl Fuzz {
-    /// Runs the targets one after another and prints a table. Returns whether none found anything.
+    /// Runs the targets one after another, prints a table, and adds each run to `fuzz/counts.json`. Returns
+    /// whether none found anything.
     ///
     /// # Errors
-    /// If a target cannot be built or started.
+    /// If a target cannot be built or started, or the counts cannot be read or written.
     pub fn run(&self) -> Result<bool, Box<dyn Error>> {
-        let targets = self.targets()?;
+        let mut counts = Counts::read()?;
+        if self.counts {
+            print!("{}", counts.table());
+            return Ok(true);
+        }
         println!(
             "{:<18} {:>12} {:>10} {:>10}  finding",
             "target", "executions", "coverage", "inputs"
         );
         let (mut executions, mut clean) = (0, true);
-        for target in &targets {
+        for target in &self.targets()? {
+            if self.targets.is_empty() && counts.is_enough(target) {
+                continue;
+            }
             let outcome = self.fuzz(target)?;
+            counts.add(target, outcome.executions, outcome.coverage, self.seconds);
+            counts.write()?;
             let finding = outcome.finding.as_deref().unwrap_or("none");
             let Outcome { executions: runs, coverage, inputs, .. } = outcome;
             println!("{target:<18} {runs:>12} {coverage:>10} {inputs:>10}  {finding}");
@@ -104,7 +118,6 @@ impl Fuzz {
             command.args(["--features", "network"]);
         }
         command.arg("--").arg(format!("-max_total_time={}", self.seconds));
-        command.arg(format!("-runs={}", self.executions));
         command.args(["-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=1"]);
         let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
         Outcome::parse(&String::from_utf8_lossy(&output.stderr), output.status.success())
