@@ -74,7 +74,9 @@ impl Fuzz {
                 continue;
             }
             let outcome = self.fuzz(target)?;
-            counts.add(target, outcome.executions, outcome.coverage, self.seconds);
+            // A run that found something ended early.
+            let seconds = if outcome.finding.is_none() { self.seconds } else { 0 };
+            counts.add(target, outcome.executions, outcome.coverage, seconds);
             counts.write()?;
             let finding = outcome.finding.as_deref().unwrap_or("none");
             let Outcome { executions: runs, coverage, inputs, .. } = outcome;
